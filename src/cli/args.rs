@@ -1,0 +1,253 @@
+//! The command line's arguments, as they are typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use chatwal::render::Format;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
+
+const AFTER: &str = "\
+Exit status:
+  0    done
+  1    i/o or runtime failure
+  2    wrong usage
+  3    done, but the store holds rejected lines of an input named
+  4    corruption found
+  10   no store there
+  11   store locked by another writer
+  130  interrupted (143: terminated); what was acknowledged is safe";
+
+/// The whole command line.
+#[derive(Parser)]
+#[command(name = "chatwal", version = version(), about = ABOUT, after_help = AFTER, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn version() -> &'static str {
+    concat!(env!("CARGO_PKG_VERSION"), " (format 1)")
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The store's directory
+    // An empty one is none, as an empty variable is: not clap's to refuse.
+    #[arg(long, global = true, value_name = "DIR", env = "CHATWAL_STORE")]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub store: Option<PathBuf>,
+    /// Memory that a report may use for events, such as 64M or 1G
+    #[arg(long, global = true, value_name = "BYTES", value_parser = bytes, default_value = "64M")]
+    pub memory: u64,
+    /// Threads that work [default: as many as there are processors]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: copies, disagreements, every recovery step
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to colour messages
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: Color,
+    /// How to show progress on stderr; auto: a bar where that is a terminal
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "HOW")]
+    pub progress: ProgressStyle,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// The whole job: ingest FILE into FILE.chatwal, then report. Run again after a kill, it goes on
+    Run(RunArgs),
+    /// Append the events of files or of standard input; goes on where an earlier run left them
+    Ingest(IngestArgs),
+    /// Print one line a site: chats, emails, operators, visitors
+    Report(ReportArgs),
+    /// Print a line a frame of segments, with checksums; needs no store and no lock
+    Dump(DumpArgs),
+    /// List the lines that were no events
+    Rejects(ListArgs),
+    /// List the inputs and how far each was read
+    Sources(SourcesArgs),
+    /// Print files, bytes, events, copies, time range
+    Stat(ListArgs),
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct IngestArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+}
+
+#[derive(Args)]
+pub struct InputArgs {
+    /// JSON lines, plain or compressed with gzip or zstd; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<OsString>,
+    /// Stop at the first line that is no event, instead of keeping it as a reject
+    #[arg(long)]
+    pub strict: bool,
+    /// What an acknowledgement survives: sync, the loss of power; os, the death of the process
+    #[arg(long, value_enum, default_value = "sync", value_name = "LEVEL")]
+    pub durability: DurabilityArg,
+    /// Size at which the next segment begins
+    #[arg(long, value_name = "BYTES", value_parser = segment_size, default_value = "128M")]
+    pub segment_size: u64,
+    /// Read inputs from their start, though the store knows them; their old checkpoints and rejects are forgotten
+    #[arg(long)]
+    pub from_start: bool,
+}
+
+#[derive(Args)]
+pub struct OutputArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value = "line", value_name = "FORMAT")]
+    pub format: FormatArg,
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Only these sites
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    pub site: Vec<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct DumpArgs {
+    /// Segments
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print the events as JSON lines instead (the texts of messages are not kept)
+    #[arg(long)]
+    pub events: bool,
+}
+
+#[derive(Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SourcesArgs {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(subcommand)]
+    pub action: Option<SourcesAction>,
+}
+
+#[derive(Subcommand)]
+pub enum SourcesAction {
+    /// Drop the checkpoints and the rejects of inputs; their events stay. The next ingest reads them from their start
+    Forget {
+        /// Instances, as `chatwal sources` prints them
+        #[arg(required = true, value_name = "INSTANCE")]
+        instances: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressStyle {
+    Auto,
+    Bar,
+    Plain,
+    Json,
+    Never,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DurabilityArg {
+    Sync,
+    Os,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum FormatArg {
+    Line,
+    Csv,
+    Json,
+    Ndjson,
+    Table,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Format {
+        match format {
+            FormatArg::Line => Format::Line,
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Json => Format::Json,
+            FormatArg::Ndjson => Format::Ndjson,
+            FormatArg::Table => Format::Table,
+        }
+    }
+}
+
+/// A number of bytes, with or without a unit: 65536, 64K, 64KiB, 64M, 1G; all of them powers of 1,024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no number of bytes such as 65536, 64K, 128M or 1G");
+    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+fn segment_size(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        size if size < 4096 => Err("a segment has at least 4096 bytes".into()),
+        size => Ok(size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        for (text, value) in [("0", 0), ("65536", 65536), ("64k", 65536), ("64KiB", 65536), ("1G", 1 << 30)] {
+            assert_eq!(bytes(text), Ok(value));
+        }
+        for text in ["", "k", "1.5M", "-1", "1X", "99999999999G", "1 M"] {
+            assert!(bytes(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What goes to stderr: errors with hints, warnings, notes, progress.
+
+use std::io::{IsTerminal as _, Write as _, stderr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chatwal::error::Error;
+use chatwal::ingest::Outcome;
+use chatwal::log::Durability;
+use chatwal::render::{json, printable};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+
+use crate::args::{Color, Global, ProgressStyle};
+
+/// How often progress is told where it is told line by line.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Speaks on stderr.
+pub struct Console {
+    pub quiet: bool,
+    pub verbose: bool,
+    colored: bool,
+    progress: ProgressStyle,
+}
+
+impl Console {
+    pub fn new(global: &Global) -> Console {
+        let terminal = stderr().is_terminal();
+        let colored = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        let progress = match global.progress {
+            ProgressStyle::Auto if terminal => ProgressStyle::Bar,
+            ProgressStyle::Auto => ProgressStyle::Never,
+            style => style,
+        };
+        let progress = if global.quiet { ProgressStyle::Never } else { progress };
+        Console { quiet: global.quiet, verbose: global.verbose, colored, progress }
+    }
+
+    fn say(&self, color: &str, kind: &str, text: &str) {
+        let kind = match (kind, self.colored) {
+            ("", _) => String::new(),
+            (kind, true) => format!("\x1b[{color}m{kind}:\x1b[0m "),
+            (kind, false) => format!("{kind}: "),
+        };
+        // Nobody can be told that stderr is gone.
+        let _ = writeln!(stderr(), "chatwal: {kind}{}", printable(text));
+    }
+
+    pub fn error(&self, error: &Error) {
+        self.say("31;1", "error", &error.to_string());
+        self.hint(&error.hint());
+    }
+
+    pub fn failure(&self, text: &str, hint: &str) {
+        self.say("31;1", "error", text);
+        self.hint(hint);
+    }
+
+    pub fn hint(&self, text: &str) {
+        self.say("36", "hint", text);
+    }
+
+    pub fn warning(&self, text: &str) {
+        if !self.quiet {
+            self.say("33;1", "warning", text);
+        }
+    }
+
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say("", "", text);
+        }
+    }
+
+    /// Starts to show how an input is read; `size` in the bytes that `taken` counts.
+    pub fn progress(&self, input: &str, size: Option<u64>, taken: Arc<AtomicU64>) -> Progress {
+        let bar = (self.progress == ProgressStyle::Bar).then(|| {
+            let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
+            let template = match size {
+                Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+                None => "{msg} {spinner} {bytes} {bytes_per_sec} {elapsed}",
+            };
+            // The templates are constants; if one were wrong, the default serves.
+            if let Ok(style) = BarStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_message(printable(input));
+            bar
+        });
+        Progress {
+            style: self.progress,
+            bar,
+            input: input.into(),
+            size,
+            taken,
+            started: Instant::now(),
+            told: Instant::now(),
+        }
+    }
+}
+
+/// How an input is being read.
+pub struct Progress {
+    style: ProgressStyle,
+    bar: Option<ProgressBar>,
+    input: String,
+    size: Option<u64>,
+    taken: Arc<AtomicU64>,
+    started: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    /// Takes note of where it stands.
+    pub fn update(&mut self, outcome: &Outcome) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.taken.load(Ordering::Relaxed));
+        } else if self.told.elapsed() >= EVERY {
+            self.told = Instant::now();
+            match self.style {
+                ProgressStyle::Plain => self.plain(outcome),
+                ProgressStyle::Json => self.json("progress", outcome),
+                _ => {}
+            }
+        }
+    }
+
+    /// Something is about to be said on stderr.
+    pub fn aside(&self, say: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
+
+    /// The end; says what was done.
+    pub fn finish(self, console: &Console, outcome: &Outcome, durability: Durability) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if self.style == ProgressStyle::Json {
+            return self.json("done", outcome);
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        console.note(&format!(
+            "{}: {}, {}, {}, {} in {seconds:.2} s ({} lines/s); {} up to byte {}",
+            self.input,
+            count(outcome.lines, "line"),
+            count(outcome.events, "event"),
+            count(outcome.rejects, "reject"),
+            HumanBytes(outcome.bytes),
+            rate(outcome.lines, seconds),
+            match durability {
+                Durability::Sync => "durable",
+                Durability::Os => "left to the system",
+            },
+            outcome.durable_offset,
+        ));
+    }
+
+    fn plain(&self, outcome: &Outcome) {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let share = match self.size {
+            Some(size) if size > 0 => format!("{:.1} %, ", taken as f64 * 100.0 / size as f64),
+            _ => String::new(),
+        };
+        let seconds = self.started.elapsed().as_secs_f64();
+        let _ = writeln!(
+            stderr(),
+            "chatwal: {}: {share}{} lines, {} rejects, {} lines/s, durable up to byte {}",
+            printable(&self.input),
+            outcome.lines,
+            outcome.rejects,
+            rate(outcome.lines, seconds),
+            outcome.durable_offset,
+        );
+    }
+
+    fn json(&self, event: &str, outcome: &Outcome) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let line = serde_json::json!({
+            "event": event,
+            "input": self.input,
+            "taken": self.taken.load(Ordering::Relaxed),
+            "size": self.size,
+            "lines": outcome.lines,
+            "events": outcome.events,
+            "rejects": outcome.rejects,
+            "bytes": outcome.bytes,
+            "offset": outcome.offset,
+            "durable_offset": outcome.durable_offset,
+            "seconds": seconds,
+            "lines_per_second": rate(outcome.lines, seconds),
+        });
+        if let Ok(line) = json(&line) {
+            let _ = writeln!(stderr(), "{line}");
+        }
+    }
+}
+
+/// A number of things, as one says it.
+pub fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+fn rate(lines: u64, seconds: f64) -> u64 {
+    if seconds > 0.0 { (lines as f64 / seconds) as u64 } else { 0 }
+}

@@ -1,0 +1,294 @@
+//! The commands that write: `run`, `ingest`, `sources forget`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use chatwal::error::{Error, Result};
+use chatwal::format::hex;
+use chatwal::ingest::{IngestOptions, Notice, Outcome, ingest as ingest_source};
+use chatwal::input::source::Source;
+use chatwal::log::{Durability, Log, LogOptions};
+use chatwal::report::{Report, ReportOptions};
+use chatwal::storage::Disk;
+use chatwal::store::{Recovery, View};
+
+use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
+use crate::console::{Console, count};
+use crate::{Stop, print_report, shown, status, status_of, store, threads};
+
+/// Rejects that are told one by one; the rest is counted.
+const TOLD: u64 = 5;
+
+/// The signals that end an ingest: the first one in order, the second at once.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    which: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Signals> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::flag;
+        let signals = Signals { stop: Arc::default(), which: Arc::default() };
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.stop))?;
+            flag::register(signal, Arc::clone(&signals.stop))?;
+            flag::register_usize(signal, Arc::clone(&signals.which), usize::try_from(signal).unwrap_or(0))?;
+        }
+        Ok(signals)
+    }
+
+    fn status(&self) -> u8 {
+        128 + u8::try_from(self.which.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+/// A file that outgrows the process's limit is to be an error that can be told, as a full disk is, and not a signal.
+fn catch_file_size_signal() -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(|_| ())
+}
+
+/// The same number on every Linux this runs on but MIPS and PA-RISC; where it isn't, the signal keeps its default.
+const SIGXFSZ: i32 = 25;
+
+/// What became of all inputs together.
+struct Taken<'a> {
+    log: Log,
+    /// Those that were read to their end, to be told of once they are acknowledged.
+    read: Vec<(Teller<'a>, Outcome)>,
+    /// Rejects of the inputs named that the store holds.
+    rejects: u64,
+    /// The status of an input that could not be read, or not to its end.
+    failed: Option<u8>,
+    /// A signal asked to end.
+    interrupted: Option<u8>,
+}
+
+pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+    let store = store(global)?;
+    let Some(mut taken) = take(args, &store, global, console)? else { return Ok(status::FAILURE) };
+    taken.log.settle()?;
+    Ok(ended(taken, &store, console))
+}
+
+pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+    let path = match (&global.store, args.input.files.as_slice()) {
+        (Some(_), _) => store(global)?,
+        (None, [file]) if file != "-" => {
+            let mut path = file.clone();
+            path.push(".chatwal");
+            PathBuf::from(path)
+        }
+        _ => {
+            let problem = "run with several files, or with standard input, needs a store";
+            return Err(Stop::Usage(problem.into(), "name it with --store DIR".into()));
+        }
+    };
+    let Some(mut taken) = take(&args.input, &path, global, console)? else { return Ok(status::FAILURE) };
+    if taken.failed.is_some() || taken.interrupted.is_some() {
+        taken.log.settle()?;
+        return Ok(ended(taken, &path, console));
+    }
+    // The report is made while the last fsync is in flight, and printed when it is proven.
+    let log = &mut taken.log;
+    let (settled, report) = std::thread::scope(|scope| {
+        let settled = scope.spawn(move || log.settle());
+        let report = Disk::open(&path).and_then(|disk| View::open(&disk)).and_then(|view| {
+            let options = ReportOptions { threads: threads(global), memory: global.memory, sites: None };
+            Report::of(&view, &options)
+        });
+        (settled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), report)
+    });
+    settled?;
+    print_report(&report?, args.output.format.into(), console)?;
+    Ok(ended(taken, &path, console))
+}
+
+/// Says what is left to say once everything is acknowledged, and gives the exit status.
+fn ended(taken: Taken<'_>, store: &Path, console: &Console) -> u8 {
+    for (teller, outcome) in taken.read {
+        teller.finish(outcome, taken.log.durability());
+    }
+    if let Some(status) = taken.interrupted {
+        console.note("interrupted; what was acknowledged is safe, and the next run goes on after it");
+        return status;
+    }
+    if let Some(status) = taken.failed {
+        return status;
+    }
+    if taken.rejects > 0 {
+        console.warning(&format!(
+            "the store holds {} of these inputs; `chatwal rejects --store {}` lists them",
+            count(taken.rejects, "rejected line"),
+            shown(store)
+        ));
+        return status::REJECTS;
+    }
+    status::DONE
+}
+
+/// Ingests all inputs that can be read; `None` if none can.
+fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<Option<Taken<'a>>> {
+    let signals = catch_file_size_signal().and_then(|()| Signals::watch());
+    let signals = signals.map_err(Error::io("watch for signals as", "this process"))?;
+    let mut failed = None;
+    let mut files = Vec::new();
+    for file in &args.files {
+        match check(file) {
+            Ok(()) => files.push(file),
+            Err(error) => {
+                console.error(&error);
+                failed = Some(status_of(&error));
+            }
+        }
+    }
+    // So that a typing error leaves no empty store behind.
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let durability = match args.durability {
+        DurabilityArg::Sync => Durability::Sync,
+        DurabilityArg::Os => Durability::Os,
+    };
+    let options = LogOptions { durability, segment_size: args.segment_size };
+    let (log, view, recovery) = Log::open(Arc::new(Disk::create(path)?), options)?;
+    tell_recovery(&recovery, console);
+    let mut inputs = view.inputs;
+    let mut taken = Taken { log, read: Vec::new(), rejects: 0, failed, interrupted: None };
+    for file in files {
+        let options = IngestOptions { threads: threads(global), strict: args.strict, from_start: args.from_start };
+        let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
+        let result = source.and_then(|source| {
+            let mut teller = Teller::new(console, &source);
+            let stop = &signals.stop;
+            let tell = &mut |notice: Notice<'_>| teller.tell(&notice);
+            let outcome = ingest_source(&mut taken.log, &mut inputs, source, options, stop, tell)?;
+            Ok((teller, outcome))
+        });
+        match result {
+            Ok((teller, outcome)) => {
+                taken.rejects += outcome.rejects_held;
+                taken.read.push((teller, outcome));
+                if outcome.stopped {
+                    taken.interrupted = Some(signals.status());
+                    break;
+                }
+            }
+            // One input that cannot be read on is no reason to leave out the others.
+            Err(error @ Error::Input { .. }) => {
+                console.error(&error);
+                taken.failed = Some(status_of(&error));
+            }
+            Err(error) => {
+                // What was appended before the error is safe all the same, if the log itself is sound.
+                let _ = taken.log.settle();
+                return Err(error);
+            }
+        }
+    }
+    Ok(Some(taken))
+}
+
+/// Whether there is something to read. What is neither file nor directory is not opened: a pipe can be only once.
+fn check(file: &OsString) -> Result<()> {
+    if file == "-" {
+        return Ok(());
+    }
+    match std::fs::metadata(file) {
+        Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
+        // Opening says what is wrong with it.
+        _ => Source::open(Path::new(file)).map(|_| ()),
+    }
+}
+
+fn tell_recovery(recovery: &Recovery, console: &Console) {
+    if let Some(torn) = &recovery.cut {
+        console.note(&format!(
+            "{} (byte {}): cut {} bytes that a crash left behind and that were never acknowledged",
+            torn.what.file, torn.what.offset, torn.bytes
+        ));
+    }
+    for name in &recovery.removed {
+        console.note(&format!("{name}: removed, the leftover of an interrupted publish"));
+    }
+    if console.verbose && recovery.rewritten > 0 {
+        console
+            .note(&format!("written again, since nothing proved it durable: {}", count(recovery.rewritten, "frame")));
+    }
+}
+
+/// Tells what happens to one input.
+struct Teller<'a> {
+    console: &'a Console,
+    input: String,
+    size: Option<u64>,
+    progress: crate::console::Progress,
+    rejects: u64,
+}
+
+impl<'a> Teller<'a> {
+    fn new(console: &'a Console, source: &Source) -> Teller<'a> {
+        let progress = console.progress(&source.name, source.size, source.taken.clone());
+        Teller { console, input: source.name.clone(), size: source.size, progress, rejects: 0 }
+    }
+
+    fn tell(&mut self, notice: &Notice<'_>) {
+        let (console, input) = (self.console, &self.input);
+        match notice {
+            Notice::Begin { offset: 0, .. } if self.size == Some(0) => {
+                console.warning(&format!("{input}: empty, nothing to read"));
+            }
+            Notice::Begin { offset: 0, .. } => {}
+            Notice::Begin { offset, lines } => {
+                console.note(&format!("{input}: going on at byte {offset}, after line {lines}"));
+            }
+            Notice::Progress(outcome) => self.progress.update(outcome),
+            Notice::Reject(reject) => {
+                self.rejects += 1;
+                if self.rejects <= TOLD {
+                    let text = format!("{input}:{} (byte {}): rejected: {}", reject.line, reject.byte, reject.reason);
+                    self.progress.aside(|| console.warning(&text));
+                }
+            }
+            Notice::Unterminated(line) => {
+                let (number, byte, reason) = (line.line, line.byte, line.reason);
+                let text = format!(
+                    "{input}:{number} (byte {byte}): the last line has no end and is no event: {reason}; left for the next run"
+                );
+                self.progress.aside(|| console.warning(&text));
+            }
+        }
+    }
+
+    /// Says what was done, once it is acknowledged.
+    fn finish(self, outcome: Outcome, durability: Durability) {
+        let more = outcome.rejects.saturating_sub(TOLD.min(self.rejects));
+        if more > 0 {
+            let more = count(more, "more rejected line");
+            self.progress.aside(|| self.console.warning(&format!("{}: and {more}", self.input)));
+        }
+        let outcome = Outcome { durable_offset: outcome.offset, ..outcome };
+        self.progress.finish(self.console, &outcome, durability);
+    }
+}
+
+pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+    let disk = Disk::open(&store(global)?)?;
+    let known = View::open(&disk)?.inputs;
+    let mut wanted = Vec::new();
+    for text in instances {
+        let Some(instance) = known.keys().find(|instance| hex(**instance) == *text) else {
+            let hint = "`chatwal sources` lists the instances".to_string();
+            return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
+        };
+        wanted.push(*instance);
+    }
+    let (mut log, _, recovery) = Log::open(Arc::new(disk), LogOptions::default())?;
+    tell_recovery(&recovery, console);
+    log.append_forget(&wanted)?;
+    log.settle()?;
+    console.note(&format!("forgot {}; the events stay", count(wanted.len() as u64, "input")));
+    Ok(status::DONE)
+}

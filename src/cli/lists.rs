@@ -1,0 +1,205 @@
+//! The commands that list: `rejects`, `sources`, `stat`.
+
+use std::io::{self, Write};
+
+use chatwal::error::Result;
+use chatwal::format::batch::decode_rejects;
+use chatwal::format::frame::{FrameKind, SectionKind};
+use chatwal::format::hex;
+use chatwal::input::parse::Reason;
+use chatwal::render::{Format, Record, Writer, printable};
+use chatwal::report::{Report, ReportOptions};
+use chatwal::store::{View, misencoded};
+use serde::Serialize;
+
+use crate::args::Global;
+use crate::{Stop, print, status, threads};
+
+#[derive(Serialize)]
+struct Reject {
+    source: String,
+    instance: String,
+    line: u64,
+    byte: u64,
+    length: u64,
+    reason: String,
+    raw: String,
+}
+
+impl Record for Reject {
+    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Reject { source, line, byte, reason, raw, .. } = self;
+        write!(out, "{}:{line} (byte {byte}): {reason}: {}", printable(source), printable(raw))
+    }
+}
+
+/// Every rejected line of the inputs that were not forgotten.
+pub fn rejects(view: &View, format: Format) -> std::result::Result<u8, Stop> {
+    let mut failure = Ok(());
+    print(|out| {
+        let columns = ["source", "instance", "line", "byte", "length", "reason", "raw"];
+        let mut writer = Writer::new(format, &columns, out)?;
+        // An error of the store must not be taken for one of the output.
+        let mut written = Ok(());
+        failure = each_reject(view, |reject| {
+            written = writer.record(&reject);
+            written.is_ok()
+        });
+        written?;
+        writer.end()
+    })?;
+    failure?;
+    Ok(status::DONE)
+}
+
+/// Calls `visit` for each until it says no.
+fn each_reject(view: &View, mut visit: impl FnMut(Reject) -> bool) -> Result<()> {
+    for place in view.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
+        let segment = &view.segments[place.segment];
+        let sections = place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects);
+        for section in sections {
+            let checkpoint = place.checkpoint(segment)?;
+            let Some(input) = view.inputs.get(&checkpoint.instance) else { continue };
+            let bytes = segment.section(section)?;
+            let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint);
+            for reject in decoded.map_err(|malformed| misencoded(segment, section.at, malformed))? {
+                let reason = Reason::from_code(reject.reason);
+                let go_on = visit(Reject {
+                    // The name it has now: it may have been renamed since.
+                    source: String::from_utf8_lossy(&input.checkpoint.name).into_owned(),
+                    instance: hex(checkpoint.instance),
+                    line: reject.line,
+                    byte: reject.offset,
+                    length: reject.length,
+                    reason: reason.map_or_else(|| format!("reason {}", reject.reason), |reason| reason.to_string()),
+                    raw: String::from_utf8_lossy(reject.raw).into_owned(),
+                });
+                if !go_on {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Source {
+    instance: String,
+    source: String,
+    byte: u64,
+    line: u64,
+    events: u64,
+    rejects: u64,
+}
+
+impl Record for Source {
+    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Source { instance, source, byte, line, events, rejects } = self;
+        write!(out, "{instance} byte={byte} line={line} events={events} rejects={rejects} {}", printable(source))
+    }
+}
+
+/// Every input and how far it was read.
+pub fn sources(view: &View, format: Format) -> std::result::Result<u8, Stop> {
+    print(|out| {
+        let columns = ["instance", "source", "byte", "line", "events", "rejects"];
+        let mut writer = Writer::new(format, &columns, out)?;
+        for (instance, input) in &view.inputs {
+            writer.record(&Source {
+                instance: hex(*instance),
+                source: String::from_utf8_lossy(&input.checkpoint.name).into_owned(),
+                byte: input.checkpoint.end,
+                line: input.checkpoint.end_line,
+                events: input.events,
+                rejects: input.rejects,
+            })?;
+        }
+        writer.end()
+    })?;
+    Ok(status::DONE)
+}
+
+#[derive(Serialize)]
+struct Stat {
+    store: String,
+    segments: usize,
+    frames: usize,
+    bytes: u64,
+    torn_bytes: u64,
+    sources: usize,
+    rejects: u64,
+    lines_accepted: u64,
+    events: u64,
+    copies: u64,
+    disagreeing: u64,
+    sites: usize,
+    earliest: Option<i64>,
+    latest: Option<i64>,
+    bytes_per_event: Option<f64>,
+}
+
+const STAT: [&str; 15] = [
+    "store",
+    "segments",
+    "frames",
+    "bytes",
+    "torn_bytes",
+    "sources",
+    "rejects",
+    "lines_accepted",
+    "events",
+    "copies",
+    "disagreeing",
+    "sites",
+    "earliest",
+    "latest",
+    "bytes_per_event",
+];
+
+impl Record for Stat {
+    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+        let value = serde_json::to_value(self)?;
+        for (at, column) in STAT.iter().enumerate() {
+            let end = if at + 1 < STAT.len() { "\n" } else { "" };
+            match &value[column] {
+                serde_json::Value::String(text) => write!(out, "{column}={text}{end}")?,
+                serde_json::Value::Null => write!(out, "{column}={end}")?,
+                other => write!(out, "{column}={other}{end}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the store holds; reads it all.
+pub fn stat(view: &View, global: &Global, format: Format) -> std::result::Result<u8, Stop> {
+    let options = ReportOptions { threads: threads(global), memory: global.memory, sites: None };
+    let report = Report::of(view, &options)?;
+    let totals = report.totals;
+    let accepted = totals.events + totals.copies;
+    let stat = Stat {
+        store: hex(view.store()),
+        segments: view.segments.len(),
+        frames: view.frames.len(),
+        bytes: view.bytes(),
+        torn_bytes: view.torn.as_ref().map_or(0, |torn| torn.bytes),
+        sources: view.inputs.len(),
+        rejects: view.inputs.values().map(|input| input.rejects).sum(),
+        lines_accepted: accepted,
+        events: totals.events,
+        copies: totals.copies,
+        disagreeing: totals.disputed,
+        sites: report.sites.len(),
+        earliest: (totals.events > 0).then_some(totals.earliest),
+        latest: (totals.events > 0).then_some(totals.latest),
+        // Two digits behind the point say all there is to say.
+        bytes_per_event: (accepted > 0).then(|| (view.bytes() as f64 * 100.0 / accepted as f64).round() / 100.0),
+    };
+    print(|out| {
+        let mut writer = Writer::new(format, &STAT, out)?;
+        writer.record(&stat)?;
+        writer.end()
+    })?;
+    Ok(status::DONE)
+}

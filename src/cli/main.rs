@@ -1,0 +1,168 @@
+//! The `chatwal` program: arguments in, exit status out. What it does is in the library.
+
+mod args;
+mod console;
+mod inputs;
+mod lists;
+
+use std::io::{self, BufWriter, Write};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use chatwal::dump;
+use chatwal::error::{Error, Result};
+use chatwal::render::{self, Format};
+use chatwal::report::{Report, ReportOptions};
+use chatwal::storage::Disk;
+use chatwal::store::View;
+use clap::Parser as _;
+
+use args::{Cli, Command, Global, ReportArgs, SourcesAction};
+use console::{Console, count};
+
+/// What the program exits with, where it is not a signal's.
+mod status {
+    pub const DONE: u8 = 0;
+    pub const FAILURE: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const REJECTS: u8 = 3;
+    pub const CORRUPT: u8 = chatwal::dump::CORRUPT;
+    pub const NO_STORE: u8 = 10;
+    pub const LOCKED: u8 = 11;
+}
+
+/// Why a command did not do what was asked.
+enum Stop {
+    Error(Error),
+    /// The command line is wrong; what is, and what to type.
+    Usage(String, String),
+    /// The reader of standard output is gone: nothing is wrong.
+    Closed,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        match error {
+            Error::Io { path, source, .. } if path == STDOUT && source.kind() == io::ErrorKind::BrokenPipe => {
+                Stop::Closed
+            }
+            error => Stop::Error(error),
+        }
+    }
+}
+
+const STDOUT: &str = "standard output";
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return parsed_away(&answer),
+    };
+    let console = Console::new(&cli.global);
+    let code = match run(cli.command, &cli.global, &console) {
+        Ok(code) => code,
+        Err(Stop::Closed) => status::DONE,
+        Err(Stop::Usage(problem, hint)) => {
+            console.failure(&problem, &hint);
+            status::USAGE
+        }
+        Err(Stop::Error(error)) => {
+            console.error(&error);
+            status_of(&error)
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// What the argument parser answers by itself: help and version to stdout, a wrong usage to stderr, in the form of every
+/// other message.
+fn parsed_away(answer: &clap::Error) -> ExitCode {
+    if answer.use_stderr() {
+        eprint!("chatwal: {answer}");
+        return ExitCode::from(status::USAGE);
+    }
+    match answer.print() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(status::FAILURE),
+        _ => ExitCode::from(status::DONE),
+    }
+}
+
+fn run(command: Command, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+    match command {
+        Command::Run(args) => inputs::run(&args, global, console),
+        Command::Ingest(args) => inputs::ingest(&args.input, global, console),
+        Command::Report(args) => report(&args, global, console),
+        Command::Dump(args) => Ok(dump::command(&args.files, args.events, &|line| {
+            // The same form as every other message.
+            eprintln!("chatwal: {line}");
+        })),
+        Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
+        Command::Sources(args) => match args.action {
+            None => lists::sources(&open(global)?, args.output.format.into()),
+            Some(SourcesAction::Forget { instances }) => inputs::forget(&instances, global, console),
+        },
+        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into()),
+    }
+}
+
+fn status_of(error: &Error) -> u8 {
+    match error {
+        Error::Corruption(_) => status::CORRUPT,
+        Error::NoStore { .. } => status::NO_STORE,
+        Error::Locked { .. } => status::LOCKED,
+        Error::Input { .. } | Error::Line { .. } | Error::Version { .. } | Error::Io { .. } => status::FAILURE,
+    }
+}
+
+/// The store that was named.
+fn store(global: &Global) -> std::result::Result<PathBuf, Stop> {
+    global.store.clone().filter(|store| !store.as_os_str().is_empty()).ok_or_else(|| {
+        let hint = "name it with --store DIR, or in the environment as CHATWAL_STORE";
+        Stop::Usage("no store named".into(), hint.into())
+    })
+}
+
+/// One look at the store that was named.
+fn open(global: &Global) -> std::result::Result<View, Stop> {
+    Ok(View::open(&Disk::open(&store(global)?)?)?)
+}
+
+fn threads(global: &Global) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    global.threads.map_or_else(all, usize::from)
+}
+
+fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+    let view = open(global)?;
+    let sites = (!args.site.is_empty()).then(|| args.site.iter().map(|site| site.clone().into_bytes()).collect());
+    let options = ReportOptions { threads: threads(global), memory: global.memory, sites };
+    let report = Report::of(&view, &options)?;
+    print_report(&report, args.output.format.into(), console)?;
+    Ok(status::DONE)
+}
+
+fn print_report(report: &Report, format: Format, console: &Console) -> Result<()> {
+    print(|out| render::report(report, format, out))?;
+    if console.verbose {
+        let totals = report.totals;
+        console.note(&format!(
+            "{}, {}, copies: {}; events whose copies disagree: {}",
+            count(report.sites.len() as u64, "site"),
+            count(totals.events, "event"),
+            totals.copies,
+            totals.disputed
+        ));
+    }
+    Ok(())
+}
+
+/// Writes to standard output; every failure of it is an error.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    write(&mut out).and_then(|()| out.flush()).map_err(Error::io("write to", STDOUT))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

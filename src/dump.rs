@@ -1,0 +1,255 @@
+//! A segment for human eyes: every frame and its verdict, past any damage.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Corruption, Error, Result};
+use crate::event::{Event, Kind, UUID_TEXT};
+use crate::format::batch::EventsDecoder;
+use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
+use crate::format::hex;
+use crate::mmap::Mapped;
+use crate::render::printable;
+use crate::segment::{Frame, Link, Segment};
+use crate::store::{Place, misencoded};
+use crate::table::Table;
+
+/// What a dump says of a segment, judged as if it were the last of its store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Damage to what was durable.
+    pub corrupt: Vec<Corruption>,
+    /// An end that was never acknowledged: what is wrong with its first frame, and its bytes.
+    pub torn: Option<(Corruption, u64)>,
+}
+
+/// A stretch of a segment.
+enum Found<'a> {
+    /// A frame whose header and directory are intact, and whether its sections are.
+    Frame(&'a Frame, std::result::Result<(), Corruption>),
+    /// Bytes that are no frame, up to the next one or the end.
+    Gap(&'a Corruption, u64),
+}
+
+/// Goes through a segment, past any damage, and judges it.
+fn walk(segment: &Segment, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Result<Verdict> {
+    let previous = (segment.header.number == 1).then(|| segment.header.chain());
+    let mut link = Link { sequence: segment.header.first_sequence, previous };
+    let mut offset = SEGMENT_HEADER as u64;
+    let mut buffer = Vec::new();
+    let (mut durable_upto, mut sealed) = (0, false);
+    let mut bad = Vec::new();
+    while offset < segment.length {
+        match segment.frame(offset, link)? {
+            Ok(frame) => {
+                let checked = segment.check_frame(&frame, &mut buffer)?;
+                if let Err(corruption) = &checked {
+                    bad.push((link.sequence, frame.header.offset, corruption.clone()));
+                }
+                durable_upto = durable_upto.max(frame.header.durable_upto);
+                sealed |= frame.header.kind == FrameKind::Seal;
+                (offset, link) = (frame.end(), Link::after(&frame.header));
+                visit(Found::Frame(&frame, checked))?;
+            }
+            Err(corruption) => {
+                let next = segment.search(offset, |_| true)?;
+                let end = next.map_or(segment.length, |next| next.offset);
+                visit(Found::Gap(&corruption, end - offset))?;
+                bad.push((link.sequence, offset, corruption));
+                offset = end;
+                link = next.map_or(link, |next| Link { sequence: next.sequence, previous: None });
+            }
+        }
+    }
+    let mut verdict = Verdict::default();
+    for (sequence, offset, corruption) in bad {
+        if sealed || durable_upto >= sequence {
+            verdict.corrupt.push(corruption);
+        } else if verdict.torn.is_none() {
+            verdict.torn = Some((corruption, segment.length - offset));
+        }
+    }
+    Ok(verdict)
+}
+
+fn open(path: &Path) -> Result<Segment> {
+    let shown = path.display().to_string();
+    let mapped = Mapped::open(path).map_err(Error::io("open", &shown))?;
+    Segment::open(shown, Box::new(mapped))
+}
+
+fn written(result: std::io::Result<()>) -> Result<()> {
+    result.map_err(Error::io("write to", "standard output"))
+}
+
+/// Writes a line on the segment and one a frame: offset, length, sequence number, kind, `ok` or `BAD`, and what it holds.
+pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
+    let segment = open(path)?;
+    let header = &segment.header;
+    written(writeln!(
+        out,
+        "segment {} of store {}: {} bytes, first frame {}, {}",
+        header.number,
+        hex(header.store),
+        segment.length,
+        header.first_sequence,
+        printable(&segment.path)
+    ))?;
+    written(writeln!(out, "{:>12} {:>10} {:>10} {:<6} check", "offset", "length", "sequence", "kind"))?;
+    walk(&segment, |found| match found {
+        Found::Frame(frame, checked) => {
+            let header = &frame.header;
+            let (offset, length, sequence, kind) =
+                (header.offset, header.length(), header.sequence, header.kind.name());
+            let check = if checked.is_ok() { "ok" } else { "BAD" };
+            let holds = match checked {
+                Ok(()) => describe(&segment, frame)?,
+                Err(corruption) => {
+                    format!("byte {}: expected {}, found {}", corruption.offset, corruption.expected, corruption.found)
+                }
+            };
+            let upto = header.durable_upto;
+            let line = format!("{offset:>12} {length:>10} {sequence:>10} {kind:<6} {check:<3} durable_upto={upto}");
+            written(writeln!(out, "{line} {holds}").map(|_| ()))
+        }
+        Found::Gap(corruption, bytes) => written(writeln!(
+            out,
+            "{:>12} {bytes:>10} {:>10} {:<6} BAD expected {}, found {}",
+            corruption.offset, "?", "?", corruption.expected, corruption.found
+        )),
+    })
+}
+
+/// What an intact frame holds.
+fn describe(segment: &Segment, frame: &Frame) -> Result<String> {
+    let place = Place { segment: 0, frame: frame.clone() };
+    let count = |kind| {
+        let sections = frame.sections.iter().filter(move |section| section.entry.kind == kind);
+        sections.map(|section| u64::from(section.entry.count)).sum::<u64>()
+    };
+    Ok(match frame.header.kind {
+        FrameKind::Batch => {
+            let checkpoint = place.checkpoint(segment)?;
+            format!(
+                "events={} rejects={} input={} bytes={}..{} lines={}..{} name={}",
+                count(SectionKind::Events),
+                count(SectionKind::Rejects),
+                hex(checkpoint.instance),
+                checkpoint.start,
+                checkpoint.end,
+                checkpoint.start_line,
+                checkpoint.end_line,
+                printable(&String::from_utf8_lossy(&checkpoint.name)),
+            )
+        }
+        FrameKind::Forget => {
+            let inputs: Vec<String> = place.forgotten(segment)?.into_iter().map(hex).collect();
+            format!("inputs={}", inputs.join(","))
+        }
+        FrameKind::Mark | FrameKind::Seal => String::new(),
+    })
+}
+
+/// An event with the keys of the input.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: &'a str,
+    r#type: &'a str,
+    from: &'a str,
+    site_id: &'a str,
+    timestamp: i64,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Data<'a> {
+    Message(&'a str),
+    Status(&'a str),
+}
+
+/// Writes the events of every intact frame before a torn end, as lines that can be ingested again. The texts of messages
+/// are not kept: they are empty.
+pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
+    let segment = open(path)?;
+    let mut decoder = EventsDecoder::default();
+    let mut table = Table::default();
+    let mut torn = false;
+    let judged = walk(&segment, |_| Ok(()))?;
+    let torn_at = judged.torn.as_ref().map_or(u64::MAX, |(_, bytes)| segment.length - bytes);
+    walk(&segment, |found| {
+        let Found::Frame(frame, Ok(())) = found else { return Ok(()) };
+        torn |= frame.header.offset >= torn_at;
+        if torn {
+            return Ok(());
+        }
+        table.clear();
+        for section in frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Events) {
+            let bytes = segment.section(section)?;
+            let (count, shard) = (section.entry.count, section.entry.shard);
+            let decoded = decoder.decode(&bytes, count, shard, &mut table, |_| true);
+            decoded.map_err(|malformed| misencoded(&segment, section.at, malformed))?;
+        }
+        table.rows.iter().try_for_each(|row| written(line(out, &table.event(row))))
+    })
+}
+
+fn line(out: &mut dyn Write, event: &Event<'_>) -> std::io::Result<()> {
+    let (mut number, mut uuid) = ([0; 20], [0; UUID_TEXT]);
+    let line = Line {
+        id: &String::from_utf8_lossy(event.id.text(&mut uuid)),
+        r#type: if event.kind.is_message() { "message" } else { "status" },
+        from: &String::from_utf8_lossy(event.from),
+        site_id: &String::from_utf8_lossy(event.site.name(&mut number)),
+        timestamp: event.timestamp,
+        data: match event.kind {
+            Kind::Message => Data::Message(""),
+            Kind::Online => Data::Status("online"),
+            Kind::Offline => Data::Status("offline"),
+        },
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+/// The whole command, which two programs offer: dumps `files` to standard output, goes on past damage, tells of it
+/// through `say`, and gives the exit status.
+pub fn command(files: &[std::path::PathBuf], as_events: bool, say: &dyn Fn(&str)) -> u8 {
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut status = 0;
+    for path in files {
+        let result = if as_events { events(path, &mut out) } else { frames(path, &mut out) };
+        // What was found so far stands before what is said of it.
+        let result = result.and_then(|verdict| written(out.flush()).map(|()| verdict));
+        match result {
+            Ok(verdict) => {
+                if let Some((what, bytes)) = &verdict.torn {
+                    say(&format!(
+                        "note: {} (byte {}): torn: {bytes} bytes that were never acknowledged; the next writer cuts them",
+                        printable(&what.file),
+                        what.offset
+                    ));
+                }
+                for corruption in &verdict.corrupt {
+                    say(&format!("error: {}", printable(&corruption.to_string())));
+                }
+                if !verdict.corrupt.is_empty() {
+                    say("hint: restore the store from a backup, or ingest the input into a new store");
+                    status = CORRUPT;
+                }
+            }
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => return status,
+            Err(error) => {
+                say(&format!("error: {}", printable(&error.to_string())));
+                say(&format!("hint: {}", printable(&error.hint())));
+                status = status.max(if matches!(error, Error::Corruption(_)) { CORRUPT } else { 1 });
+            }
+        }
+    }
+    status
+}
+
+/// The exit status where corruption was found.
+pub const CORRUPT: u8 = 4;

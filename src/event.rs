@@ -1,0 +1,319 @@
+//! One event of the chat: its identity, its parts, and the order of the events of a site.
+//!
+//! Nothing here reads or writes. Text is kept as bytes: every order in chatwal is bytewise, and whoever makes an
+//! [`Event`] has already seen that the bytes are UTF-8 and pass [`is_name`].
+
+use std::cmp::Ordering;
+
+/// The longest `id`, `from` and `site_id`, in bytes after unescaping.
+pub const MAX_NAME: usize = 1024;
+
+/// Digits of the longest number that [`Site::Number`] holds: every such number is below 2^60.
+const MAX_SITE_DIGITS: usize = 18;
+
+/// Length of a UUID as text.
+pub const UUID_TEXT: usize = 36;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An operator went offline.
+    Offline,
+    /// An operator came online.
+    Online,
+    /// A visitor wrote.
+    Message,
+}
+
+impl Kind {
+    /// Every kind, in the order of their codes on disk.
+    pub const ALL: [Kind; 3] = [Kind::Offline, Kind::Online, Kind::Message];
+
+    /// The code on disk; `wal-format.md` fixes it.
+    pub fn code(self) -> u8 {
+        match self {
+            Kind::Offline => 0,
+            Kind::Online => 1,
+            Kind::Message => 2,
+        }
+    }
+
+    /// The kind of a code on disk.
+    pub fn from_code(code: u8) -> Option<Kind> {
+        Kind::ALL.get(usize::from(code)).copied()
+    }
+
+    /// Whether it is a visitor's message, which sorts after the statuses of its moment.
+    pub fn is_message(self) -> bool {
+        self == Kind::Message
+    }
+}
+
+/// The site an event belongs to.
+///
+/// A canonical decimal number (no leading zero, at most 18 digits) is always a `Number`, anything else always `Text`, so
+/// equal sites have equal values. Almost all sites of the field are numbers, and a number costs two bytes on disk
+/// where its text costs six.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Site<'a> {
+    /// A canonical decimal number below 10^18.
+    Number(u64),
+    /// Any other name.
+    Text(&'a [u8]),
+}
+
+impl<'a> Site<'a> {
+    /// The site of this name.
+    pub fn new(name: &'a [u8]) -> Site<'a> {
+        let canonical = match name {
+            [b'0'] => true,
+            [b'1'..=b'9', rest @ ..] => name.len() <= MAX_SITE_DIGITS && rest.iter().all(u8::is_ascii_digit),
+            _ => false,
+        };
+        if canonical {
+            Site::Number(name.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')))
+        } else {
+            Site::Text(name)
+        }
+    }
+
+    /// The name as text; `buffer` serves numbers.
+    pub fn name<'b>(&self, buffer: &'b mut [u8; 20]) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match *self {
+            Site::Text(name) => name,
+            Site::Number(number) => decimal(number, buffer),
+        }
+    }
+}
+
+/// `number` in decimal, written to the end of `buffer`.
+pub fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut start = buffer.len();
+    for (place, digit) in buffer.iter_mut().enumerate().rev() {
+        *digit = b"0123456789"[(number % 10) as usize];
+        number /= 10;
+        start = place;
+        if number == 0 {
+            break;
+        }
+    }
+    &buffer[start..]
+}
+
+/// The id of an event within its site.
+///
+/// Text in the canonical form of a UUID (lower case) is always a `Uuid`, anything else always `Text`, so equal ids have
+/// equal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Id<'a> {
+    /// The 16 bytes of a UUID.
+    Uuid([u8; 16]),
+    /// Any other id.
+    Text(&'a [u8]),
+}
+
+impl<'a> Id<'a> {
+    /// The id of this text.
+    pub fn new(text: &'a [u8]) -> Id<'a> {
+        match text.first_chunk::<UUID_TEXT>() {
+            Some(head) if text.len() == UUID_TEXT => match parse_uuid(head) {
+                Some(uuid) => Id::Uuid(uuid),
+                None => Id::Text(text),
+            },
+            _ => Id::Text(text),
+        }
+    }
+
+    /// The id as text; `buffer` serves UUIDs.
+    pub fn text<'b>(&self, buffer: &'b mut [u8; UUID_TEXT]) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match *self {
+            Id::Text(text) => text,
+            Id::Uuid(uuid) => {
+                *buffer = format_uuid(uuid);
+                &buffer[..]
+            }
+        }
+    }
+}
+
+impl Ord for Id<'_> {
+    /// Bytewise by the text. The hex digits of two UUIDs stand in the same places and ascend with their values.
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Id::Uuid(a), Id::Uuid(b)) => a.cmp(b),
+            (a, b) => a.text(&mut [0; UUID_TEXT]).cmp(b.text(&mut [0; UUID_TEXT])),
+        }
+    }
+}
+
+impl PartialOrd for Id<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The 16 bytes of a UUID in canonical form: lower-case hex, hyphens after 8, 12, 16 and 20 digits.
+pub fn parse_uuid(text: &[u8; UUID_TEXT]) -> Option<[u8; 16]> {
+    let [
+        a0,
+        a1,
+        a2,
+        a3,
+        a4,
+        a5,
+        a6,
+        a7,
+        b'-',
+        b0,
+        b1,
+        b2,
+        b3,
+        b'-',
+        c0,
+        c1,
+        c2,
+        c3,
+        b'-',
+        d0,
+        d1,
+        d2,
+        d3,
+        b'-',
+        e0,
+        e1,
+        e2,
+        e3,
+        e4,
+        e5,
+        e6,
+        e7,
+        e8,
+        e9,
+        ea,
+        eb,
+    ] = *text
+    else {
+        return None;
+    };
+    let digits = [
+        a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, e0, e1, e2, e3, e4, e5, e6, e7,
+        e8, e9, ea, eb,
+    ];
+    // Arithmetic on whole arrays instead of a table: the compiler makes a handful of vector instructions of it.
+    let mut nibbles = [0u8; 32];
+    let mut wrong = 0u8;
+    for (nibble, &digit) in nibbles.iter_mut().zip(&digits) {
+        let number = digit.wrapping_sub(b'0');
+        let letter = digit.wrapping_sub(b'a');
+        wrong |= u8::from(number > 9) & u8::from(letter > 5);
+        *nibble = if number <= 9 { number } else { letter.wrapping_add(10) };
+    }
+    if wrong != 0 {
+        return None;
+    }
+    let mut uuid = [0u8; 16];
+    for (byte, pair) in uuid.iter_mut().zip(nibbles.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    Some(uuid)
+}
+
+fn format_uuid(uuid: [u8; 16]) -> [u8; UUID_TEXT] {
+    let mut text = [b'-'; UUID_TEXT];
+    let mut place = 0;
+    for byte in uuid {
+        if matches!(place, 8 | 13 | 18 | 23) {
+            place += 1;
+        }
+        text[place] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        text[place + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        place += 2;
+    }
+    text
+}
+
+/// One event, borrowed from wherever it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Where it happened.
+    pub site: Site<'a>,
+    /// Which event of the site it is.
+    pub id: Id<'a>,
+    /// The visitor or operator, UTF-8.
+    pub from: &'a [u8],
+    /// When, in the input's own unit.
+    pub timestamp: i64,
+    /// What.
+    pub kind: Kind,
+}
+
+/// Whether `text` may be an `id`, a `from` or a `site_id`: 1 to [`MAX_NAME`] bytes of UTF-8 without control characters
+/// (U+0000–U+001F, U+007F–U+009F), so that no name can forge a line of output or a terminal sequence.
+pub fn is_name(text: &[u8]) -> bool {
+    if text.is_empty() || text.len() > MAX_NAME {
+        return false;
+    }
+    if text.iter().all(|byte| (b' '..0x7f).contains(byte)) {
+        return true;
+    }
+    std::str::from_utf8(text).is_ok_and(|text| !text.chars().any(char::is_control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_are_numbers_only_in_canonical_form() {
+        assert_eq!(Site::new(b"0"), Site::Number(0));
+        assert_eq!(Site::new(b"200000"), Site::Number(200_000));
+        assert_eq!(Site::new(b"999999999999999999"), Site::Number(999_999_999_999_999_999));
+        for text in ["", "00", "01", "1000000000000000000", "-1", "1a", "1 ", "١"] {
+            assert_eq!(Site::new(text.as_bytes()), Site::Text(text.as_bytes()), "{text:?}");
+        }
+        for name in ["0", "7", "10", "999999999999999999", "x"] {
+            assert_eq!(Site::new(name.as_bytes()).name(&mut [0; 20]), name.as_bytes());
+        }
+    }
+
+    #[test]
+    fn ids_are_uuids_only_in_canonical_form() {
+        let text = b"7b4a5786-3574-4806-9988-25d109c284b8";
+        let uuid = [0x7b, 0x4a, 0x57, 0x86, 0x35, 0x74, 0x48, 0x06, 0x99, 0x88, 0x25, 0xd1, 0x09, 0xc2, 0x84, 0xb8];
+        assert_eq!(Id::new(text), Id::Uuid(uuid));
+        assert_eq!(Id::new(text).text(&mut [0; UUID_TEXT]), text);
+        for (place, wrong) in [(0, b'B'), (0, b'g'), (0, b'`'), (0, b'/'), (0, b':'), (8, b'0'), (35, b'-'), (23, b'_')]
+        {
+            let mut other = *text;
+            other[place] = wrong;
+            assert_eq!(Id::new(&other), Id::Text(&other));
+        }
+        assert_eq!(Id::new(&text[..35]), Id::Text(&text[..35]));
+    }
+
+    #[test]
+    fn ids_order_by_their_text() {
+        let low = Id::new(b"00000000-0000-0000-0000-00000000000f");
+        let high = Id::new(b"00000000-0000-0000-0000-0000000000a0");
+        assert!(low < high);
+        assert!(Id::new(b"00000000-0000-0000-0000-00000000000") < low);
+        assert!(Id::new(b"zz") > high);
+    }
+
+    #[test]
+    fn names_have_no_control_characters() {
+        for name in ["a", "../x", "Jürgen", "\u{a0}", "😀", &"x".repeat(MAX_NAME)] {
+            assert!(is_name(name.as_bytes()), "{name:?}");
+        }
+        for name in ["", "a\nb", "\u{1b}[31m", "\u{7f}", "\u{80}", "\u{9f}", "\0", &"x".repeat(MAX_NAME + 1)] {
+            assert!(!is_name(name.as_bytes()), "{name:?}");
+        }
+        assert!(!is_name(b"\xff"));
+    }
+}

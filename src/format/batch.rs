@@ -1,0 +1,587 @@
+//! The sections of a batch: where its input stands, the lines it rejects, and its events shard by shard.
+
+use super::coding::{Decoded, Reader, put_packed, put_varint, unzigzag, width_of, zigzag};
+use super::frame::{Entry, SectionKind};
+use super::{Digest, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
+use crate::event::{Id, Kind, MAX_NAME, Site, is_name};
+use crate::table::Table;
+
+/// What identifies an input at a place: its first bytes and those before the place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// Bytes of the head: the place or 4,096, whichever is less.
+    pub head_length: u16,
+    /// Digest of the head.
+    pub head: Digest,
+    /// Bytes before the place: the place or 4,096, whichever is less.
+    pub tail_length: u16,
+    /// Digest of the bytes before the place.
+    pub tail: Digest,
+}
+
+/// How far an input was read when a batch was made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The instance of the input.
+    pub instance: Uid,
+    /// Offset, in the decompressed input, of the batch's first byte.
+    pub start: u64,
+    /// Offset behind its last byte.
+    pub end: u64,
+    /// Line ends before `start`.
+    pub start_line: u64,
+    /// Line ends before `end`.
+    pub end_line: u64,
+    /// What the input looks like at `end`.
+    pub windows: Windows,
+    /// What the input was called: the bytes of a path, or `-`.
+    pub name: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// The section's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let name = &self.name[..self.name.len().min(MAX_SOURCE_NAME)];
+        let mut out = Vec::with_capacity(86 + name.len());
+        out.extend_from_slice(&self.instance);
+        for number in [self.start, self.end, self.start_line, self.end_line] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&self.windows.head_length.to_le_bytes());
+        out.extend_from_slice(&self.windows.tail_length.to_le_bytes());
+        out.extend_from_slice(&self.windows.head);
+        out.extend_from_slice(&self.windows.tail);
+        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        out.extend_from_slice(name);
+        out
+    }
+
+    /// The checkpoint in a section.
+    pub fn decode(bytes: &[u8]) -> Decoded<Checkpoint> {
+        let what = "the fields of a checkpoint";
+        let mut reader = Reader::new(bytes);
+        let instance = reader.array(what)?;
+        let (start, end) = (reader.u64(what)?, reader.u64(what)?);
+        let (start_line, end_line) = (reader.u64(what)?, reader.u64(what)?);
+        let (head_length, tail_length) = (reader.u16(what)?, reader.u16(what)?);
+        let windows = Windows { head_length, tail_length, head: reader.array(what)?, tail: reader.array(what)? };
+        let length = usize::from(reader.u16(what)?);
+        if length > MAX_SOURCE_NAME {
+            return reader.malformed("a name of at most 4,096 bytes");
+        }
+        let name = reader.bytes(length, what)?.to_vec();
+        reader.end("the end of the checkpoint")?;
+        if start > end || start_line > end_line {
+            return reader.malformed("a batch that ends behind its start");
+        }
+        let window = end.min(WINDOW as u64);
+        if u64::from(head_length) != window || u64::from(tail_length) != window {
+            return reader.malformed("windows of 4,096 bytes, or all there are");
+        }
+        Ok(Checkpoint { instance, start, end, start_line, end_line, windows, name })
+    }
+}
+
+/// A line that is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject<'a> {
+    /// Offset of its first byte in the decompressed input.
+    pub offset: u64,
+    /// Its number, from 1.
+    pub line: u64,
+    /// Code of the reason.
+    pub reason: u8,
+    /// Bytes of the whole line.
+    pub length: u64,
+    /// Its first bytes, at most 4,096.
+    pub raw: &'a [u8],
+}
+
+/// Writes the section of rejects; offsets and lines count from the start of the batch.
+#[derive(Default)]
+pub struct RejectsEncoder {
+    bytes: Vec<u8>,
+    count: u32,
+    offset: u64,
+    line: u64,
+}
+
+impl RejectsEncoder {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Appends a reject. `offset` and `line` count from the batch's start, both from 0, and ascend.
+    pub fn push(&mut self, offset: u64, line: u64, reason: u8, whole: u64, raw: &[u8]) {
+        let raw = &raw[..raw.len().min(MAX_RAW)];
+        put_varint(&mut self.bytes, offset - self.offset);
+        put_varint(&mut self.bytes, line - self.line);
+        self.bytes.push(reason);
+        put_varint(&mut self.bytes, whole);
+        put_varint(&mut self.bytes, raw.len() as u64);
+        self.bytes.extend_from_slice(raw);
+        (self.offset, self.line) = (offset, line);
+        self.count += 1;
+    }
+
+    /// Appends the section to a batch's, if there are rejects, and starts anew.
+    pub fn finish(&mut self, entries: &mut Vec<Entry>, out: &mut Vec<u8>) {
+        if self.count > 0 {
+            entries.push(Entry::new(SectionKind::Rejects, 0, self.count, &self.bytes));
+            out.extend_from_slice(&self.bytes);
+        }
+        self.bytes.clear();
+        (self.count, self.offset, self.line) = (0, 0, 0);
+    }
+}
+
+/// The rejects of a section, in order.
+pub fn decode_rejects<'a>(bytes: &'a [u8], count: u32, checkpoint: &Checkpoint) -> Decoded<Vec<Reject<'a>>> {
+    let what = "the fields of a reject";
+    let mut reader = Reader::new(bytes);
+    let mut rejects = Vec::new();
+    let (mut offset, mut line) = (checkpoint.start, checkpoint.start_line);
+    for _ in 0..count {
+        let (gap, lines) = (reader.varint(what)?, reader.varint(what)?);
+        let reason = reader.u8(what)?;
+        let length = reader.varint(what)?;
+        let kept = reader.count(MAX_RAW, "at most 4,096 bytes of the line")?;
+        let raw = reader.bytes(kept, what)?;
+        let (Some(at), Some(number)) = (offset.checked_add(gap), line.checked_add(lines)) else {
+            return reader.malformed("a reject inside its batch");
+        };
+        if at >= checkpoint.end || number >= checkpoint.end_line || kept as u64 > length {
+            return reader.malformed("a reject inside its batch");
+        }
+        (offset, line) = (at, number);
+        rejects.push(Reject { offset, line: number + 1, reason, length, raw });
+    }
+    reader.end("the end of the rejects")?;
+    Ok(rejects)
+}
+
+/// Writes the sections of events: groups the rows of a table by shard and packs each shard's.
+#[derive(Default)]
+pub struct EventsEncoder {
+    /// Rows by shard, then by site, then in order of arrival.
+    order: Vec<(u64, u32)>,
+    /// By the number of a `from`: its place in the order of all of them.
+    ranks: Vec<u32>,
+    sorted: Vec<u32>,
+    /// By rank and kind: the shard it was last seen in and its place in that shard's dictionary.
+    places: Vec<(u16, u32)>,
+    actors: Vec<u32>,
+}
+
+impl EventsEncoder {
+    /// Appends a section a shard that has rows, and its entry.
+    pub fn encode(&mut self, table: &Table, entries: &mut Vec<Entry>, out: &mut Vec<u8>) {
+        let mut ends = [0u32; SHARDS];
+        for row in &table.rows {
+            ends[usize::from(row.shard)] += 1;
+        }
+        let mut total = 0;
+        for end in &mut ends {
+            (*end, total) = (total, total + *end);
+        }
+        self.order.clear();
+        self.order.resize(table.rows.len(), (0, 0));
+        for (index, row) in (0u32..).zip(&table.rows) {
+            let end = &mut ends[usize::from(row.shard)];
+            self.order[*end as usize] = (row.site, index);
+            *end += 1;
+        }
+        self.rank(table);
+        let mut order = std::mem::take(&mut self.order);
+        let mut start = 0;
+        for (shard, end) in (0u8..=255).zip(ends) {
+            let rows = &mut order[start as usize..end as usize];
+            start = end;
+            if rows.is_empty() {
+                continue;
+            }
+            rows.sort_unstable_by(|a, b| table.compare_sites(a.0, b.0).then(a.1.cmp(&b.1)));
+            let from = out.len();
+            self.encode_shard(table, shard, rows, out);
+            entries.push(Entry::new(SectionKind::Events, shard, rows.len() as u32, &out[from..]));
+        }
+        self.order = order;
+    }
+
+    /// Orders the names of the whole batch once, so that each shard's dictionary is ordered by numbers.
+    fn rank(&mut self, table: &Table) {
+        let count = table.names() as u32;
+        self.sorted.clear();
+        self.sorted.extend(0..count);
+        self.sorted.sort_unstable_by(|&a, &b| table.name_of(a).cmp(table.name_of(b)));
+        self.ranks.clear();
+        self.ranks.resize(count as usize, 0);
+        for (rank, &from) in (0u32..).zip(&self.sorted) {
+            self.ranks[from as usize] = rank;
+        }
+        self.places.clear();
+        self.places.resize(count as usize * Kind::ALL.len(), (u16::MAX, 0));
+    }
+
+    fn encode_shard(&mut self, table: &Table, shard: u8, rows: &[(u64, u32)], out: &mut Vec<u8>) {
+        let row = |&(_, index): &(u64, u32)| &table.rows[index as usize];
+        let shard = u16::from(shard);
+        // The dictionary: each pair of a name and a kind, so that an event needs no bits for its kind.
+        let kinds = Kind::ALL.len();
+        let actor = |ranks: &[u32], at| {
+            let row = row(at);
+            ranks[row.from as usize] * kinds as u32 + u32::from(row.kind.code())
+        };
+        self.actors.clear();
+        let (mut earliest, mut latest, mut texts) = (i64::MAX, i64::MIN, 0usize);
+        for at in rows {
+            let actor = actor(&self.ranks, at);
+            let place = &mut self.places[actor as usize];
+            if place.0 != shard {
+                *place = (shard, 0);
+                self.actors.push(actor);
+            }
+            let row = row(at);
+            earliest = earliest.min(row.timestamp);
+            latest = latest.max(row.timestamp);
+            texts += usize::from(matches!(table.id_of(row), Id::Text(_)));
+        }
+        self.actors.sort_unstable();
+        for (place, &actor) in (0u32..).zip(&self.actors) {
+            self.places[actor as usize].1 = place;
+        }
+
+        let mut numbers = Vec::new();
+        let mut names: Vec<&[u8]> = Vec::new();
+        let mut last = None;
+        for at in rows {
+            if last != Some(at.0) {
+                match table.site_of(row(at)) {
+                    Site::Number(number) => numbers.push(number),
+                    Site::Text(name) => names.push(name),
+                }
+                last = Some(at.0);
+            }
+        }
+        let gaps = || numbers.windows(2).map(|pair| pair[1] - pair[0]);
+        let gap_width = width_of(gaps().max().unwrap_or(0));
+        let range = latest.wrapping_sub(earliest).cast_unsigned();
+        let time_width = width_of(range);
+        let actor_width = width_of(self.actors.len() as u64 - 1);
+
+        for count in [numbers.len(), names.len(), self.actors.len(), texts] {
+            put_varint(out, count as u64);
+        }
+        put_varint(out, zigzag(earliest));
+        out.extend_from_slice(&[gap_width, time_width, actor_width]);
+        if let Some(first) = numbers.first() {
+            put_varint(out, *first);
+            put_packed(out, gap_width, gaps());
+        }
+        let mut before: &[u8] = &[];
+        for name in names {
+            put_front_coded(out, before, name, 1, 0);
+            before = name;
+        }
+        before = &[];
+        for &actor in &self.actors {
+            let name = table.name_of(self.sorted[actor as usize / kinds]);
+            put_front_coded(out, before, name, kinds as u64, u64::from(actor) % kinds as u64);
+            before = name;
+        }
+        let mut last = None;
+        put_packed(out, 1, rows.iter().map(|at| u64::from(last.replace(at.0) != Some(at.0))));
+        if texts > 0 {
+            put_packed(out, 1, rows.iter().map(|at| u64::from(matches!(table.id_of(row(at)), Id::Text(_)))));
+        }
+        let since = |at| row(at).timestamp.wrapping_sub(earliest).cast_unsigned();
+        put_packed(out, time_width, rows.iter().map(since));
+        let places = &self.places;
+        let place = |at| u64::from(places[actor(&self.ranks, at) as usize].1);
+        put_packed(out, actor_width, rows.iter().map(place));
+        for at in rows {
+            if let Id::Uuid(uuid) = table.id_of(row(at)) {
+                out.extend_from_slice(&uuid);
+            }
+        }
+        for at in rows {
+            if let Id::Text(text) = table.id_of(row(at)) {
+                put_varint(out, text.len() as u64);
+                out.extend_from_slice(text);
+            }
+        }
+    }
+}
+
+/// A text by how many bytes it shares with the one before it, how many follow (with `code`, one of `codes`, mixed in),
+/// and those.
+fn put_front_coded(out: &mut Vec<u8>, before: &[u8], text: &[u8], codes: u64, code: u64) {
+    let shared = before.iter().zip(text).take_while(|(a, b)| a == b).count();
+    let rest = &text[shared..];
+    put_varint(out, shared as u64);
+    put_varint(out, rest.len() as u64 * codes + code);
+    out.extend_from_slice(rest);
+}
+
+/// Reads the next front-coded text into `text`, which holds the one before it; gives its code.
+fn front_coded(reader: &mut Reader<'_>, text: &mut Vec<u8>, codes: u64) -> Decoded<u64> {
+    let what = "a front-coded name";
+    let shared = reader.count(text.len(), what)?;
+    let length = reader.varint(what)?;
+    let rest = reader.bytes(usize::try_from(length / codes).unwrap_or(usize::MAX), what)?;
+    text.truncate(shared);
+    text.extend_from_slice(rest);
+    if !is_name(text) {
+        return reader.malformed("a name of 1 to 1,024 bytes without control characters");
+    }
+    Ok(length % codes)
+}
+
+/// Decodes sections of events into a table; keeps its buffers.
+#[derive(Default)]
+pub struct EventsDecoder {
+    sites: Vec<u64>,
+    actors: Vec<(u32, Kind)>,
+    text: Vec<u8>,
+}
+
+impl EventsDecoder {
+    /// Appends the `count` events of a section to `table`: all, or those of the sites that `wanted` answers for.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        count: u32,
+        shard: u8,
+        table: &mut Table,
+        wanted: impl Fn(Site<'_>) -> bool,
+    ) -> Decoded<()> {
+        let mut reader = Reader::new(bytes);
+        // A bit an event is the least there is, so this bounds every allocation by the bytes at hand.
+        let events = count as usize;
+        if events == 0 || events > bytes.len().saturating_mul(8) {
+            return reader.malformed("at least one event, and a bit for each");
+        }
+        let numbers = reader.count(events, "the number of numbered sites")?;
+        let names = reader.count(events - numbers, "the number of named sites")?;
+        let actors = reader.count(events, "the number of actors")?;
+        let texts = reader.count(events, "the number of textual ids")?;
+        let earliest = unzigzag(reader.varint("the earliest timestamp")?);
+        let [gap_width, time_width, actor_width] = reader.array("the widths")?;
+
+        const UNWANTED: u64 = u64::MAX;
+        self.sites.clear();
+        if numbers > 0 {
+            let mut number = reader.varint("the first site")?;
+            let gaps = reader.packed(numbers - 1, gap_width, "the gaps between sites")?;
+            for gap in std::iter::once(0).chain(gaps.iter()) {
+                number = match number.checked_add(gap) {
+                    Some(number) if number < 10u64.pow(18) => number,
+                    _ => return reader.malformed("a site below 10^18"),
+                };
+                let site = Site::Number(number);
+                self.sites.push(if wanted(site) { table.site(site) } else { UNWANTED });
+            }
+        }
+        self.text.clear();
+        for _ in 0..names {
+            front_coded(&mut reader, &mut self.text, 1)?;
+            match Site::new(&self.text) {
+                Site::Number(_) => return reader.malformed("a number among the numbers"),
+                site => self.sites.push(if wanted(site) { table.site(site) } else { UNWANTED }),
+            }
+        }
+        self.actors.clear();
+        self.text.clear();
+        for _ in 0..actors {
+            let code = front_coded(&mut reader, &mut self.text, Kind::ALL.len() as u64)?;
+            match Kind::from_code(code as u8) {
+                Some(kind) => self.actors.push((table.from(&self.text), kind)),
+                None => return reader.malformed("a kind"),
+            }
+        }
+        let new_site = reader.packed(events, 1, "a bit an event for its site")?;
+        let textual = match texts {
+            0 => None,
+            _ => Some(reader.packed(events, 1, "a bit an event for its id")?),
+        };
+        let times = reader.packed(events, time_width, "the timestamps")?;
+        let places = reader.packed(events, actor_width, "the actors of the events")?;
+        let mut uuids = Reader::new(reader.bytes(16 * events.saturating_sub(texts), "the UUIDs")?);
+
+        let mut sites = self.sites.iter();
+        let mut site = UNWANTED;
+        let mut textual = textual.map(|bits| bits.iter());
+        let mut begun = false;
+        for (first, (time, place)) in new_site.iter().zip(times.iter().zip(places.iter())) {
+            if first == 1 {
+                match sites.next() {
+                    Some(next) => site = *next,
+                    None => return reader.malformed("a site for each bit that asks for one"),
+                }
+                begun = true;
+            } else if !begun {
+                return reader.malformed("a first event that begins a site");
+            }
+            let Some(&(from, kind)) = usize::try_from(place).ok().and_then(|place| self.actors.get(place)) else {
+                return reader.malformed("an actor of the dictionary");
+            };
+            let id = match textual.as_mut().and_then(Iterator::next) {
+                Some(1) => {
+                    let length = reader.count(MAX_NAME, "an id of at most 1,024 bytes")?;
+                    let text = reader.bytes(length, "an id")?;
+                    match Id::new(text) {
+                        Id::Text(_) if is_name(text) => Id::Text(text),
+                        _ => return reader.malformed("an id that is a name and no UUID"),
+                    }
+                }
+                _ => Id::Uuid(uuids.array("as many UUIDs as the bits say")?),
+            };
+            if site != UNWANTED {
+                table.push_row(site, earliest.wrapping_add_unsigned(time), id, from, kind, shard);
+            }
+        }
+        if sites.next().is_some() || uuids.left() > 0 {
+            return reader.malformed("an event for each site and each UUID");
+        }
+        reader.end("the end of the events")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::coding::{shard, site_hash};
+    use super::*;
+    use crate::event::Event;
+    use proptest::prelude::*;
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9]{1,20}", "visitor[0-9]{1,3}", "[a-c]{1,4}", "\\PC{1,9}"]
+    }
+
+    fn id() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[a-z0-9-]{1,40}"]
+    }
+
+    type Parts = (String, String, String, i64, u8);
+
+    fn events() -> impl Strategy<Value = Vec<Parts>> {
+        let timestamp = prop_oneof![0..1000i64, any::<i64>()];
+        prop::collection::vec((name(), id(), name(), timestamp, 0..3u8), 1..80)
+    }
+
+    fn fill(parts: &[Parts]) -> Table {
+        let mut table = Table::default();
+        for (site, id, from, timestamp, kind) in parts {
+            let site = Site::new(site.as_bytes());
+            let kind = Kind::from_code(*kind).unwrap();
+            let event = Event { site, id: Id::new(id.as_bytes()), from: from.as_bytes(), timestamp: *timestamp, kind };
+            table.push(&event, shard(site_hash(site)));
+        }
+        table
+    }
+
+    fn sections(table: &Table) -> (Vec<Entry>, Vec<u8>) {
+        let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+        EventsEncoder::default().encode(table, &mut entries, &mut bytes);
+        (entries, bytes)
+    }
+
+    fn key(table: &Table) -> Vec<String> {
+        let mut events: Vec<String> = table.rows.iter().map(|row| format!("{:?}", table.event(row))).collect();
+        events.sort();
+        events
+    }
+
+    proptest! {
+        #[test]
+        fn events_come_back(parts in events()) {
+            prop_assume!(parts.iter().all(|part| is_name(part.0.as_bytes()) && is_name(part.2.as_bytes())));
+            let table = fill(&parts);
+            let (entries, bytes) = sections(&table);
+            let mut back = Table::default();
+            let mut decoder = EventsDecoder::default();
+            let mut at = 0;
+            for entry in &entries {
+                let section = &bytes[at..at + entry.length as usize];
+                at += section.len();
+                decoder.decode(section, entry.count, entry.shard, &mut back, |_| true).unwrap();
+            }
+            prop_assert_eq!(at, bytes.len());
+            prop_assert_eq!(key(&back), key(&table));
+        }
+
+        #[test]
+        fn damaged_sections_are_refused_or_decoded_but_never_panic(
+            parts in events(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), cut: prop::sample::Index,
+        ) {
+            let table = fill(&parts);
+            let (entries, mut bytes) = sections(&table);
+            bytes.truncate(entries[0].length as usize);
+            for (index, byte) in flips {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let mut back = Table::default();
+            let _ = EventsDecoder::default().decode(&bytes, entries[0].count, 0, &mut back, |_| true);
+            bytes.truncate(cut.index(bytes.len()));
+            let _ = EventsDecoder::default().decode(&bytes, entries[0].count, 0, &mut back, |_| true);
+            let _ = decode_rejects(&bytes, entries[0].count, &checkpoint());
+            let _ = Checkpoint::decode(&bytes);
+        }
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            instance: [1; 16],
+            start: 100,
+            end: 5100,
+            start_line: 3,
+            end_line: 50,
+            windows: Windows { head_length: 4096, head: [2; 16], tail_length: 4096, tail: [3; 16] },
+            name: b"chat.json".to_vec(),
+        }
+    }
+
+    #[test]
+    fn checkpoints_come_back() {
+        let bytes = checkpoint().encode();
+        assert_eq!(Checkpoint::decode(&bytes), Ok(checkpoint()));
+        for length in 0..bytes.len() {
+            assert!(Checkpoint::decode(&bytes[..length]).is_err());
+        }
+        let backwards = Checkpoint { start: 9000, ..checkpoint() };
+        assert!(Checkpoint::decode(&backwards.encode()).is_err());
+    }
+
+    #[test]
+    fn rejects_come_back() {
+        let mut encoder = RejectsEncoder::default();
+        encoder.push(0, 0, 3, 5, b"first");
+        encoder.push(4000, 46, 1, 9000, &[b'x'; 9000]);
+        let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+        encoder.finish(&mut entries, &mut bytes);
+        let rejects = decode_rejects(&bytes, entries[0].count, &checkpoint()).unwrap();
+        assert_eq!(rejects[0], Reject { offset: 100, line: 4, reason: 3, length: 5, raw: b"first" });
+        assert_eq!(rejects[1], Reject { offset: 4100, line: 50, reason: 1, length: 9000, raw: &[b'x'; 4096] });
+        assert!(decode_rejects(&bytes, 3, &checkpoint()).is_err());
+        assert!(decode_rejects(&bytes, 1, &checkpoint()).is_err());
+        assert_eq!(encoder.count(), 0);
+    }
+
+    #[test]
+    fn only_wanted_sites_are_decoded() {
+        let parts: Vec<Parts> = (0..50).map(|n| ((n % 7).to_string(), format!("e{n}"), "v".into(), n, 2)).collect();
+        let table = fill(&parts);
+        let (entries, bytes) = sections(&table);
+        let mut back = Table::default();
+        let mut at = 0;
+        for entry in entries {
+            let section = &bytes[at..at + entry.length as usize];
+            at += section.len();
+            let wanted = |site: Site<'_>| site == Site::Number(3);
+            EventsDecoder::default().decode(section, entry.count, entry.shard, &mut back, wanted).unwrap();
+        }
+        assert_eq!(back.rows.len(), 7);
+    }
+}

@@ -1,0 +1,42 @@
+//! The bytes on disk: their only home. `wal-format.md` tells their meaning; a test compares its worked example with what
+//! is written here. Nothing in this module knows of files.
+
+pub mod batch;
+pub mod coding;
+pub mod frame;
+
+/// The version of the format this program writes, and the only one it reads.
+pub const VERSION: u16 = 1;
+
+/// Shards that sites are spread over.
+pub const SHARDS: usize = 256;
+
+/// Bytes at each end of what was read of an input that identify it.
+pub const WINDOW: usize = 4096;
+
+/// The most bytes of a rejected line that are kept.
+pub const MAX_RAW: usize = 4096;
+
+/// The longest name of an input, in bytes.
+pub const MAX_SOURCE_NAME: usize = 4096;
+
+/// Names a store, an instance of an input: random, so that two never meet.
+pub type Uid = [u8; 16];
+
+/// The first 16 bytes of the SHA-256 of some bytes.
+pub type Digest = [u8; 16];
+
+/// The digest of these bytes.
+pub fn digest(bytes: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    let mut digest = [0; 16];
+    for (to, from) in digest.iter_mut().zip(sha2::Sha256::digest(bytes)) {
+        *to = from;
+    }
+    digest
+}
+
+/// Sixteen bytes as 32 hex digits.
+pub fn hex(uid: Uid) -> String {
+    uid.iter().map(|byte| format!("{byte:02x}")).collect()
+}

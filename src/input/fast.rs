@@ -1,0 +1,716 @@
+//! The fast path: one pass over a line, in any layout that real programs write.
+//!
+//! It knows less than [`super::parse`], on purpose. Escapes in keys and names, deep nesting, half surrogate pairs and
+//! whatever else is rare make it give up, and the caller asks the judge. What it does accept, the judge accepts with
+//! the same values; `tests/parser_agreement.rs` holds the two against each other.
+//!
+//! What makes it quick: strings and digits are looked at eight bytes at a time in ordinary integers, so most loops run
+//! once or twice and branches go the same way line after line; a key is compared as a whole, quotes included; and
+//! nothing is looked for twice: the line ends where its object ends, so no one searches for `\n` beforehand.
+
+use super::parse::MAX_LINE;
+use crate::event::{Event, Id, Kind, MAX_NAME, Site, UUID_TEXT, is_name, parse_uuid};
+
+/// The deepest nesting of a skipped value, which bounds the recursion.
+const MAX_DEPTH: u32 = 32;
+
+// The required keys that a line has had, one bit each.
+const ID: u8 = 1;
+const FROM: u8 = 1 << 1;
+const SITE_ID: u8 = 1 << 2;
+const TIMESTAMP: u8 = 1 << 3;
+const TYPE: u8 = 1 << 4;
+const DATA: u8 = 1 << 5;
+const MESSAGE: u8 = 1 << 6;
+const STATUS: u8 = 1 << 7;
+
+/// Reads the event of the line at the start of `input`, and how many bytes the line takes, its `\n` included.
+///
+/// `input` is valid UTF-8, as the caller has checked for many lines at once.
+///
+/// `None` says nothing about the line: it may be an event, no event, blank, too long, or without its `\n`.
+#[inline]
+pub fn parse(input: &[u8]) -> Option<(Event<'_>, usize)> {
+    let mut line = Cursor { rest: input };
+    let mut event = Event { site: Site::Number(0), id: Id::Text(b""), from: b"", timestamp: 0, kind: Kind::Message };
+    let mut subject = MESSAGE;
+    let mut status = Kind::Offline;
+    // What is not in here still has its first value from above, which means nothing.
+    let mut seen = 0;
+
+    line.space();
+    line.eat(b'{')?;
+    loop {
+        let key = line.key_ahead();
+        if line.eat_key(key, b"\"id\"")? {
+            once(&mut seen, ID)?;
+            event.id = line.id()?;
+        } else if line.eat_key(key, b"\"type\"")? {
+            once(&mut seen, TYPE)?;
+            subject = line.subject()?;
+        } else if line.eat_key(key, b"\"from\"")? {
+            once(&mut seen, FROM)?;
+            event.from = line.name()?;
+        } else if line.eat_key(key, b"\"site_id\"")? {
+            once(&mut seen, SITE_ID)?;
+            event.site = line.site()?;
+        } else if line.eat_key(key, b"\"timestamp\"")? {
+            once(&mut seen, TIMESTAMP)?;
+            event.timestamp = line.timestamp()?;
+        } else if line.eat_key(key, b"\"data\"")? {
+            once(&mut seen, DATA)?;
+            status = line.data(&mut seen)?;
+        } else {
+            line.unknown()?;
+        }
+        if !line.more(b'}')? {
+            break;
+        }
+    }
+    line.space();
+    line.eat(b'\n')?;
+
+    let length = input.len() - line.rest.len();
+    let required = ID | FROM | SITE_ID | TIMESTAMP | TYPE | DATA | subject;
+    if seen & required != required || length > MAX_LINE + 1 {
+        return None;
+    }
+    if subject == STATUS {
+        event.kind = status;
+    }
+    Some((event, length))
+}
+
+/// Notes that a line has had `key`, unless it has had it before.
+#[inline(always)]
+fn once(seen: &mut u8, key: u8) -> Option<()> {
+    let first = *seen & key == 0;
+    *seen |= key;
+    first.then_some(())
+}
+
+/// The rest of the input. Every method reads on from its start, and gives `None` if it is not what it expects.
+struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// The next eight bytes, the first one lowest; zeros after the end of the input.
+    #[inline(always)]
+    fn word(&self) -> u64 {
+        match self.rest.first_chunk() {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => u64::from_le_bytes(self.last_bytes()),
+        }
+    }
+
+    /// The next sixteen bytes, which hold every required key, its colon and some more.
+    #[inline(always)]
+    fn double_word(&self) -> u128 {
+        match self.rest.first_chunk() {
+            Some(bytes) => u128::from_le_bytes(*bytes),
+            None => u128::from_le_bytes(self.last_bytes()),
+        }
+    }
+
+    #[cold]
+    fn last_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes.iter_mut().zip(self.rest).for_each(|(byte, &left)| *byte = left);
+        bytes
+    }
+
+    #[inline(always)]
+    fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(byte)
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, count: usize) -> Option<()> {
+        self.rest = self.rest.get(count..)?;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then_some(())
+    }
+
+    #[inline(always)]
+    fn eat_text<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk() {
+            Some((next, rest)) if next == text => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Goes past white space. A `\n` is none: it ends the line.
+    #[inline(always)]
+    fn space(&mut self) {
+        while let [b' ' | b'\t' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    /// After a value: goes past the comma and gives true, or past the `close` and gives false.
+    #[inline(always)]
+    fn more(&mut self, close: u8) -> Option<bool> {
+        let mut byte = self.next()?;
+        // One comparison instead of three, line after line, for whoever writes no space here.
+        if byte <= b' ' {
+            while matches!(byte, b' ' | b'\t' | b'\r') {
+                byte = self.next()?;
+            }
+        }
+        match byte {
+            b',' => Some(true),
+            byte if byte == close => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The bytes from the next key on, for [`eat_key`](Self::eat_key).
+    #[inline(always)]
+    fn key_ahead(&mut self) -> u128 {
+        let word = self.double_word();
+        match word.to_le_bytes() {
+            [b'"', ..] => word,
+            _ => {
+                self.space();
+                self.double_word()
+            }
+        }
+    }
+
+    /// If `key` is what comes next, which is `ahead`, goes on to its value and gives true.
+    #[inline(always)]
+    fn eat_key<const N: usize>(&mut self, ahead: u128, key: &[u8; N]) -> Option<bool> {
+        let mut text = [0; 16];
+        text.first_chunk_mut().map(|start| *start = *key)?;
+        let beyond = ahead ^ u128::from_le_bytes(text);
+        if beyond << (128 - 8 * N) != 0 {
+            return Some(false);
+        }
+        match (beyond >> (8 * N)).to_le_bytes() {
+            [b':', b'!'..=u8::MAX, ..] => self.advance(N + 1)?,
+            [b':', b' ', b'!'..=u8::MAX, ..] => self.advance(N + 2)?,
+            _ => {
+                self.advance(N)?;
+                self.colon()?;
+            }
+        }
+        Some(true)
+    }
+
+    #[inline(always)]
+    fn colon(&mut self) -> Option<()> {
+        self.space();
+        self.eat(b':')?;
+        self.space();
+        Some(())
+    }
+
+    /// Skips a key of no meaning, and its value. With an escape it could be any key.
+    #[inline(never)]
+    fn unknown(&mut self) -> Option<()> {
+        self.plain_string()?;
+        self.colon()?;
+        self.skip_value(MAX_DEPTH)
+    }
+
+    #[inline(always)]
+    fn id(&mut self) -> Option<Id<'a>> {
+        const QUOTED: usize = UUID_TEXT + 2;
+        if let Some(([b'"', text @ .., b'"'], rest)) = self.rest.split_first_chunk::<QUOTED>()
+            && let Some(uuid) = parse_uuid(text)
+        {
+            self.rest = rest;
+            return Some(Id::Uuid(uuid));
+        }
+        self.name().map(Id::new)
+    }
+
+    #[inline(always)]
+    fn site(&mut self) -> Option<Site<'a>> {
+        let quoted = self.rest;
+        self.eat(b'"')?;
+        let word = self.word();
+        let count = digit_count(word);
+        let [first, ..] = word.to_le_bytes();
+        if let 1..8 = count
+            && let [b'"', ..] = (word >> (8 * count)).to_le_bytes()
+            && first != b'0'
+        {
+            self.advance(count + 1)?;
+            return Some(Site::Number(digit_value(word, count)));
+        }
+        self.rest = quoted;
+        self.name().map(Site::new)
+    }
+
+    #[inline(always)]
+    fn name(&mut self) -> Option<&'a [u8]> {
+        let quoted = self.rest;
+        self.eat(b'"')?;
+        let start = self.rest;
+        loop {
+            let marks = name_marks(self.word());
+            if marks != 0 {
+                self.advance(first(marks))?;
+                break;
+            }
+            self.advance(8)?;
+        }
+        let name = start.get(..start.len() - self.rest.len())?;
+        if self.next()? != b'"' {
+            self.rest = quoted;
+            return self.unusual_name();
+        }
+        (!name.is_empty() && name.len() <= MAX_NAME).then_some(name)
+    }
+
+    /// A name that is not all printable ASCII.
+    #[inline(never)]
+    fn unusual_name(&mut self) -> Option<&'a [u8]> {
+        let quoted = self.rest;
+        self.plain_string()?;
+        let name = quoted.get(1..quoted.len() - self.rest.len() - 1)?;
+        is_name(name).then_some(name)
+    }
+
+    #[inline(always)]
+    fn timestamp(&mut self) -> Option<i64> {
+        let first = self.peek()?;
+        let negative = first == b'-';
+        if negative {
+            self.advance(1)?;
+        }
+        let digits = self.rest;
+        let mut number = 0u64;
+        loop {
+            let word = self.word();
+            let count = digit_count(word);
+            number = number.checked_mul(*POWERS_OF_TEN.get(count)?)?;
+            number = number.checked_add(digit_value(word, count))?;
+            self.advance(count)?;
+            if count < 8 {
+                break;
+            }
+        }
+        // A zero stands alone, and without a sign.
+        match (digits, digits.len() - self.rest.len()) {
+            (_, 0) => None,
+            ([b'0', ..], 1) if !negative => Some(0),
+            ([b'0', ..], _) => None,
+            _ if negative => 0i64.checked_sub_unsigned(number),
+            _ => i64::try_from(number).ok(),
+        }
+    }
+
+    /// The value of `type`, as the key that it requires in `data`.
+    #[inline(always)]
+    fn subject(&mut self) -> Option<u8> {
+        if self.eat_text(b"\"message\"") {
+            Some(MESSAGE)
+        } else if self.eat_text(b"\"status\"") {
+            Some(STATUS)
+        } else {
+            None
+        }
+    }
+
+    /// The object under `data`; gives its status, if it has one. What `type` says may not be known yet, so both keys
+    /// have to be right, though only one is required.
+    #[inline(always)]
+    fn data(&mut self, seen: &mut u8) -> Option<Kind> {
+        let mut status = Kind::Offline;
+        self.eat(b'{')?;
+        loop {
+            let key = self.key_ahead();
+            if self.eat_key(key, b"\"message\"")? {
+                once(seen, MESSAGE)?;
+                self.string()?;
+            } else if self.eat_key(key, b"\"status\"")? {
+                once(seen, STATUS)?;
+                status = self.status()?;
+            } else {
+                self.unknown()?;
+            }
+            if !self.more(b'}')? {
+                return Some(status);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn status(&mut self) -> Option<Kind> {
+        if self.eat_text(b"\"online\"") {
+            Some(Kind::Online)
+        } else if self.eat_text(b"\"offline\"") {
+            Some(Kind::Offline)
+        } else {
+            None
+        }
+    }
+
+    /// A string without escapes.
+    #[inline(always)]
+    fn plain_string(&mut self) -> Option<()> {
+        self.eat(b'"')?;
+        loop {
+            let marks = string_marks(self.word());
+            if marks != 0 {
+                self.advance(first(marks))?;
+                return self.eat(b'"');
+            }
+            self.advance(8)?;
+        }
+    }
+
+    /// Any string of valid Unicode.
+    #[inline(always)]
+    fn string(&mut self) -> Option<()> {
+        self.eat(b'"')?;
+        loop {
+            let marks = string_marks(self.word());
+            if marks == 0 {
+                self.advance(8)?;
+                continue;
+            }
+            self.advance(first(marks))?;
+            match self.next()? {
+                b'"' => return Some(()),
+                b'\\' => {
+                    self.escape()?;
+                    // Whoever writes ASCII only makes long runs of them of every other script.
+                    while let [b'\\', rest @ ..] = self.rest {
+                        self.rest = rest;
+                        self.escape()?;
+                    }
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// What follows the `\` of an escape.
+    #[inline(always)]
+    fn escape(&mut self) -> Option<()> {
+        let byte = self.next()?;
+        if byte != b'u' {
+            return matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't').then_some(());
+        }
+        let unit = self.code_unit()?;
+        let paired = match unit {
+            0xd800..0xdc00 => self.eat_text(b"\\u") && matches!(self.code_unit()?, 0xdc00..0xe000),
+            _ => !matches!(unit, 0xdc00..0xe000),
+        };
+        paired.then_some(())
+    }
+
+    #[inline(always)]
+    fn code_unit(&mut self) -> Option<u32> {
+        let (digits, rest) = self.rest.split_first_chunk::<4>()?;
+        self.rest = rest;
+        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
+    }
+
+    fn skip_value(&mut self, depth: u32) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string(),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.eat_text(b"true").then_some(()),
+            b'f' => self.eat_text(b"false").then_some(()),
+            b'n' => self.eat_text(b"null").then_some(()),
+            b'[' => {
+                let depth = depth.checked_sub(1)?;
+                self.items(b']', |cursor| cursor.skip_value(depth))
+            }
+            b'{' => {
+                let depth = depth.checked_sub(1)?;
+                self.items(b'}', |cursor| {
+                    cursor.string()?;
+                    cursor.colon()?;
+                    cursor.skip_value(depth)
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The items of an array or an object.
+    #[inline(always)]
+    fn items(&mut self, close: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.advance(1)?;
+        self.space();
+        if self.peek()? == close {
+            return self.advance(1);
+        }
+        loop {
+            self.space();
+            item(self)?;
+            if !self.more(close)? {
+                return Some(());
+            }
+        }
+    }
+
+    /// A number by the grammar of RFC 8259.
+    #[inline(always)]
+    fn number(&mut self) -> Option<()> {
+        if self.peek()? == b'-' {
+            self.advance(1)?;
+        }
+        if self.peek()? == b'0' {
+            self.advance(1)?;
+        } else {
+            self.digits()?;
+        }
+        if self.peek()? == b'.' {
+            self.advance(1)?;
+            self.digits()?;
+        }
+        if let b'e' | b'E' = self.peek()? {
+            self.advance(1)?;
+            if let b'+' | b'-' = self.peek()? {
+                self.advance(1)?;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    /// At least one digit.
+    #[inline(always)]
+    fn digits(&mut self) -> Option<()> {
+        self.peek()?.is_ascii_digit().then_some(())?;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        Some(())
+    }
+}
+
+// Eight bytes at a time. A mark is the highest bit of a byte. The subtractions below borrow from the next byte only
+// where they mark, and the additions carry only there: so the first mark is right, whatever the marks after it, and only
+// the first is ever used. After "Determine if a word has a zero byte" in Sean Eron Anderson's "Bit Twiddling Hacks".
+
+const HIGHEST_BITS: u64 = repeat(0x80);
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Marks `"`, `\` and control characters below space.
+#[inline(always)]
+fn string_marks(word: u64) -> u64 {
+    ends(word) & !word & HIGHEST_BITS
+}
+
+/// Marks the same, and everything else that is not printable ASCII.
+#[inline(always)]
+fn name_marks(word: u64) -> u64 {
+    (ends(word) | word | word.wrapping_add(repeat(1))) & HIGHEST_BITS
+}
+
+/// Marks `"`, `\` and control characters below space, and maybe bytes above ASCII.
+#[inline(always)]
+fn ends(word: u64) -> u64 {
+    // Flipping this bit swaps `"` with space and leaves the control characters below it.
+    let quote_or_control = (word ^ repeat(b'"' ^ b' ')).wrapping_sub(repeat(b' ' + 1));
+    let backslash = (word ^ repeat(b'\\')).wrapping_sub(repeat(1));
+    quote_or_control | backslash
+}
+
+/// The place of the first marked byte; 8 if none is.
+#[inline(always)]
+fn first(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// How many of the eight bytes are digits before the first that is none.
+#[inline(always)]
+fn digit_count(word: u64) -> usize {
+    let digits = word ^ repeat(b'0');
+    first((digits | digits.wrapping_add(repeat(0x80 - 10))) & HIGHEST_BITS)
+}
+
+const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The number that the first `count` bytes are the digits of, 0 to 8.
+#[inline(always)]
+fn digit_value(word: u64, count: usize) -> u64 {
+    // The first byte is the lowest, so shifting up puts zeros before the digits. Then each sum makes one number of two
+    // neighbours: pairs of digits, fours, the whole.
+    let digits = (word ^ repeat(b'0')).checked_shl(64 - 8 * count as u32).unwrap_or(0);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"id":"7b4a5786-3574-4806-9988-25d109c284b8","type":"message","from":"visitor1","site_id":"1","timestamp":7391,"data":{"message":"to and tangled"}}"#;
+
+    /// The event of a line with other lines after it.
+    #[track_caller]
+    fn take(line: &str) -> Event<'static> {
+        let input = format!("{line}\n{LINE}\n").leak();
+        let (event, length) = parse(input.as_bytes()).unwrap_or_else(|| panic!("not taken: {line}"));
+        assert_eq!(length, line.len() + 1);
+        event
+    }
+
+    #[track_caller]
+    fn leaves(line: &str) {
+        assert_eq!(parse(format!("{line}\n{LINE}\n").as_bytes()), None, "{line}");
+    }
+
+    fn with(value: &str, other: &str) -> String {
+        assert!(LINE.contains(value));
+        LINE.replace(value, other)
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let message = Event {
+            site: Site::Number(1),
+            id: Id::new(b"7b4a5786-3574-4806-9988-25d109c284b8"),
+            from: b"visitor1",
+            timestamp: 7391,
+            kind: Kind::Message,
+        };
+        assert_eq!(take(LINE), message);
+        let status =
+            with(r#""message","#, r#""status","#).replace(r#""message":"to and tangled""#, r#""status":"online""#);
+        assert_eq!(take(&status), Event { kind: Kind::Online, ..message });
+        assert_eq!(take(&status.replace("online", "offline")), Event { kind: Kind::Offline, ..message });
+    }
+
+    #[test]
+    fn takes_every_usual_layout() {
+        let event = take(LINE);
+        for line in [
+            LINE.replace(':', ": ").replace(',', ", "),
+            LINE.replace(':', " : ").replace(',', " ,\t"),
+            format!(" {LINE}\r"),
+            LINE.replace('{', "{ ").replace('}', " }"),
+            with("\"type\"", r#""v":[1,{"a":null,"b":[]},"\n\ud800\udc00"],"ok":true,"x":-1.5e+3,"type""#),
+            with("\"message\":\"to", r#""status":"offline","x":{},"message":"\u00e9\"\\ to"#),
+            r#"{"data":{"message":"to and tangled"},"timestamp":7391,"site_id":"1","from":"visitor1","type":"message","id":"7b4a5786-3574-4806-9988-25d109c284b8"}"#.into(),
+        ] {
+            assert_eq!(take(&line), event);
+        }
+    }
+
+    #[test]
+    fn needs_the_end_of_the_line_and_nothing_behind_it() {
+        for length in 0..=LINE.len() {
+            assert_eq!(parse(&LINE.as_bytes()[..length]), None);
+        }
+        let line = format!("{LINE}\n");
+        assert!(parse(line.as_bytes()).is_some_and(|(_, length)| length == line.len()));
+    }
+
+    #[test]
+    fn sites_are_numbers_where_they_can_be() {
+        for site in
+            ["0", "1", "9999999", "12345678", "999999999999999999", "1000000000000000000", "01", "1a", "x", "é1"]
+        {
+            let line = with("\"site_id\":\"1\"", &format!("\"site_id\":\"{site}\""));
+            assert_eq!(take(&line).site, Site::new(site.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn timestamps_are_exact() {
+        for timestamp in [0, 7, 99_999_999, 100_000_000, 10_000_000_000_000_000, -1, i64::MAX, i64::MIN] {
+            assert_eq!(take(&with("7391", &timestamp.to_string())).timestamp, timestamp);
+        }
+        let wrong =
+            ["", "-", "-0", "00", "07", "-07", "1.0", "1e3", "+1", "9223372036854775808", "-9223372036854775809"];
+        for timestamp in wrong.into_iter().chain(["18446744073709551616", "123456789012345678901234567890"]) {
+            leaves(&with("7391", timestamp));
+        }
+    }
+
+    #[test]
+    fn strings_end_where_they_end_in_every_place_of_a_word() {
+        for length in 1..40 {
+            let text = "x".repeat(length);
+            assert_eq!(take(&with("visitor1", &text)).from, text.as_bytes());
+            assert_eq!(take(&with("visitor1", &format!("{text}ü"))).from, format!("{text}ü").as_bytes());
+            for end in [r#"\""#, r"\\", r"\u00e9", "é", "!", "#", "[", "]", "\u{7f}", "\u{80}"] {
+                take(&with("to and tangled", &format!("{text}{end}")));
+            }
+            for wrong in ["\"", "\\", "\0", "\u{1f}", "\t", "\n", r"\x", r"\u00g0", r"\ud800", r"\udc00"] {
+                leaves(&with("to and tangled", &format!("{text}{wrong}")));
+            }
+            for wrong in ["\"", r"\n", "\t", "\n", "\u{7f}", "\u{80}"] {
+                leaves(&with("visitor1", &format!("{text}{wrong}")));
+            }
+        }
+        take(&with("visitor1", &"x".repeat(MAX_NAME)));
+        leaves(&with("visitor1", &"x".repeat(MAX_NAME + 1)));
+        leaves(&with("visitor1", ""));
+    }
+
+    #[test]
+    fn leaves_what_is_wrong_or_rare() {
+        let other = r#""from":"visitor1","#;
+        for line in [
+            "".into(),
+            "{}".into(),
+            "[]".into(),
+            with(other, ""),
+            with(other, &other.repeat(2)),
+            with(other, r#""fr\u006fm":"visitor1","#),
+            with(r#""message","#, r#""mess\u0061ge","#),
+            with("\"message\":\"to", "\"message\":\"\",\"message\":\"to"),
+            with("\"message\":\"to", "\"status\":\"online\",\"status\":\"online\",\"message\":\"to"),
+            with("\"message\":\"to", "\"message\":\"\\ud83d\\u0041"),
+            with("}}", ",}}"),
+            with("}}", "}},"),
+            with("}}", "}}}"),
+            with("}}", "}"),
+            with(other, r#""x":1,,"from":"visitor1","#),
+            format!("\u{feff}{LINE}"),
+        ] {
+            leaves(&line);
+        }
+        let wrong = [
+            "01", "1.", ".5", "-", "1e", "+1", "NaN", "tru", "truex", "'a'", "[1,]", "[,]", "[}", "{1:1}", "{\"a\"}",
+            "",
+        ];
+        for value in wrong {
+            leaves(&with(other, &format!("{other}\"x\":{value},")));
+        }
+    }
+
+    #[test]
+    fn nests_as_deep_as_it_says() {
+        let nested =
+            |depth: usize| with("\"from\"", &format!("\"x\":{}{},\"from\"", "[".repeat(depth), "]".repeat(depth)));
+        take(&nested(MAX_DEPTH as usize));
+        leaves(&nested(MAX_DEPTH as usize + 1));
+        leaves(&nested(400_000));
+    }
+
+    #[test]
+    fn lines_have_a_longest() {
+        take(&format!("{LINE}{}", " ".repeat(MAX_LINE - LINE.len())));
+        leaves(&format!("{LINE}{}", " ".repeat(MAX_LINE - LINE.len() + 1)));
+    }
+}

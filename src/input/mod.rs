@@ -1,0 +1,22 @@
+//! Bytes in: from files, pipes and compressed streams to chunks that end at line ends, and from lines to events.
+
+pub mod chunk;
+pub mod fast;
+pub mod parse;
+pub mod source;
+
+use std::io;
+
+/// Reads until `buffer` is full or the input ends; gives the number of bytes read.
+fn read_full(reader: &mut dyn io::Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

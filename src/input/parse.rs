@@ -1,0 +1,854 @@
+//! The judge: which lines are events, and why the others are none.
+//!
+//! serde_json does the reading, so that JSON means here what it means everywhere else. [`super::fast`] is quicker and
+//! knows less; it may only accept what this module accepts, with the same values.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
+
+use crate::event::{Event, Id, Kind, Site, is_name};
+
+/// The longest line, in bytes before its `\n`.
+pub const MAX_LINE: usize = 1_048_576;
+
+/// Why a line is no event.
+///
+/// Flat, because it is kept on disk as one byte beside the line itself. Where a line is wrong in several ways, it tells
+/// one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// More than [`MAX_LINE`] bytes.
+    TooLong = 1,
+    /// Not UTF-8.
+    NotUtf8 = 2,
+    /// Not JSON: a syntax error outside the values of required keys, or an end in the middle.
+    NotJson = 3,
+    /// JSON, but no object.
+    NotAnObject = 4,
+    /// A required key twice.
+    DuplicateKey = 5,
+    /// No `id`.
+    MissingId = 6,
+    /// `id` is no string, or no [name](is_name).
+    WrongId = 7,
+    /// No `from`.
+    MissingFrom = 8,
+    /// `from` is no string, or no [name](is_name).
+    WrongFrom = 9,
+    /// No `site_id`.
+    MissingSiteId = 10,
+    /// `site_id` is no string, or no [name](is_name).
+    WrongSiteId = 11,
+    /// No `timestamp`.
+    MissingTimestamp = 12,
+    /// `timestamp` is no integer, or not in the range of an i64.
+    WrongTimestamp = 13,
+    /// No `type`.
+    MissingType = 14,
+    /// `type` is neither `"message"` nor `"status"`.
+    WrongType = 15,
+    /// No `data`.
+    MissingData = 16,
+    /// `data` is no object.
+    WrongData = 17,
+    /// A message without `data.message`.
+    MissingMessage = 18,
+    /// `data.message` of a message is no string.
+    WrongMessage = 19,
+    /// A status without `data.status`.
+    MissingStatus = 20,
+    /// `data.status` of a status is neither `"online"` nor `"offline"`.
+    WrongStatus = 21,
+}
+
+impl Reason {
+    /// Every reason, in the order of their codes.
+    pub const ALL: [Reason; 21] = [
+        Reason::TooLong,
+        Reason::NotUtf8,
+        Reason::NotJson,
+        Reason::NotAnObject,
+        Reason::DuplicateKey,
+        Reason::MissingId,
+        Reason::WrongId,
+        Reason::MissingFrom,
+        Reason::WrongFrom,
+        Reason::MissingSiteId,
+        Reason::WrongSiteId,
+        Reason::MissingTimestamp,
+        Reason::WrongTimestamp,
+        Reason::MissingType,
+        Reason::WrongType,
+        Reason::MissingData,
+        Reason::WrongData,
+        Reason::MissingMessage,
+        Reason::WrongMessage,
+        Reason::MissingStatus,
+        Reason::WrongStatus,
+    ];
+
+    /// The code on disk; `wal-format.md` fixes it.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason of a code on disk.
+    pub fn from_code(code: u8) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Reason::TooLong => "the line is longer than 1,048,576 bytes",
+            Reason::NotUtf8 => "the line is not valid UTF-8",
+            Reason::NotJson => "the line is not valid JSON; expected one object and nothing after it",
+            Reason::NotAnObject => "the line is JSON but not an object; expected {\"id\":…, …}",
+            Reason::DuplicateKey => "a required key stands twice; expected once",
+            Reason::MissingId => "`id` is missing",
+            Reason::WrongId => "`id` is wrong; expected a string of 1 to 1,024 bytes without control characters",
+            Reason::MissingFrom => "`from` is missing",
+            Reason::WrongFrom => "`from` is wrong; expected a string of 1 to 1,024 bytes without control characters",
+            Reason::MissingSiteId => "`site_id` is missing",
+            Reason::WrongSiteId => {
+                "`site_id` is wrong; expected a string of 1 to 1,024 bytes without control characters"
+            }
+            Reason::MissingTimestamp => "`timestamp` is missing",
+            Reason::WrongTimestamp => {
+                "`timestamp` is wrong; expected an integer of 64 bits without fraction or exponent"
+            }
+            Reason::MissingType => "`type` is missing",
+            Reason::WrongType => "`type` is wrong; expected \"message\" or \"status\"",
+            Reason::MissingData => "`data` is missing",
+            Reason::WrongData => "`data` is wrong; expected an object",
+            Reason::MissingMessage => "`data.message` is missing, and `type` is \"message\"",
+            Reason::WrongMessage => "`data.message` is wrong; expected a string of valid Unicode",
+            Reason::MissingStatus => "`data.status` is missing, and `type` is \"status\"",
+            Reason::WrongStatus => "`data.status` is wrong; expected \"online\" or \"offline\"",
+        })
+    }
+}
+
+/// Room for the names that are written with escapes; all others are borrowed from their line.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    id: String,
+    from: String,
+    site_id: String,
+}
+
+/// Whether `line` is to be skipped: JSON white space only.
+pub fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
+}
+
+/// The event of `line`, which comes without its `\n`.
+///
+/// # Errors
+///
+/// The reason why it is none. A line that is valid JSON with every required key right is always an event, whatever else
+/// it holds; skipped values cost time in proportion to their length and at most a byte of memory a level.
+pub fn parse<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Result<Event<'a>, Reason> {
+    if line.len() > MAX_LINE {
+        return Err(Reason::TooLong);
+    }
+    let line = std::str::from_utf8(line).map_err(|_| Reason::NotUtf8)?;
+
+    let mut fields = read(line, None)?;
+    let subject = fields.subject.ok_or(Reason::MissingType)?;
+    if let Some(Data::Skipped) = fields.data {
+        // `data` came before `type`, so which of its keys is required was not known yet.
+        fields = read(line, Some(subject))?;
+    }
+    let Some(Data::Read(kind)) = fields.data else {
+        return Err(Reason::MissingData);
+    };
+    let id = fields.id.ok_or(Reason::MissingId)?;
+    let from = fields.from.ok_or(Reason::MissingFrom)?;
+    let site_id = fields.site_id.ok_or(Reason::MissingSiteId)?;
+    Ok(Event {
+        site: Site::new(keep(site_id, &mut scratch.site_id)),
+        id: Id::new(keep(id, &mut scratch.id)),
+        from: keep(from, &mut scratch.from),
+        timestamp: fields.timestamp.ok_or(Reason::MissingTimestamp)?,
+        kind,
+    })
+}
+
+fn keep<'a>(text: Cow<'a, str>, room: &'a mut String) -> &'a [u8] {
+    match text {
+        Cow::Borrowed(text) => text.as_bytes(),
+        Cow::Owned(text) => {
+            *room = text;
+            room.as_bytes()
+        }
+    }
+}
+
+/// The value of `type`, which decides what `data` must hold.
+#[derive(Clone, Copy)]
+enum Subject {
+    Message,
+    Status,
+}
+
+impl Subject {
+    fn new(text: &str) -> Option<Subject> {
+        match text {
+            "message" => Some(Subject::Message),
+            "status" => Some(Subject::Status),
+            _ => None,
+        }
+    }
+
+    /// The required key of `data`. Its other keys are unknown ones, the other subject's key included.
+    fn key(self) -> &'static str {
+        match self {
+            Subject::Message => "message",
+            Subject::Status => "status",
+        }
+    }
+
+    fn kind(self, value: &str) -> Option<Kind> {
+        match (self, value) {
+            (Subject::Message, _) => Some(Kind::Message),
+            (Subject::Status, "online") => Some(Kind::Online),
+            (Subject::Status, "offline") => Some(Kind::Offline),
+            (Subject::Status, _) => None,
+        }
+    }
+
+    fn missing(self) -> Reason {
+        match self {
+            Subject::Message => Reason::MissingMessage,
+            Subject::Status => Reason::MissingStatus,
+        }
+    }
+
+    fn wrong(self) -> Reason {
+        match self {
+            Subject::Message => Reason::WrongMessage,
+            Subject::Status => Reason::WrongStatus,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Fields<'de> {
+    id: Option<Cow<'de, str>>,
+    from: Option<Cow<'de, str>>,
+    site_id: Option<Cow<'de, str>>,
+    timestamp: Option<i64>,
+    subject: Option<Subject>,
+    data: Option<Data>,
+}
+
+enum Data {
+    /// Valid JSON, but what it must hold was not known.
+    Skipped,
+    Read(Kind),
+}
+
+/// Reads the whole line. With `subject` known, `data` is read wherever it stands.
+fn read(line: &str, subject: Option<Subject>) -> Result<Fields<'_>, Reason> {
+    let blame = Blame(Cell::new(Reason::NotAnObject));
+    let mut json = serde_json::Deserializer::from_str(line);
+    let line = LineVisitor { subject, blame: &blame };
+    let fields = json.deserialize_map(line).and_then(|fields| json.end().map(|()| fields));
+    fields.map_err(|error| match (error.classify(), blame.0.get()) {
+        (Category::Eof, _) | (Category::Syntax, Reason::NotAnObject) => Reason::NotJson,
+        (_, reason) => reason,
+    })
+}
+
+/// What is to blame if reading stops here: serde's errors have no room for a [`Reason`].
+struct Blame(Cell<Reason>);
+
+impl Blame {
+    /// Reads one value of which `reason` tells the faults.
+    fn during<T, E>(&self, reason: Reason, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.0.set(reason);
+        let value = read()?;
+        self.0.set(Reason::NotJson);
+        Ok(value)
+    }
+
+    fn fail<T, E: Error>(&self, reason: Reason) -> Result<T, E> {
+        self.0.set(reason);
+        Err(E::custom(reason))
+    }
+
+    /// Reads the value of a required key into its `field`.
+    fn once<T, E: Error>(
+        &self,
+        field: &mut Option<T>,
+        wrong: Reason,
+        read: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(), E> {
+        if field.is_some() {
+            return self.fail(Reason::DuplicateKey);
+        }
+        *field = Some(self.during(wrong, read)?);
+        Ok(())
+    }
+}
+
+/// The whole object.
+struct LineVisitor<'b> {
+    subject: Option<Subject>,
+    blame: &'b Blame,
+}
+
+enum Key {
+    Id,
+    From,
+    SiteId,
+    Timestamp,
+    Type,
+    Data,
+    Unknown,
+}
+
+impl Key {
+    fn new(text: &str) -> Key {
+        match text {
+            "id" => Key::Id,
+            "from" => Key::From,
+            "site_id" => Key::SiteId,
+            "timestamp" => Key::Timestamp,
+            "type" => Key::Type,
+            "data" => Key::Data,
+            _ => Key::Unknown,
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for LineVisitor<'_> {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let blame = self.blame;
+        blame.0.set(Reason::NotJson);
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key_seed(text(|key| Some(Key::new(&key))))? {
+            match key {
+                Key::Id => blame.once(&mut fields.id, Reason::WrongId, || map.next_value_seed(text(name))),
+                Key::From => blame.once(&mut fields.from, Reason::WrongFrom, || map.next_value_seed(text(name))),
+                Key::SiteId => blame.once(&mut fields.site_id, Reason::WrongSiteId, || map.next_value_seed(text(name))),
+                Key::Timestamp => blame.once(&mut fields.timestamp, Reason::WrongTimestamp, || map.next_value()),
+                Key::Type => blame.once(&mut fields.subject, Reason::WrongType, || {
+                    map.next_value_seed(text(|subject| Subject::new(&subject)))
+                }),
+                Key::Data => {
+                    let subject = self.subject.or(fields.subject);
+                    blame.once(&mut fields.data, Reason::WrongData, || match subject {
+                        Some(subject) => map.next_value_seed(DataVisitor { subject, blame }).map(Data::Read),
+                        None => map.next_value().map(|IgnoredAny| Data::Skipped),
+                    })
+                }
+                Key::Unknown => map.next_value().map(|IgnoredAny| ()),
+            }?;
+        }
+        Ok(fields)
+    }
+}
+
+/// The object under `data`, of which one key is required.
+struct DataVisitor<'b> {
+    subject: Subject,
+    blame: &'b Blame,
+}
+
+impl<'de> DeserializeSeed<'de> for DataVisitor<'_> {
+    type Value = Kind;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Kind, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for DataVisitor<'_> {
+    type Value = Kind;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let DataVisitor { subject, blame } = self;
+        blame.0.set(Reason::NotJson);
+        let mut kind = None;
+        while let Some(required) = map.next_key_seed(text(|key| Some(key == subject.key())))? {
+            if required {
+                blame.once(&mut kind, subject.wrong(), || map.next_value_seed(text(|value| subject.kind(&value))))?;
+            } else {
+                let IgnoredAny = map.next_value()?;
+            }
+        }
+        match kind {
+            Some(kind) => Ok(kind),
+            None => blame.fail(subject.missing()),
+        }
+    }
+}
+
+fn name(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    is_name(text.as_bytes()).then_some(text)
+}
+
+/// A string, made into something else by a function that may refuse it. Borrowed unless it has escapes.
+struct Text<F>(F);
+
+fn text<'de, T, F: FnOnce(Cow<'de, str>) -> Option<T>>(make: F) -> Text<F> {
+    Text(make)
+}
+
+impl<'de, T, F: FnOnce(Cow<'de, str>) -> Option<T>> DeserializeSeed<'de> for Text<F> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'de, T, F: FnOnce(Cow<'de, str>) -> Option<T>> Visitor<'de> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<T, E> {
+        (self.0)(Cow::Borrowed(text)).ok_or_else(|| E::custom("a value that is not allowed here"))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(Cow::Owned(text.to_owned())).ok_or_else(|| E::custom("a value that is not allowed here"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = r#""id":"x""#;
+    const FROM: &str = r#""from":"visitor1""#;
+    const SITE_ID: &str = r#""site_id":"1""#;
+    const TIMESTAMP: &str = r#""timestamp":7"#;
+    const TYPE: &str = r#""type":"message""#;
+    const DATA: &str = r#""data":{"message":"Hi"}"#;
+    const ALL: [&str; 6] = [ID, FROM, SITE_ID, TIMESTAMP, TYPE, DATA];
+
+    fn object(members: &[&str]) -> String {
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// A right message line, but for one member: `instead` stands in its place.
+    fn with(member: &str, instead: &str) -> String {
+        assert!(ALL.contains(&member));
+        object(&ALL).replace(member, instead)
+    }
+
+    fn status(data: &str) -> String {
+        object(&[ID, FROM, SITE_ID, TIMESTAMP, r#""type":"status""#, data])
+    }
+
+    #[track_caller]
+    fn accepts(line: impl AsRef<[u8]>) -> Kind {
+        let line = line.as_ref();
+        let mut scratch = Scratch::default();
+        let event = parse(line, &mut scratch).unwrap_or_else(|reason| panic!("{}: {reason}", line.escape_ascii()));
+        assert!(is_name(event.from));
+        event.kind
+    }
+
+    #[track_caller]
+    fn rejects(line: impl AsRef<[u8]>, reason: Reason) {
+        let line = line.as_ref();
+        assert_eq!(parse(line, &mut Scratch::default()), Err(reason), "{}", line.escape_ascii());
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let line = br#"{"id":"7b4a5786-3574-4806-9988-25d109c284b8","type":"status","from":"operator2","site_id":"1","timestamp":533,"data":{"status":"offline"}}"#;
+        let event = Event {
+            site: Site::Number(1),
+            id: Id::new(b"7b4a5786-3574-4806-9988-25d109c284b8"),
+            from: b"operator2",
+            timestamp: 533,
+            kind: Kind::Offline,
+        };
+        assert_eq!(parse(line, &mut Scratch::default()), Ok(event));
+        assert_eq!(accepts(status(r#""data":{"status":"online"}"#)), Kind::Online);
+        assert_eq!(accepts(object(&ALL)), Kind::Message);
+    }
+
+    #[test]
+    fn keys_stand_in_any_order() {
+        // Heap's algorithm: all 720 of them.
+        let mut members = ALL;
+        let mut swaps = [0; 6];
+        let mut place = 1;
+        accepts(object(&members));
+        while place < 6 {
+            if swaps[place] < place {
+                members.swap(if place % 2 == 0 { 0 } else { swaps[place] }, place);
+                accepts(object(&members));
+                swaps[place] += 1;
+                place = 1;
+            } else {
+                swaps[place] = 0;
+                place += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn white_space_stands_anywhere_between_tokens() {
+        accepts(
+            " \t\r { \"id\" : \"x\" , \"from\":\t\"f\",\r\"site_id\":\"1\",\"timestamp\": -7 ,\"type\" :\"message\",\"data\" : { \"message\"\t:\"\" } } \t\r",
+        );
+        rejects(format!("{}\u{a0}", object(&ALL)), Reason::NotJson);
+        rejects(format!("{}\x0c", object(&ALL)), Reason::NotJson);
+        rejects(format!("\u{feff}{}", object(&ALL)), Reason::NotJson);
+        rejects(with(TYPE, &format!("\u{feff}{TYPE}")), Reason::NotJson);
+    }
+
+    #[test]
+    fn blank_lines_have_json_white_space_only() {
+        for line in ["", " ", "\t", "\r", " \t\r "] {
+            assert!(is_blank(line.as_bytes()), "{line:?}");
+            rejects(line, Reason::NotJson);
+        }
+        for line in ["{}", "\u{a0}", "\x0b", "\0", "\u{feff}"] {
+            assert!(!is_blank(line.as_bytes()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn keys_and_values_are_compared_after_unescaping() {
+        let line = with(ID, r#""\u0069d":"\u0041\ud83d\ude00\/""#);
+        assert_eq!(parse(line.as_bytes(), &mut Scratch::default()).unwrap().id, Id::Text("A😀/".as_bytes()));
+        let line = with(SITE_ID, r#""site\u005fid":"\u0031""#);
+        assert_eq!(parse(line.as_bytes(), &mut Scratch::default()).unwrap().site, Site::Number(1));
+        let line = with(FROM, r#""from":"\u006a\"\\""#);
+        assert_eq!(parse(line.as_bytes(), &mut Scratch::default()).unwrap().from, br#"j"\"#);
+        accepts(with(TYPE, r#""ty\u0070e":"mess\u0061ge""#));
+        accepts(with(DATA, r#""d\u0061ta":{"m\u0065ssage":"\n"}"#));
+        assert_eq!(accepts(status(r#""data":{"st\u0061tus":"\u006fnline"}"#)), Kind::Online);
+        rejects(with(FROM, r#""from":"f","\u0069d":"y""#), Reason::DuplicateKey);
+    }
+
+    #[test]
+    fn every_required_key_is_required() {
+        for (place, reason) in [
+            Reason::MissingId,
+            Reason::MissingFrom,
+            Reason::MissingSiteId,
+            Reason::MissingTimestamp,
+            Reason::MissingType,
+            Reason::MissingData,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut members = ALL.to_vec();
+            members.remove(place);
+            rejects(object(&members), reason);
+        }
+        rejects("{}", Reason::MissingType);
+        rejects(with(DATA, r#""data":{}"#), Reason::MissingMessage);
+        rejects(with(DATA, r#""data":{"status":"online"}"#), Reason::MissingMessage);
+        rejects(status(r#""data":{"message":"Hi"}"#), Reason::MissingStatus);
+        rejects(with(ID, r#""ID":"x""#), Reason::MissingId);
+    }
+
+    #[test]
+    fn a_required_key_stands_once() {
+        for member in ALL {
+            rejects(object(&[&ALL[..], &[member]].concat()), Reason::DuplicateKey);
+            rejects(object(&[&[member], &ALL[..]].concat()), Reason::DuplicateKey);
+        }
+        rejects(with(DATA, r#""data":{"message":"a","message":"a"}"#), Reason::DuplicateKey);
+        rejects(status(r#""data":{"status":"online","status":"online"}"#), Reason::DuplicateKey);
+        accepts(with(ID, r#""id":"x","more":1,"more":2"#));
+        accepts(with(DATA, r#""data":{"message":"","id":1,"id":2,"data":{}}"#));
+    }
+
+    #[test]
+    fn data_of_the_other_type_is_unknown() {
+        for other in [r#""online""#, "1", r#""\ud800""#, r#"{"a":[]}"#, r#""","status":"online""#] {
+            let data = format!(r#""data":{{"status":{other},"message":""}}"#);
+            assert_eq!(accepts(with(DATA, &data)), Kind::Message);
+            assert_eq!(accepts(object(&[&data, ID, FROM, SITE_ID, TIMESTAMP, TYPE])), Kind::Message);
+        }
+        for other in [r#""Hi""#, "null", r#""\udc00\ud800""#, "[[]]", r#""","message":"""#] {
+            let data = format!(r#""data":{{"status":"online","message":{other}}}"#);
+            assert_eq!(accepts(status(&data)), Kind::Online);
+            assert_eq!(accepts(status(&data).replace(ID, &format!("{ID},\"late\":0"))), Kind::Online);
+            let first = object(&[&data, ID, FROM, SITE_ID, TIMESTAMP, r#""type":"status""#]);
+            assert_eq!(accepts(first), Kind::Online);
+        }
+        // What is wrong in `data` is wrong before `type`, too.
+        rejects(object(&[r#""data":{"message":1}"#, ID, FROM, SITE_ID, TIMESTAMP, TYPE]), Reason::WrongMessage);
+        rejects(object(&[r#""data":[]"#, ID, FROM, SITE_ID, TIMESTAMP, TYPE]), Reason::WrongData);
+        rejects(object(&[r#""data":{"\ud800":1,"message":""}"#, ID, FROM, SITE_ID, TIMESTAMP, TYPE]), Reason::NotJson);
+    }
+
+    #[test]
+    fn names_are_strings_without_control_characters() {
+        let longest = format!("\"{}\"", "x".repeat(1024));
+        let escaped = format!("\"{}\"", r"\u0078".repeat(1024));
+        for value in [r#""Jürgen""#, r#""😀""#, r#"" ""#, r#""\u00a0""#, r#""\"""#, &longest, &escaped] {
+            for (member, key) in [(ID, "id"), (FROM, "from"), (SITE_ID, "site_id")] {
+                accepts(with(member, &format!("\"{key}\":{value}")));
+            }
+        }
+        let too_long = format!("\"{}\"", "x".repeat(1025));
+        for value in [
+            "\"\"",
+            "1",
+            "null",
+            "true",
+            "[]",
+            "{}",
+            r#"["x"]"#,
+            r#""\n""#,
+            r#""\u0000""#,
+            r#""\u007f""#,
+            r#""\u0085""#,
+            "\"\u{7f}\"",
+            "\"\u{85}\"",
+            r#""\ud800""#,
+            r#""\udc00""#,
+            r#""\ud800\u0041""#,
+            r#""\ud800\n""#,
+            &too_long,
+        ] {
+            rejects(with(ID, &format!("\"id\":{value}")), Reason::WrongId);
+            rejects(with(FROM, &format!("\"from\":{value}")), Reason::WrongFrom);
+            rejects(with(SITE_ID, &format!("\"site_id\":{value}")), Reason::WrongSiteId);
+        }
+    }
+
+    #[test]
+    fn timestamps_are_integers_of_64_bits() {
+        for (text, value) in
+            [("0", 0), ("-1", -1), ("10", 10), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
+            let line = with(TIMESTAMP, &format!("\"timestamp\":{text}"));
+            assert_eq!(parse(line.as_bytes(), &mut Scratch::default()).unwrap().timestamp, value);
+        }
+        for wrong in [
+            "-0",
+            "1.0",
+            "1e3",
+            "1E0",
+            "0.0",
+            "-0.0",
+            "0e0",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551616",
+            "1e999",
+            "\"7\"",
+            "null",
+            "true",
+            "[7]",
+            "{}",
+            "00",
+            "07",
+            "-07",
+            "+1",
+            ".5",
+            "1.",
+            "-",
+            "--1",
+            "1e",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "0x10",
+            "1_000",
+            "1,000",
+            "７",
+        ] {
+            let line = with(TIMESTAMP, &format!("\"timestamp\":{wrong}"));
+            let reason = parse(line.as_bytes(), &mut Scratch::default()).expect_err(&line);
+            assert!(matches!(reason, Reason::WrongTimestamp | Reason::NotJson), "{line}: {reason:?}");
+        }
+        rejects(with(TIMESTAMP, "\"timestamp\":1.0"), Reason::WrongTimestamp);
+        rejects(with(TIMESTAMP, "\"timestamp\":-0"), Reason::WrongTimestamp);
+        rejects(with(TIMESTAMP, "\"timestamp\":\"7\""), Reason::WrongTimestamp);
+    }
+
+    #[test]
+    fn types_messages_and_statuses_are_what_they_say() {
+        for wrong in ["\"\"", "\"Message\"", "\"message \"", "\"online\"", "1", "null", "{}", "[\"message\"]"] {
+            rejects(with(TYPE, &format!("\"type\":{wrong}")), Reason::WrongType);
+        }
+        for wrong in ["[]", "\"\"", "null", "1", "[\"message\",\"\"]"] {
+            rejects(with(DATA, &format!("\"data\":{wrong}")), Reason::WrongData);
+        }
+        for message in ["\"\"", r#""\u0000\ud83d\ude00\"\\\/\b\f\n\r\t""#, "\"\u{7f}\u{85}\u{10ffff}\""] {
+            accepts(with(DATA, &format!("\"data\":{{\"message\":{message}}}")));
+        }
+        for wrong in ["1", "null", "[]", "{}", "true", r#""\ud800""#, r#""\ud83d\u0041""#, r#""\ude00\ud83d""#] {
+            rejects(with(DATA, &format!("\"data\":{{\"message\":{wrong}}}")), Reason::WrongMessage);
+        }
+        for wrong in ["1", "null", "[]", "{}", "true", "\"\"", "\"Online\"", "\"away\""] {
+            rejects(status(&format!("\"data\":{{\"status\":{wrong}}}")), Reason::WrongStatus);
+        }
+    }
+
+    #[test]
+    fn unknown_values_are_any_json() {
+        for value in [
+            "0",
+            "-0",
+            "1.5",
+            "1e999",
+            "-1.5E+3",
+            "1e-1",
+            "123456789012345678901234567890",
+            "true",
+            "false",
+            "null",
+            "\"\"",
+            r#""\ud800""#,
+            r#""\u0000""#,
+            "[]",
+            "{}",
+            "[1,[2,{\"a\":{}}],\"]\"]",
+            r#"{"":1,"":2,"\ud800":3}"#,
+            "[ ]",
+            "{ }",
+        ] {
+            accepts(with(ID, &format!("{ID},\"more\":{value}")));
+            accepts(with(DATA, &format!("\"data\":{{\"more\":{value},\"message\":\"\"}}")));
+        }
+        for value in [
+            "",
+            "01",
+            "-01",
+            "-",
+            "+1",
+            ".5",
+            "1.",
+            "1.e1",
+            "1e",
+            "1e+",
+            "0x1",
+            "NaN",
+            "Infinity",
+            "True",
+            "nul",
+            "truex",
+            "'a'",
+            "a",
+            "\"a",
+            "\"\t\"",
+            "\"\0\"",
+            r#""\x41""#,
+            r#""\u12""#,
+            r#""\u12g4""#,
+            r#""\""#,
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[",
+            "]",
+            "[}",
+            "{]",
+            "{,}",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{\"a\" 1}",
+            "{1:1}",
+            "{a:1}",
+            "/**/1",
+            "1//",
+            "\u{feff}1",
+            "\u{a0}1",
+            "1 1",
+            "1,",
+            "1,,\"b\":1",
+            ":1",
+        ] {
+            rejects(with(ID, &format!("{ID},\"more\":{value}")), Reason::NotJson);
+        }
+    }
+
+    #[test]
+    fn the_whole_line_is_one_object() {
+        for line in ["[]", "1", "\"\"", "null", "true", &format!("[{}]", object(&ALL))] {
+            rejects(line, Reason::NotAnObject);
+        }
+        for line in ["{", "}", "hello", "'", "\0", "{\"id\"", "{\"id\":", "{'id':1}", "{,}", "{id:1}"] {
+            rejects(line, Reason::NotJson);
+        }
+        let line = object(&ALL);
+        for tail in ["x", "}", ",", "{}", " null", "\0", "]", "//", &line] {
+            rejects(format!("{line}{tail}"), Reason::NotJson);
+        }
+        for length in 0..line.len() {
+            rejects(&line[..length], Reason::NotJson);
+        }
+        rejects(line.replace("}}", ",}}"), Reason::NotJson);
+        rejects(line.replace("}}", "},}"), Reason::NotJson);
+        rejects(line.replace('{', "{,"), Reason::NotJson);
+        rejects(with(TYPE, r#""\ud800":1,"type":"message""#), Reason::NotJson);
+    }
+
+    #[test]
+    fn every_byte_is_utf8() {
+        for bytes in [&b"\xff"[..], b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
+            let line = with(ID, &format!("{ID},\"more\":\"?\""));
+            let place = line.find('?').unwrap();
+            let line = [&line.as_bytes()[..place], bytes, &line.as_bytes()[place + 1..]].concat();
+            rejects(line, Reason::NotUtf8);
+        }
+    }
+
+    #[test]
+    fn lines_have_a_longest() {
+        let line = object(&ALL);
+        let padded = format!("{line}{}", " ".repeat(MAX_LINE - line.len()));
+        accepts(&padded);
+        rejects(format!("{padded} "), Reason::TooLong);
+        let text = "x".repeat(MAX_LINE - line.len() + 2);
+        accepts(line.replace("Hi", &text));
+    }
+
+    #[test]
+    fn nesting_has_no_limit() {
+        let line = with(ID, &format!("{ID},\"more\":?"));
+        let depth = 500_000;
+        accepts(line.replace('?', &format!("{}{}", "[".repeat(depth), "]".repeat(depth))));
+        let depth = 170_000;
+        accepts(line.replace('?', &format!("{}1{}", "{\"\":".repeat(depth), "}".repeat(depth))));
+        rejects(line.replace('?', &"[".repeat(1_000_000)), Reason::NotJson);
+        rejects("[".repeat(1_000_000), Reason::NotAnObject);
+    }
+
+    #[test]
+    fn reasons_have_codes_and_texts() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(reason.code()), place + 1);
+            assert_eq!(Reason::from_code(reason.code()), Some(reason));
+            assert!(!reason.to_string().is_empty());
+        }
+        assert_eq!(Reason::from_code(0), None);
+        assert_eq!(Reason::from_code(22), None);
+    }
+}

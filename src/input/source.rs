@@ -1,0 +1,438 @@
+//! Where an input comes from, and where to go on in it.
+//!
+//! An input is known by its content, not by its name: the digests of its first bytes and of those before the place it was
+//! read to. So a file that grew, was renamed, copied or compressed is gone on with where it was left, and one that was
+//! changed is read from its start, which the identity of events makes harmless.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::read_full;
+use crate::error::{Error, Result};
+use crate::format::batch::Checkpoint;
+use crate::format::{MAX_SOURCE_NAME, WINDOW, digest};
+
+/// Bytes of one piece that the thread behind a pipe hands over.
+const PIECE: usize = 256 << 10;
+
+/// How long a pipe may be silent before its reader is told so.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// How long a pipe may speak before its reader is told that it is silent all the same: what trickles in without a pause
+/// must not wait until a chunk is full.
+const TRICKLE: Duration = Duration::from_millis(500);
+
+/// One input.
+pub struct Source {
+    /// As it was named, for messages.
+    pub name: String,
+    /// Bytes of the file, if it is one.
+    pub size: Option<u64>,
+    /// Bytes read of it so far, compressed as they are.
+    pub taken: Arc<AtomicU64>,
+    path: PathBuf,
+    body: Body,
+}
+
+enum Body {
+    Plain(File),
+    /// A compressed file, decompressed.
+    Packed(Packing, Box<dyn Read + Send>),
+    /// Something that can be read only once, by a thread of its own, so that a silent writer blocks nobody.
+    Piped(Pipe),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// Where to begin, and the bytes that make the digests of the first checkpoint.
+#[derive(Default)]
+pub struct Start {
+    /// The checkpoint that matches best, by its place among those asked about.
+    pub found: Option<usize>,
+    /// The first bytes of the input, 4,096 at most; fewer only where the place is nearer or nothing was found.
+    pub head: Vec<u8>,
+    /// The bytes before the place, 4,096 at most.
+    pub tail: Vec<u8>,
+}
+
+/// What a read gave.
+pub enum Got {
+    /// Bytes; none at the end of the input.
+    Bytes(usize),
+    /// Nothing for now: the writer at the other end is silent.
+    Idle,
+}
+
+impl Source {
+    /// Opens a file, or anything else that has a path and can be read.
+    pub fn open(path: &Path) -> Result<Source> {
+        let name = path.display().to_string();
+        let wrong = |error: io::Error| unreadable(&name, &error);
+        let meta = std::fs::metadata(path).map_err(wrong)?;
+        if meta.is_dir() {
+            let (problem, hint) = ("a directory".into(), format!("name the files in it: {name}/*"));
+            return Err(Error::Input { input: name, problem, hint });
+        }
+        let taken = Arc::new(AtomicU64::new(0));
+        let (body, size) = if meta.is_file() {
+            let file = File::open(path).map_err(wrong)?;
+            let mut magic = [0; 4];
+            let length = file.read_at(&mut magic, 0).map_err(wrong)?;
+            let body = match packing(&magic[..length]) {
+                Packing::None => Body::Plain(file),
+                packing => Body::Packed(packing, unpack(packing, Counted(file, taken.clone())).map_err(wrong)?),
+            };
+            (body, Some(meta.len()))
+        } else {
+            // Opened by the thread behind it: that may take as long as nobody opens the other end.
+            let path = path.to_owned();
+            (Body::Piped(Pipe::new(move || File::open(path), taken.clone()).map_err(wrong)?), None)
+        };
+        Ok(Source { name, size, taken, path: path.into(), body })
+    }
+
+    /// Standard input.
+    pub fn stdin() -> Result<Source> {
+        let taken = Arc::new(AtomicU64::new(0));
+        let pipe = Pipe::new(|| Ok(io::stdin()), taken.clone()).map_err(|error| unreadable("-", &error))?;
+        Ok(Source { name: "-".into(), size: None, taken, path: "-".into(), body: Body::Piped(pipe) })
+    }
+
+    /// The name as a checkpoint keeps it.
+    pub fn name_bytes(&self) -> Vec<u8> {
+        let bytes = self.path.as_os_str().as_bytes();
+        bytes[..bytes.len().min(MAX_SOURCE_NAME)].to_vec()
+    }
+
+    /// An error while reading it.
+    pub fn error(&self, offset: u64, error: &io::Error) -> Error {
+        let problem = format!("cannot read on at byte {offset}: {error}");
+        let hint = match self.body {
+            Body::Packed(..) | Body::Piped(_) => "what came before is stored; mend or complete the input and run again",
+            Body::Plain(_) => "what came before is stored; see to the cause and run again",
+        };
+        Error::Input { input: self.name.clone(), problem, hint: hint.into() }
+    }
+
+    /// Finds the checkpoint that this input matches and that is the furthest, and moves there; to the start if there is
+    /// none. An input is matched if both digests verify over the checkpoint's own lengths; a pipe never is.
+    pub fn seek(&mut self, checkpoints: &[&Checkpoint]) -> Result<Start> {
+        let name = self.name.clone();
+        let start = match &mut self.body {
+            Body::Piped(_) => Ok(Start::default()),
+            Body::Plain(file) => seek_plain(file, checkpoints, &self.taken),
+            Body::Packed(packing, reader) => {
+                let reopen = || {
+                    self.taken.store(0, Ordering::Relaxed);
+                    unpack(*packing, Counted(File::open(&self.path)?, self.taken.clone()))
+                };
+                seek_packed(reader, reopen, checkpoints)
+            }
+        };
+        start.map_err(|error| unreadable(&name, &error))
+    }
+
+    /// Back to the start. A pipe is always there when it is asked for: it matches no checkpoint.
+    pub fn rewind(&mut self) -> Result<()> {
+        let result = match &mut self.body {
+            Body::Piped(_) => Ok(()),
+            Body::Plain(file) => file.seek(SeekFrom::Start(0)).map(|_| ()),
+            Body::Packed(packing, reader) => File::open(&self.path)
+                .and_then(|file| unpack(*packing, Counted(file, self.taken.clone())))
+                .map(|again| *reader = again),
+        };
+        self.taken.store(0, Ordering::Relaxed);
+        result.map_err(|error| unreadable(&self.name, &error))
+    }
+
+    /// The next bytes.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
+        match &mut self.body {
+            Body::Plain(file) => {
+                let count = read_full(file, buffer)?;
+                self.taken.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(Got::Bytes(count))
+            }
+            // What decompresses before an error is a reader's last word on good bytes, so it reads piece by piece.
+            Body::Packed(_, reader) => loop {
+                match reader.read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => return other.map(Got::Bytes),
+                }
+            },
+            Body::Piped(pipe) => pipe.read(buffer),
+        }
+    }
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Error {
+    let (problem, hint) = match error.kind() {
+        io::ErrorKind::NotFound => ("no such file".into(), "check the path"),
+        io::ErrorKind::PermissionDenied => ("not readable: permission denied".into(), "check the permissions"),
+        _ => (format!("cannot read it: {error}"), "see to the cause and run again"),
+    };
+    Error::Input { input: name.into(), problem, hint: hint.into() }
+}
+
+/// Which compression the first bytes announce. A JSON line begins with none of them.
+fn packing(magic: &[u8]) -> Packing {
+    match magic {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        // A frame, or a skippable frame that a tool put before the first.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Packing::Zstd,
+        _ => Packing::None,
+    }
+}
+
+/// Decompresses all members or frames, one after the other.
+fn unpack(packing: Packing, reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match packing {
+        Packing::None => Box::new(reader),
+        Packing::Gzip => {
+            Box::new(flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(128 << 10, reader)))
+        }
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(reader)?),
+    })
+}
+
+fn matches_head(checkpoint: &Checkpoint, head: &[u8]) -> bool {
+    let windows = &checkpoint.windows;
+    head.get(..usize::from(windows.head_length)).is_some_and(|head| digest(head) == windows.head)
+}
+
+fn seek_plain(file: &mut File, checkpoints: &[&Checkpoint], taken: &AtomicU64) -> io::Result<Start> {
+    let mut head = vec![0; WINDOW];
+    let read = crate::storage::File::read_at(file, &mut head, 0)?;
+    head.truncate(read);
+    let mut by_end: Vec<usize> = (0..checkpoints.len()).collect();
+    by_end.sort_by_key(|&index| std::cmp::Reverse(checkpoints[index].end));
+    for index in by_end.into_iter().filter(|&index| matches_head(checkpoints[index], &head)) {
+        let checkpoint = checkpoints[index];
+        let length = usize::from(checkpoint.windows.tail_length);
+        let mut tail = vec![0; length];
+        let read = crate::storage::File::read_at(file, &mut tail, checkpoint.end - length as u64)?;
+        if read == length && digest(&tail) == checkpoint.windows.tail {
+            file.seek(SeekFrom::Start(checkpoint.end))?;
+            taken.store(checkpoint.end, Ordering::Relaxed);
+            head.truncate(usize::from(checkpoint.windows.head_length));
+            return Ok(Start { found: Some(index), head, tail });
+        }
+    }
+    Ok(Start::default())
+}
+
+/// A compressed input has no places to seek: it is decompressed up to the checkpoints, the nearest first. Usually the
+/// furthest is the one, and reading goes on behind it.
+fn seek_packed(
+    reader: &mut Box<dyn Read + Send>,
+    reopen: impl Fn() -> io::Result<Box<dyn Read + Send>>,
+    checkpoints: &[&Checkpoint],
+) -> io::Result<Start> {
+    if checkpoints.is_empty() {
+        return Ok(Start::default());
+    }
+    let mut passed = Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new() };
+    // An error on the way ends the search as the end of the input does: whoever reads on meets it again.
+    let _ = passed.to(WINDOW as u64);
+    let mut candidates: Vec<usize> = (0..checkpoints.len()).collect();
+    candidates.retain(|&index| matches_head(checkpoints[index], &passed.head));
+    candidates.sort_by_key(|&index| checkpoints[index].end);
+    let mut found = None;
+    let near = candidates.partition_point(|&index| checkpoints[index].end < passed.offset);
+    for (nth, &index) in candidates.iter().enumerate() {
+        let (end, length) = (checkpoints[index].end, usize::from(checkpoints[index].windows.tail_length));
+        let tail = if nth < near {
+            // It lies in the head: all before it is at hand.
+            passed.head.get(..length)
+        } else {
+            let _ = passed.to(end);
+            Some(passed.tail.as_slice()).filter(|tail| passed.offset == end && tail.len() == length)
+        };
+        if tail.is_some_and(|tail| digest(tail) == checkpoints[index].windows.tail) {
+            found = Some(index);
+        }
+    }
+    let (mut head, mut tail, offset) = (passed.head, passed.tail, passed.offset);
+    let wanted = found.map_or(0, |index| checkpoints[index].end);
+    if offset != wanted {
+        *reader = reopen()?;
+        let mut passed = Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new() };
+        passed.to(wanted)?;
+        (head, tail) = (passed.head, passed.tail);
+    }
+    if found.is_none() {
+        return Ok(Start::default());
+    }
+    Ok(Start { found, head, tail })
+}
+
+/// Reads on and keeps the first and the last bytes.
+struct Passed<'a> {
+    reader: &'a mut Box<dyn Read + Send>,
+    offset: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Passed<'_> {
+    /// Up to `offset`, or the end.
+    fn to(&mut self, offset: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while self.offset < offset {
+            let want = usize::try_from(offset - self.offset).unwrap_or(usize::MAX).min(buffer.len());
+            let read = match self.reader.read(&mut buffer[..want]) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.offset += read as u64;
+            let piece = &buffer[..read];
+            self.head.extend_from_slice(&piece[..piece.len().min(WINDOW - self.head.len())]);
+            keep_last(&mut self.tail, piece);
+        }
+        Ok(())
+    }
+}
+
+/// Appends to a window of the last 4,096 bytes.
+pub(super) fn keep_last(window: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[bytes.len().saturating_sub(WINDOW)..];
+    let keep = (WINDOW - bytes.len()).min(window.len());
+    window.drain(..window.len() - keep);
+    window.extend_from_slice(bytes);
+}
+
+/// Counts what is read.
+struct Counted<R>(R, Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// A pipe and the thread that reads it.
+struct Pipe {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    spent: SyncSender<Vec<u8>>,
+    piece: Vec<u8>,
+    used: usize,
+    /// When it began to speak.
+    since: Option<Instant>,
+}
+
+impl Pipe {
+    fn new<R: Read + Send + 'static>(
+        open: impl FnOnce() -> io::Result<R> + Send + 'static,
+        taken: Arc<AtomicU64>,
+    ) -> io::Result<Pipe> {
+        let (send, pieces) = sync_channel(4);
+        let (spent, recycled) = sync_channel::<Vec<u8>>(8);
+        // It may sit in a read for ever; it is left behind when the program ends, and changes nothing.
+        std::thread::Builder::new().name("pipe".into()).spawn(move || {
+            let mut reader = match open().and_then(|reader| announced(Counted(reader, taken))) {
+                Ok(reader) => reader,
+                Err(error) => return drop(send.send(Err(error))),
+            };
+            loop {
+                let mut piece = recycled.try_recv().unwrap_or_default();
+                piece.resize(PIECE, 0);
+                let result = match reader.read(&mut piece) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Ok(count) => {
+                        piece.truncate(count);
+                        Ok(piece)
+                    }
+                    Err(error) => Err(error),
+                };
+                let last = result.as_ref().map_or(true, Vec::is_empty);
+                if send.send(result).is_err() || last {
+                    return;
+                }
+            }
+        })?;
+        Ok(Pipe { pieces, spent, piece: Vec::new(), used: 0, since: None })
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
+        if self.since.take_if(|since| since.elapsed() >= TRICKLE).is_some() {
+            return Ok(Got::Idle);
+        }
+        if self.used == self.piece.len() {
+            let spent = std::mem::take(&mut self.piece);
+            self.used = 0;
+            // If nobody waits for it, it is freed.
+            let _ = self.spent.try_send(spent);
+            match self.pieces.recv_timeout(IDLE) {
+                Ok(piece) => self.piece = piece?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.since = None;
+                    return Ok(Got::Idle);
+                }
+                // The thread ended after the last piece, which was empty.
+                Err(RecvTimeoutError::Disconnected) => return Ok(Got::Bytes(0)),
+            }
+        }
+        self.since.get_or_insert_with(Instant::now);
+        let rest = &self.piece[self.used..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.used += count;
+        Ok(Got::Bytes(count))
+    }
+}
+
+/// A reader decompressed as its first bytes announce.
+fn announced(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut magic = [0; 4];
+    let mut length = 0;
+    // Only as many as can still turn out to be the start of something: a line of JSON must not wait for a second one.
+    while length < magic.len() {
+        let could_be = match &magic[..length] {
+            [] | [0x1f] | [0x28] | [0x28, 0xb5] | [0x28, 0xb5, 0x2f] => true,
+            [first, rest @ ..] => (0x50..=0x5f).contains(first) && [0x2a, 0x4d, 0x18].starts_with(rest),
+        };
+        if !could_be {
+            break;
+        }
+        match reader.read(&mut magic[length..length + 1]) {
+            Ok(0) => break,
+            Ok(_) => length += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    unpack(packing(&magic[..length]), io::Cursor::new(magic).take(length as u64).chain(reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_holds_the_last_bytes() {
+        let mut window = Vec::new();
+        let bytes: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+        let mut at = 0;
+        for length in [1, 100, 4095, 4096, 5000, 3, 0, 4000] {
+            keep_last(&mut window, &bytes[at..at + length]);
+            at += length;
+            assert_eq!(window, &bytes[at.saturating_sub(WINDOW)..at]);
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Appending to the log: frames in order, fsynced by a thread of their own, acknowledged only with proof.
+//!
+//! The appender writes and never waits for the disk; the syncer calls fsync again and again while there is something to
+//! sync, so the frames of one fsync are those that were appended during the one before. Only these two threads issue
+//! calls that change the disk. After a failed write or fsync nothing more is acknowledged and nothing is tried
+//! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::{Corruption, Error, Result};
+use crate::format::Uid;
+use crate::format::batch::Checkpoint;
+use crate::format::frame::{
+    ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, SegmentHeader, crc,
+    encode_directory,
+};
+use crate::segment::Link;
+use crate::storage::{File, Storage, path_of};
+use crate::store::{Recovery, View, publish_segment, recover, segment_name};
+
+/// How long a segment grows before the next begins.
+pub const SEGMENT_SIZE: u64 = 128 << 20;
+
+/// What an acknowledgement stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Every acknowledged frame was fsynced: it survives the loss of power.
+    Sync,
+    /// Frames are left to the operating system until their segment is sealed: they survive the death of the process.
+    Os,
+}
+
+/// How to append.
+#[derive(Clone, Copy, Debug)]
+pub struct LogOptions {
+    /// What an acknowledgement stands for.
+    pub durability: Durability,
+    /// Bytes after which a segment is sealed.
+    pub segment_size: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions { durability: Durability::Sync, segment_size: SEGMENT_SIZE }
+    }
+}
+
+/// What a worker made of a chunk: every section of a batch but the checkpoint.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The directory's entries, ascending.
+    pub entries: Vec<Entry>,
+    /// The sections' bytes behind one another.
+    pub sections: Vec<u8>,
+}
+
+/// The one writer of a store: holds its lock and the end of its log.
+pub struct Log {
+    storage: Arc<dyn Storage>,
+    options: LogOptions,
+    header: SegmentHeader,
+    file: Arc<dyn File>,
+    path: String,
+    /// Offset of the next frame.
+    end: u64,
+    link: Link,
+    /// The last frame that is not just a mark or a seal: what has to be acknowledged.
+    last_content: u64,
+    shared: Arc<Shared>,
+    syncer: Option<JoinHandle<()>>,
+    _lock: Box<dyn Send + Sync>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the syncer syncs; frames of earlier files are durable already.
+    file: Option<(Arc<dyn File>, String)>,
+    /// The last frame appended, and what its header claims to be durable.
+    appended: Claim,
+    /// The last frame that an fsync covers.
+    durable: u64,
+    /// The last frame that a durable header proves durable.
+    acknowledged: u64,
+    /// Whether the syncer has to sync: somebody waits, or durability is `Sync`.
+    wanted: bool,
+    stopping: bool,
+    failure: Option<(io::ErrorKind, String, &'static str, String)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Claim {
+    sequence: u64,
+    durable_upto: u64,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere must not hide what is durable; the state is valid between any two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fsyncs what is appended, until told to stop.
+    fn sync_forever(&self) {
+        let mut state = self.lock();
+        loop {
+            let due = state.wanted && state.failure.is_none() && state.durable < state.appended.sequence;
+            let file = state.file.as_ref().filter(|_| due).map(|(file, path)| (Arc::clone(file), path.clone()));
+            match file {
+                Some((file, path)) => {
+                    // What this fsync covers is what was appended before it began, not what is when it ends.
+                    let claim = state.appended;
+                    drop(state);
+                    let result = file.sync();
+                    state = self.lock();
+                    match result {
+                        Ok(()) => {
+                            state.durable = claim.sequence;
+                            state.acknowledged = state.acknowledged.max(claim.durable_upto);
+                        }
+                        Err(error) => state.fail("sync", path, &error),
+                    }
+                    self.changed.notify_all();
+                }
+                None if state.stopping => return,
+                None => state = self.wait(state),
+            }
+        }
+    }
+}
+
+impl State {
+    fn fail(&mut self, operation: &'static str, path: String, error: &io::Error) {
+        if self.failure.is_none() {
+            self.failure = Some((error.kind(), error.to_string(), operation, path));
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.failure {
+            None => Ok(()),
+            Some((kind, text, operation, path)) => {
+                Err(Error::Io { operation, path: path.clone(), source: io::Error::new(*kind, text.clone()) })
+            }
+        }
+    }
+}
+
+impl Log {
+    /// Opens the store for writing: makes it if need be, takes the lock, recovers.
+    pub fn open(storage: Arc<dyn Storage>, options: LogOptions) -> Result<(Log, View, Recovery)> {
+        let recovered = recover(&*storage)?;
+        let view = recovered.view;
+        let Some(segment) = view.segments.last() else {
+            let directory = storage.path().display().to_string();
+            return Err(Error::NoStore { store: directory, problem: "no segment".into() });
+        };
+        let file = storage.open(&segment_name(segment.header.number), true);
+        let file: Arc<dyn File> = file.map_err(Error::io("open", &segment.path))?.into();
+        // Recovery fsynced every frame there is, so the last header's claim is proven as well.
+        let last = view.frames.last().map(|place| place.frame.header);
+        let claim =
+            Claim { sequence: view.link.sequence - 1, durable_upto: last.map_or(0, |header| header.durable_upto) };
+        let content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget);
+        let last_content = view.frames.iter().rev().map(|place| place.frame.header).find(|header| content(header.kind));
+        let state = State {
+            file: Some((Arc::clone(&file), segment.path.clone())),
+            appended: claim,
+            durable: claim.sequence,
+            // Not `view.durable_upto`: that may have been claimed by a header that recovery cut off, and what nothing on
+            // the disk proves any more has to be marked again.
+            acknowledged: claim.durable_upto,
+            wanted: options.durability == Durability::Sync,
+            ..State::default()
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), ..Shared::default() });
+        let syncer = std::thread::Builder::new().name("syncer".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.sync_forever()
+        });
+        let directory = storage.path().display().to_string();
+        let syncer = syncer.map_err(Error::io("start a thread for", directory))?;
+        let mut log = Log {
+            options,
+            header: segment.header,
+            file,
+            path: segment.path.clone(),
+            end: segment.length,
+            link: view.link,
+            last_content: last_content.map_or(0, |header| header.sequence),
+            shared,
+            syncer: Some(syncer),
+            _lock: recovered.lock,
+            storage,
+        };
+        if let Some(successor) = recovered.successor {
+            log.enter(successor.header)?;
+        }
+        Ok((log, view, recovered.recovery))
+    }
+
+    /// What an acknowledgement stands for.
+    pub fn durability(&self) -> Durability {
+        self.options.durability
+    }
+
+    /// Random bytes.
+    pub fn random(&self) -> Result<Uid> {
+        self.storage.random().map_err(Error::io("get random bytes for", self.storage.path().display().to_string()))
+    }
+
+    /// Appends a batch; gives its sequence number.
+    pub fn append_batch(&mut self, checkpoint: &Checkpoint, batch: &Batch) -> Result<u64> {
+        let checkpoint = checkpoint.encode();
+        let first = Entry::new(SectionKind::Checkpoint, 0, 1, &checkpoint);
+        let entries = std::iter::once(first).chain(batch.entries.iter().copied());
+        self.append_content(FrameKind::Batch, entries, &checkpoint, &batch.sections)
+    }
+
+    /// Appends a frame that makes the checkpoints and the rejects of these inputs count no longer.
+    pub fn append_forget(&mut self, instances: &[Uid]) -> Result<u64> {
+        let bytes = instances.as_flattened();
+        let entry = Entry::new(SectionKind::Forgotten, 0, instances.len() as u32, bytes);
+        self.append_content(FrameKind::Forget, std::iter::once(entry), bytes, &[])
+    }
+
+    fn append_content(
+        &mut self,
+        kind: FrameKind,
+        entries: impl Iterator<Item = Entry>,
+        first: &[u8],
+        rest: &[u8],
+    ) -> Result<u64> {
+        let directory = encode_directory(entries);
+        let payload = directory.len() + first.len() + rest.len();
+        if payload > MAX_PAYLOAD {
+            // The bounds on chunks keep it far below; written, it could not be read again.
+            let source = io::Error::other(format!("a frame of {payload} bytes is over the limit"));
+            return Err(Error::Io { operation: "append to", path: self.path.clone(), source });
+        }
+        let length = (FRAME_HEADER + payload) as u64;
+        if self.end > SEGMENT_HEADER as u64 && self.end + length > self.options.segment_size {
+            self.roll()?;
+        }
+        self.append(kind, &directory, first, rest)?;
+        self.last_content = self.link.sequence - 1;
+        Ok(self.last_content)
+    }
+
+    fn append(&mut self, kind: FrameKind, directory: &[u8], first: &[u8], rest: &[u8]) -> Result<()> {
+        let durable_upto = {
+            let state = self.shared.lock();
+            state.check()?;
+            state.durable
+        };
+        let header = FrameHeader {
+            kind,
+            entries: (directory.len() / ENTRY) as u16,
+            store: self.header.store,
+            segment: self.header.number,
+            salt: self.header.salt,
+            offset: self.end,
+            sequence: self.link.sequence,
+            durable_upto,
+            payload: (directory.len() + first.len() + rest.len()) as u32,
+            previous: self.link.previous.unwrap_or_default(),
+            directory_crc: crc(directory),
+            crc: 0,
+        };
+        let encoded = header.encode();
+        let head = [&encoded[..], directory, first].concat();
+        let written = self.file.write_at(&head, self.end).and_then(|()| match rest.is_empty() {
+            true => Ok(()),
+            false => self.file.write_at(rest, self.end + head.len() as u64),
+        });
+        let mut state = self.shared.lock();
+        if let Err(error) = written {
+            state.fail("write to", self.path.clone(), &error);
+            self.shared.changed.notify_all();
+            return state.check();
+        }
+        self.end += header.length();
+        let sum = crc(&encoded[..FRAME_HEADER - 4]);
+        self.link = Link { sequence: header.sequence + 1, previous: Some(sum) };
+        state.appended = Claim { sequence: header.sequence, durable_upto };
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Begins the next segment. It is published before this one is sealed and gets frames only once the seal is durable:
+    /// so a sealed segment without a successor is a missing file, and damage in a sealed one was no torn write.
+    fn roll(&mut self) -> Result<()> {
+        let rolled = self.publish_successor().and_then(|successor| self.enter(successor));
+        // Wherever it stopped: a second attempt would publish over the first or seal twice.
+        if let Err(error) = &rolled {
+            let mut state = self.shared.lock();
+            match error {
+                Error::Io { operation, path, source } => state.fail(operation, path.clone(), source),
+                other => state.fail("roll", self.path.clone(), &io::Error::other(other.to_string())),
+            }
+        }
+        rolled
+    }
+
+    fn publish_successor(&mut self) -> Result<SegmentHeader> {
+        self.flush()?;
+        let number = self.header.number + 1;
+        let first_sequence = self.link.sequence + 1;
+        publish_segment(&*self.storage, self.header.store, number, first_sequence)?;
+        let name = segment_name(number);
+        let path = path_of(&*self.storage, &name);
+        let file = self.storage.open(&name, true).map_err(Error::io("open", &path))?;
+        Ok(crate::segment::Segment::open(path, file)?.header)
+    }
+
+    /// Seals this segment and goes on in its successor.
+    fn enter(&mut self, successor: SegmentHeader) -> Result<()> {
+        if successor.first_sequence != self.link.sequence + 1 {
+            let path = path_of(&*self.storage, &segment_name(successor.number));
+            let expected = format!("a segment that begins with frame {}", self.link.sequence + 1);
+            let found = successor.first_sequence.to_string();
+            return Err(Corruption { file: path, offset: 0, expected, found }.into());
+        }
+        self.append(FrameKind::Seal, &[], &[], &[])?;
+        self.flush()?;
+        let name = segment_name(successor.number);
+        self.path = path_of(&*self.storage, &name);
+        self.file = self.storage.open(&name, true).map_err(Error::io("open", &self.path))?.into();
+        self.header = successor;
+        self.end = SEGMENT_HEADER as u64;
+        self.shared.lock().file = Some((Arc::clone(&self.file), self.path.clone()));
+        Ok(())
+    }
+
+    /// Waits until everything that was appended is fsynced.
+    pub fn flush(&mut self) -> Result<()> {
+        let mut state = self.shared.lock();
+        let wanted = state.wanted;
+        state.wanted = true;
+        self.shared.changed.notify_all();
+        let upto = self.link.sequence - 1;
+        // The failed frame is not among those up to `link`: without this look, its loss would go unsaid.
+        state.check()?;
+        while state.durable < upto {
+            state = self.shared.wait(state);
+            state.check()?;
+        }
+        state.wanted = wanted;
+        Ok(())
+    }
+
+    /// Waits until everything that was appended is durable and proven so: after this it is acknowledged. With
+    /// [`Durability::Os`] it only checks that no write failed.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.options.durability == Durability::Os {
+            return self.shared.lock().check();
+        }
+        self.flush()?;
+        if self.acknowledged() < self.last_content {
+            self.append(FrameKind::Mark, &[], &[], &[])?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The last frame that is acknowledged: with [`Durability::Os`], as soon as it is written.
+    pub fn acknowledged(&self) -> u64 {
+        let state = self.shared.lock();
+        match self.options.durability {
+            Durability::Sync => state.acknowledged,
+            Durability::Os => state.appended.sequence,
+        }
+    }
+
+    /// The last frame that an fsync covers, or that was written, with [`Durability::Os`]: frames up to it need not be
+    /// read again.
+    pub fn safe(&self) -> u64 {
+        let state = self.shared.lock();
+        match self.options.durability {
+            Durability::Sync => state.durable,
+            Durability::Os => state.appended.sequence,
+        }
+    }
+
+    /// Waits until [`Log::safe`] has passed `sequence`, or a sync failed.
+    pub fn wait_past(&self, sequence: u64) -> Result<()> {
+        if self.options.durability == Durability::Os {
+            return Ok(());
+        }
+        let mut state = self.shared.lock();
+        while state.durable < sequence {
+            state.check()?;
+            state = self.shared.wait(state);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            state.stopping = true;
+            state.wanted = false;
+        }
+        self.shared.changed.notify_all();
+        if let Some(syncer) = self.syncer.take() {
+            // The syncer only ends by returning; if it panicked, there is nobody to tell.
+            let _ = syncer.join();
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Answers as text: `line`, `csv`, `json`, `ndjson` or `table`, for every command that lists something.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::report::Report;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The command's own line, meant for other programs and for eyes alike.
+    #[default]
+    Line,
+    /// RFC 4180, with a header.
+    Csv,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Columns.
+    Table,
+}
+
+/// One thing in a list; its serialized fields are columns and keys.
+pub trait Record: Serialize {
+    /// Writes the `line` format without its line end.
+    fn line(&self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// One line of the report, with the stable keys of its formats.
+#[derive(Serialize)]
+struct ReportLine<'a> {
+    site_id: &'a str,
+    messages: u64,
+    emails: u64,
+    operators: u64,
+    visitors: u64,
+}
+
+impl Record for ReportLine<'_> {
+    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+        let ReportLine { site_id, messages, emails, operators, visitors } = self;
+        write!(out, "{site_id},messages={messages},emails={emails},operators={operators},visitors={visitors}")
+    }
+}
+
+/// Writes a report.
+pub fn report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    let columns = ["site_id", "messages", "emails", "operators", "visitors"];
+    let mut writer = Writer::new(format, &columns, out)?;
+    for site in &report.sites {
+        let mut buffer = [0; 20];
+        let summary = site.summary;
+        let line = ReportLine {
+            site_id: &String::from_utf8_lossy(site.site(&mut buffer)),
+            messages: summary.messages,
+            emails: summary.emails,
+            operators: summary.operators,
+            visitors: summary.visitors,
+        };
+        writer.record(&line)?;
+    }
+    writer.end()
+}
+
+/// Writes records one after the other.
+pub struct Writer<'a> {
+    format: Format,
+    out: &'a mut dyn Write,
+    columns: Vec<&'static str>,
+    /// What a table needs to know before its first line.
+    rows: Vec<Vec<Cell>>,
+    written: u64,
+}
+
+struct Cell {
+    text: String,
+    number: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins; the columns are the keys of every record.
+    pub fn new(format: Format, columns: &[&'static str], out: &'a mut dyn Write) -> io::Result<Writer<'a>> {
+        match format {
+            Format::Csv => writeln!(out, "{}", columns.join(","))?,
+            Format::Json => write!(out, "[")?,
+            Format::Line | Format::Ndjson | Format::Table => {}
+        }
+        Ok(Writer { format, out, columns: columns.to_vec(), rows: Vec::new(), written: 0 })
+    }
+
+    /// One record.
+    pub fn record(&mut self, record: &impl Record) -> io::Result<()> {
+        let first = self.written == 0;
+        self.written += 1;
+        match self.format {
+            Format::Line => {
+                record.line(self.out)?;
+                self.out.write_all(b"\n")
+            }
+            Format::Ndjson => {
+                self.out.write_all(json(record)?.as_bytes())?;
+                self.out.write_all(b"\n")
+            }
+            Format::Json => {
+                self.out.write_all(if first { b"\n" } else { b",\n" })?;
+                self.out.write_all(json(record)?.as_bytes())
+            }
+            Format::Csv => {
+                let cells = self.cells(record)?;
+                let quoted: Vec<String> = cells.iter().map(|cell| csv(&cell.text)).collect();
+                writeln!(self.out, "{}", quoted.join(","))
+            }
+            Format::Table => {
+                let mut cells = self.cells(record)?;
+                cells.iter_mut().for_each(|cell| cell.text = printable(&cell.text));
+                self.rows.push(cells);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the list.
+    pub fn end(self) -> io::Result<()> {
+        match self.format {
+            Format::Json if self.written == 0 => writeln!(self.out, "]"),
+            Format::Json => writeln!(self.out, "\n]"),
+            Format::Table => self.table(),
+            Format::Line | Format::Csv | Format::Ndjson => Ok(()),
+        }
+    }
+
+    fn cells(&self, record: &impl Record) -> io::Result<Vec<Cell>> {
+        let Value::Object(fields) = serde_json::to_value(record)? else {
+            return Err(io::Error::other("a record is an object"));
+        };
+        Ok(self.columns.iter().map(|column| cell(&fields, column)).collect())
+    }
+
+    fn table(self) -> io::Result<()> {
+        let width = |text: &str| text.chars().count();
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| width(column)).collect();
+        for row in &self.rows {
+            for (most, cell) in widths.iter_mut().zip(row) {
+                *most = (*most).max(width(&cell.text));
+            }
+        }
+        let header = self.columns.iter().enumerate().map(|(at, column)| {
+            let number = self.rows.first().and_then(|row| row.get(at)).is_some_and(|cell| cell.number);
+            Cell { text: column.to_string(), number }
+        });
+        let header: Vec<Cell> = header.collect();
+        for row in std::iter::once(&header).chain(&self.rows) {
+            let mut line = String::new();
+            for (Cell { text, number }, width) in row.iter().zip(&widths) {
+                let text = if *number { format!("{text:>width$}  ") } else { format!("{text:<width$}  ") };
+                line.push_str(&text);
+            }
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+fn cell(fields: &Map<String, Value>, column: &str) -> Cell {
+    match fields.get(column) {
+        Some(Value::String(text)) => Cell { text: text.clone(), number: false },
+        Some(Value::Null) | None => Cell { text: String::new(), number: false },
+        Some(value) => Cell { text: value.to_string(), number: true },
+    }
+}
+
+/// A field of RFC 4180. What would end a line or speak to a terminal is escaped as in [`printable`]: only the names of
+/// files and rejected lines can have it, and the JSON formats give them to the letter.
+fn csv(text: &str) -> String {
+    if text.contains(char::is_control) {
+        return csv(&printable(text));
+    }
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+}
+
+/// A value as JSON on one line, with everything escaped that [`printable`] escapes.
+pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(value)?;
+    if !text.contains(is_unprintable) {
+        return Ok(text);
+    }
+    // Outside of strings there is nothing of the kind, and inside of them it may stand escaped.
+    let mut out = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        match is_unprintable(char) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(char))),
+            false => out.push(char),
+        }
+    }
+    Ok(out)
+}
+
+/// Whether a character could move a cursor, end a line or turn the order of the others. All of them have four hex digits.
+fn is_unprintable(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` with everything escaped that could move a cursor, end a line or look like another program's message.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            _ if char.is_control() => out.extend(char.escape_default()),
+            _ if is_unprintable(char) => out.extend(char.escape_unicode()),
+            _ => out.push(char),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Named {
+        name: &'static str,
+        count: u64,
+    }
+
+    impl Record for Named {
+        fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+            write!(out, "{}={}", self.name, self.count)
+        }
+    }
+
+    fn rendered(format: Format, records: &[Named]) -> String {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(format, &["name", "count"], &mut out).unwrap();
+        records.iter().for_each(|record| writer.record(record).unwrap());
+        writer.end().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_format_holds_awkward_names() {
+        let records = [Named { name: "a,\"b\"", count: 7 }, Named { name: "ü", count: 123 }];
+        assert_eq!(rendered(Format::Line, &records), "a,\"b\"=7\nü=123\n");
+        assert_eq!(rendered(Format::Csv, &records), "name,count\n\"a,\"\"b\"\"\",7\nü,123\n");
+        let json = "{\"name\":\"a,\\\"b\\\"\",\"count\":7}";
+        assert_eq!(rendered(Format::Ndjson, &records).lines().next(), Some(json));
+        assert_eq!(rendered(Format::Json, &records), format!("[\n{json},\n{{\"name\":\"ü\",\"count\":123}}\n]\n"));
+        assert_eq!(rendered(Format::Table, &records), "name   count\na,\"b\"      7\nü        123\n");
+        assert_eq!(rendered(Format::Json, &[]), "[]\n");
+    }
+
+    #[test]
+    fn nothing_printable_moves_the_cursor() {
+        let text = "a\u{1b}[2J\n\u{9b}\u{202e}é";
+        assert_eq!(printable(text), "a\\u{1b}[2J\\n\\u{9b}\\u{202e}é");
+        assert_eq!(csv(text), "a\\u{1b}[2J\\n\\u{9b}\\u{202e}é");
+        let json = json(&text).unwrap();
+        assert_eq!(json, "\"a\\u001b[2J\\n\\u009b\\u202eé\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+}

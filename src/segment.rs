@@ -1,0 +1,263 @@
+//! Reading one segment: frames in order, each believed only after its checksums, and the search that tells torn from
+//! corrupt.
+
+use memchr::memmem;
+
+use crate::error::{Corruption, Error, Result};
+use crate::format::coding::Malformed;
+use crate::format::frame::{
+    BadDirectory, BadHeader, BadSegment, Entry, FRAME_HEADER, FRAME_MAGIC, FrameHeader, MAX_PAYLOAD, SEGMENT_HEADER,
+    SegmentHeader, crc, decode_directory,
+};
+use crate::storage::File;
+
+/// Read at once at the start of a frame: its header and, nearly always, its directory.
+const FIRST_READ: usize = 8192;
+
+/// Read at once in the search for a later header.
+const SEARCH_READ: usize = 1 << 20;
+
+/// A segment that is open, as long as it was then. A writer may be appending behind `length`; what is there belongs to a
+/// later look.
+pub struct Segment {
+    /// Its path, for messages.
+    pub path: String,
+    /// Its header.
+    pub header: SegmentHeader,
+    /// Bytes it had when it was opened.
+    pub length: u64,
+    /// The file.
+    pub file: Box<dyn File>,
+}
+
+/// A frame whose header and directory are intact.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Its header.
+    pub header: FrameHeader,
+    /// Its sections.
+    pub sections: Vec<Section>,
+}
+
+/// A section of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// What the directory says of it.
+    pub entry: Entry,
+    /// Its offset in the segment.
+    pub at: u64,
+}
+
+/// What the next frame has to look like: the log is one chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// The CRC of the header before it; `None` where nobody knows, as in the dump of a lone file.
+    pub previous: Option<u32>,
+}
+
+impl Link {
+    /// The link behind a frame.
+    pub fn after(header: &FrameHeader) -> Link {
+        Link { sequence: header.sequence + 1, previous: Some(header.crc) }
+    }
+}
+
+impl Frame {
+    /// Offset behind the frame.
+    pub fn end(&self) -> u64 {
+        self.header.offset + self.header.length()
+    }
+}
+
+impl Segment {
+    /// Reads the header of a segment. A segment is published whole, so anything else is corruption.
+    pub fn open(path: String, file: Box<dyn File>) -> Result<Segment> {
+        let length = file.length().map_err(Error::io("read", &path))?;
+        let mut bytes = [0; FRAME_HEADER];
+        let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+        match SegmentHeader::decode(&bytes[..read]) {
+            Ok(header) => Ok(Segment { path, header, length, file }),
+            Err(BadSegment::Version(version)) => {
+                Err(Error::Version { file: path, found: format!("written in format {version}") })
+            }
+            Err(BadSegment::Damaged(expected)) => {
+                let found = match bytes.get(..SEGMENT_HEADER.min(read)) {
+                    Some(bytes) if read >= SEGMENT_HEADER => format!("{}…", shown(bytes)),
+                    _ => format!("{length} bytes"),
+                };
+                Err(Corruption { file: path, offset: 0, expected: expected.into(), found }.into())
+            }
+        }
+    }
+
+    /// A [`Corruption`] of this segment.
+    pub fn corrupt(&self, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> Corruption {
+        Corruption { file: self.path.clone(), offset, expected: expected.into(), found: found.into() }
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let room = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
+        self.file.read_at(&mut buffer[..room], offset).map_err(Error::io("read", &self.path))
+    }
+
+    /// The frame at `offset`: its header and its directory, both intact and in their place, or what is wrong with them.
+    /// The sections are not looked at.
+    pub fn frame(&self, offset: u64, link: Link) -> Result<std::result::Result<Frame, Corruption>> {
+        let mut buffer = vec![0; FIRST_READ];
+        let read = self.read(&mut buffer, offset)?;
+        buffer.truncate(read);
+        let bad = |expected: String, found: String| Ok(Err(self.corrupt(offset, expected, found)));
+        let header = match FrameHeader::decode(&buffer) {
+            Ok(header) => header,
+            Err(BadHeader::UnknownKind(kind)) => {
+                return Err(Error::Version {
+                    file: self.path.clone(),
+                    found: format!("a frame of unknown kind {kind}"),
+                });
+            }
+            Err(BadHeader::NotIntact(expected)) if read < FRAME_HEADER => {
+                return bad(expected.into(), format!("the end of the file after {read} bytes"));
+            }
+            Err(BadHeader::NotIntact(expected)) => return bad(expected.into(), shown(&buffer)),
+        };
+        if !header.is_at(&self.header, offset) {
+            let expected = format!("a frame of this segment ({}) at this offset", self.header.number);
+            return bad(expected, format!("one of segment {} at {}", header.segment, header.offset));
+        }
+        if header.sequence != link.sequence {
+            return bad(format!("frame {}", link.sequence), format!("frame {}", header.sequence));
+        }
+        if let Some(previous) = link.previous.filter(|&previous| previous != header.previous) {
+            return bad(
+                format!("a frame that follows the header with CRC {previous:08x}"),
+                format!("one that follows {:08x}", header.previous),
+            );
+        }
+        let payload = header.payload as usize;
+        if header.durable_upto >= header.sequence || payload > MAX_PAYLOAD || header.directory() > payload {
+            return bad("a header whose fields agree".into(), format!("{header:?}"));
+        }
+        let left = self.length.saturating_sub(offset);
+        if header.length() > left {
+            return bad(format!("a frame of {} bytes", header.length()), format!("{left} bytes before the end"));
+        }
+        let end = FRAME_HEADER + header.directory();
+        if end > buffer.len() {
+            buffer.resize(end, 0);
+            let read = self.read(&mut buffer, offset)?;
+            buffer.truncate(read);
+        }
+        let directory = buffer.get(FRAME_HEADER..end).unwrap_or_default();
+        if crc(directory) != header.directory_crc {
+            return bad(
+                format!("a directory with CRC {:08x}", header.directory_crc),
+                format!("{:08x}", crc(directory)),
+            );
+        }
+        let entries = match decode_directory(directory, header.payload) {
+            Ok(entries) => entries,
+            Err(BadDirectory::UnknownKind(kind)) => {
+                let found = format!("a section of unknown kind {kind}");
+                return Err(Error::Version { file: self.path.clone(), found });
+            }
+            Err(BadDirectory::Malformed(Malformed { at, expected })) => {
+                let at = offset + (FRAME_HEADER + at) as u64;
+                return Ok(Err(self.corrupt(at, expected, "something else")));
+            }
+        };
+        let mut at = offset + end as u64;
+        let section = |entry: Entry| {
+            let section = Section { entry, at };
+            at += u64::from(entry.length);
+            section
+        };
+        Ok(Ok(Frame { header, sections: entries.into_iter().map(section).collect() }))
+    }
+
+    /// Reads a run of neighbouring sections; they are not checked. `buffer` only grows, so that it is zeroed once.
+    pub fn read_sections<'b>(&self, sections: &[Section], buffer: &'b mut Vec<u8>) -> Result<&'b [u8]> {
+        let (Some(first), Some(last)) = (sections.first(), sections.last()) else {
+            return Ok(&[]);
+        };
+        // A frame fits its file and MAX_PAYLOAD, so the length is one that was checked.
+        let length = last.at + u64::from(last.entry.length) - first.at;
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(MAX_PAYLOAD);
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        let read = self.read(&mut buffer[..length], first.at)?;
+        Ok(&buffer[..read])
+    }
+
+    /// That `bytes` are those of the section.
+    pub fn check(&self, section: &Section, bytes: &[u8]) -> std::result::Result<(), Corruption> {
+        if bytes.len() != section.entry.length as usize {
+            let expected = format!("a section of {} bytes", section.entry.length);
+            return Err(self.corrupt(section.at, expected, format!("{} bytes", bytes.len())));
+        }
+        let found = crc(bytes);
+        if found != section.entry.crc {
+            let expected = format!("a section with CRC {:08x}", section.entry.crc);
+            return Err(self.corrupt(section.at, expected, format!("{found:08x}")));
+        }
+        Ok(())
+    }
+
+    /// One section, read and checked.
+    pub fn section(&self, section: &Section) -> Result<Vec<u8>> {
+        let mut buffer = Vec::new();
+        self.read_sections(std::slice::from_ref(section), &mut buffer)?;
+        self.check(section, &buffer)?;
+        Ok(buffer)
+    }
+
+    /// Whether every section of a frame is intact; reads it all.
+    pub fn check_frame(&self, frame: &Frame, buffer: &mut Vec<u8>) -> Result<std::result::Result<(), Corruption>> {
+        let mut rest = self.read_sections(&frame.sections, buffer)?;
+        for section in &frame.sections {
+            if let Err(corruption) = self.check(section, next_section(&mut rest, section)) {
+                return Ok(Err(corruption));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The first intact header of a frame of this segment behind `after`, found by trying every offset, for which
+    /// `wanted` holds.
+    pub fn search(&self, after: u64, wanted: impl Fn(&FrameHeader) -> bool) -> Result<Option<FrameHeader>> {
+        let finder = memmem::Finder::new(&FRAME_MAGIC);
+        let mut buffer = vec![0; SEARCH_READ];
+        let mut start = after + 1;
+        while start < self.length {
+            let read = self.read(&mut buffer, start)?;
+            let found = &buffer[..read];
+            for at in finder.find_iter(found) {
+                let offset = start + at as u64;
+                match FrameHeader::decode(&found[at..]) {
+                    Ok(header) if header.is_at(&self.header, offset) && wanted(&header) => return Ok(Some(header)),
+                    _ => {}
+                }
+            }
+            if read < buffer.len() {
+                break;
+            }
+            // A header that reaches over the end of this piece begins the next one.
+            start += (read - FRAME_HEADER + 1) as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// Takes the bytes of a section off the front of those of a run.
+pub fn next_section<'b>(run: &mut &'b [u8], section: &Section) -> &'b [u8] {
+    let (bytes, rest) = run.split_at(run.len().min(section.entry.length as usize));
+    *run = rest;
+    bytes
+}
+
+/// The first bytes of something unexpected, in hex.
+fn shown(bytes: &[u8]) -> String {
+    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,270 @@
+//! Events in memory: those of one chunk on the way in, those of one shard on the way out.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
+
+use crate::event::{Event, Id, Kind, Site};
+
+/// Set in [`Row::site`] where the rest is the number of a text; numbers of sites stay below 2^60.
+const TEXT: u64 = 1 << 63;
+
+/// One event: 40 bytes, texts by number.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The site's number, or the place of its name with the top bit set: numbers sort before texts, texts not by name.
+    pub site: u64,
+    /// When.
+    pub timestamp: i64,
+    /// The UUID as two big-endian halves, or the place of the text.
+    id: [u64; 2],
+    /// The number of the `from`, equal for equal names within a table.
+    pub from: u32,
+    /// What.
+    pub kind: Kind,
+    /// The shard of the site.
+    pub shard: u8,
+    text_id: bool,
+    /// Whether a copy of this event disagreed with it.
+    pub disputed: bool,
+}
+
+/// Rows and the texts they refer to. Cleared and filled again, so that its memory is allocated once.
+#[derive(Default)]
+pub struct Table {
+    /// The rows, in the order of arrival until somebody sorts them.
+    pub rows: Vec<Row>,
+    sites: Texts,
+    froms: Texts,
+    ids: Heap,
+}
+
+impl Table {
+    /// Forgets everything but the allocations.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.sites.clear();
+        self.froms.clear();
+        self.ids.clear();
+    }
+
+    /// Appends one event of this shard.
+    pub fn push(&mut self, event: &Event<'_>, shard: u8) {
+        let site = self.site(event.site);
+        let from = self.froms.intern(event.from);
+        self.push_row(site, event.timestamp, event.id, from, event.kind, shard);
+    }
+
+    /// The value of a site in [`Row::site`].
+    pub fn site(&mut self, site: Site<'_>) -> u64 {
+        match site {
+            Site::Number(number) => number,
+            Site::Text(name) => TEXT | u64::from(self.sites.intern(name)),
+        }
+    }
+
+    /// The value of a `from` in [`Row::from`].
+    pub fn from(&mut self, name: &[u8]) -> u32 {
+        self.froms.intern(name)
+    }
+
+    /// Appends one event whose texts are known already.
+    pub fn push_row(&mut self, site: u64, timestamp: i64, id: Id<'_>, from: u32, kind: Kind, shard: u8) {
+        let (id, text_id) = match id {
+            Id::Uuid(uuid) => {
+                let uuid = u128::from_be_bytes(uuid);
+                ([(uuid >> 64) as u64, uuid as u64], false)
+            }
+            Id::Text(text) => ([u64::from(self.ids.push(text)), 0], true),
+        };
+        self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed: false });
+    }
+
+    /// The site of a row.
+    pub fn site_of(&self, row: &Row) -> Site<'_> {
+        if row.site & TEXT == 0 {
+            Site::Number(row.site)
+        } else {
+            Site::Text(self.sites.get((row.site & !TEXT) as u32))
+        }
+    }
+
+    /// The id of a row.
+    pub fn id_of(&self, row: &Row) -> Id<'_> {
+        if row.text_id {
+            Id::Text(self.ids.get(row.id[0] as u32))
+        } else {
+            Id::Uuid((u128::from(row.id[0]) << 64 | u128::from(row.id[1])).to_be_bytes())
+        }
+    }
+
+    /// A `from` by its number.
+    pub fn name_of(&self, from: u32) -> &[u8] {
+        self.froms.get(from)
+    }
+
+    /// How many different `from` there are; their numbers are below it.
+    pub fn names(&self) -> usize {
+        self.froms.len()
+    }
+
+    /// The event of a row.
+    pub fn event(&self, row: &Row) -> Event<'_> {
+        Event {
+            site: self.site_of(row),
+            id: self.id_of(row),
+            from: self.name_of(row.from),
+            timestamp: row.timestamp,
+            kind: row.kind,
+        }
+    }
+
+    /// The order of sites: numbers by value, then texts by their bytes.
+    pub fn compare_sites(&self, a: u64, b: u64) -> Ordering {
+        if a & b & TEXT == 0 {
+            a.cmp(&b)
+        } else {
+            self.sites.get((a & !TEXT) as u32).cmp(self.sites.get((b & !TEXT) as u32))
+        }
+    }
+
+    /// Whether the two are copies of one event, given that their sites are equal.
+    pub fn same_id(&self, a: &Row, b: &Row) -> bool {
+        if a.text_id && b.text_id { self.id_of(a) == self.id_of(b) } else { a.text_id == b.text_id && a.id == b.id }
+    }
+
+    /// A hash of a row's id, equal for equal ids.
+    pub fn hash_id(&self, row: &Row) -> u64 {
+        if row.text_id {
+            self.ids.hasher.hash_one(self.ids.get(row.id[0] as u32))
+        } else {
+            self.ids.hasher.hash_one(row.id)
+        }
+    }
+
+    /// The order of the events of one site: timestamp, statuses before messages, `id`, `from`, offline before online.
+    pub fn compare(&self, a: &Row, b: &Row) -> Ordering {
+        (a.timestamp, a.kind.is_message()).cmp(&(b.timestamp, b.kind.is_message())).then_with(|| {
+            let ids = if a.text_id || b.text_id { self.id_of(a).cmp(&self.id_of(b)) } else { a.id.cmp(&b.id) };
+            ids.then_with(|| match a.from == b.from {
+                true => Ordering::Equal,
+                false => self.name_of(a.from).cmp(self.name_of(b.from)),
+            })
+            .then_with(|| a.kind.code().cmp(&b.kind.code()))
+        })
+    }
+}
+
+/// Texts behind one another.
+#[derive(Default)]
+struct Heap {
+    bytes: Vec<u8>,
+    /// Where each text ends.
+    ends: Vec<usize>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Heap {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, text: &[u8]) -> u32 {
+        let number = self.ends.len() as u32;
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+        number
+    }
+
+    fn get(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.bytes[start..self.ends[number]]
+    }
+}
+
+/// Texts, each once. The hash is seeded anew in every process, since whoever writes a message chooses its `from`.
+#[derive(Default)]
+struct Texts {
+    heap: Heap,
+    numbers: HashTable<u32>,
+}
+
+impl Texts {
+    fn clear(&mut self) {
+        self.heap.clear();
+        self.numbers.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.heap.ends.len()
+    }
+
+    fn get(&self, number: u32) -> &[u8] {
+        self.heap.get(number)
+    }
+
+    fn intern(&mut self, text: &[u8]) -> u32 {
+        let hash = self.heap.hasher.hash_one(text);
+        if let Some(&number) = self.numbers.find(hash, |&number| self.heap.get(number) == text) {
+            return number;
+        }
+        let number = self.heap.push(text);
+        let heap = &self.heap;
+        self.numbers.insert_unique(hash, number, |&number| heap.hasher.hash_one(heap.get(number)));
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_small() {
+        assert_eq!(size_of::<Row>(), 40);
+    }
+
+    #[test]
+    fn events_come_back() {
+        let events = [
+            Event { site: Site::Number(7), id: Id::Uuid([3; 16]), from: b"a", timestamp: -1, kind: Kind::Message },
+            Event { site: Site::Text(b"x"), id: Id::Text(b"i"), from: b"b", timestamp: 5, kind: Kind::Online },
+            Event { site: Site::Text(b"y"), id: Id::Text(b"j"), from: b"a", timestamp: 5, kind: Kind::Offline },
+        ];
+        let mut table = Table::default();
+        for _ in 0..2 {
+            table.clear();
+            events.iter().for_each(|event| table.push(event, 0));
+            assert_eq!(table.rows.iter().map(|row| table.event(row)).collect::<Vec<_>>(), events);
+            assert_eq!(table.names(), 2);
+        }
+    }
+
+    #[test]
+    fn the_order_is_the_one_of_the_meaning() {
+        let text = |id: &'static str| Id::new(id.as_bytes());
+        let event =
+            |timestamp, kind, id, from: &'static [u8]| Event { site: Site::Number(1), id, from, timestamp, kind };
+        // Ascending, each differing from the one before it in the first thing that counts.
+        let ordered = [
+            event(i64::MIN, Kind::Message, text("z"), b"z"),
+            event(1, Kind::Online, text("00000000-0000-0000-0000-00000000000b"), b"z"),
+            event(1, Kind::Offline, text("00000000-0000-0000-0000-00000000000c"), b"z"),
+            event(1, Kind::Online, text("a"), b"a"),
+            event(1, Kind::Offline, text("a"), b"b"),
+            event(1, Kind::Online, text("a"), b"b"),
+            event(1, Kind::Message, text("A"), b"a"),
+            event(1, Kind::Message, text("a"), b"a"),
+            event(2, Kind::Offline, text("A"), b"a"),
+        ];
+        let mut table = Table::default();
+        ordered.iter().for_each(|event| table.push(event, 0));
+        for (i, a) in table.rows.iter().enumerate() {
+            for (j, b) in table.rows.iter().enumerate() {
+                assert_eq!(table.compare(a, b), i.cmp(&j), "{i} {j}");
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! P7: memory does not grow with the number of events.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Peak resident memory of a process so far, in KiB.
+fn peak(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn chatwal(store: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chatwal"));
+    command.args(["--threads", "2", "--store"]).arg(store).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Pipes a workload into a fresh store and reports on it; gives the peaks of both in KiB.
+fn peaks(store: &Path, generate: &[&str]) -> (u64, u64) {
+    let workload = Command::new(env!("CARGO_BIN_EXE_generate")).args(generate).output().unwrap().stdout;
+    let mut ingest = chatwal(store, &["ingest", "--progress", "json", "-"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = ingest.stdin.take().unwrap();
+    stdin.write_all(&workload).unwrap();
+    // It has taken in all but what is in flight, and holds what it will ever hold.
+    let ingest_peak = peak(&ingest);
+    drop(stdin);
+    assert!(ingest.wait().unwrap().success());
+
+    // Its answer does not fit the pipe, so it waits with all its work done.
+    let mut report = chatwal(store, &["report"]).spawn().unwrap();
+    let mut first = [0; 1];
+    let mut stdout = report.stdout.take().unwrap();
+    stdout.read_exact(&mut first).unwrap();
+    let report_peak = peak(&report);
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert!(report.wait().unwrap().success());
+    (ingest_peak, report_peak)
+}
+
+#[test]
+fn ten_times_the_events_take_no_more_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let sites = ["--sites", "5000", "--lines"];
+    let small = peaks(&directory.path().join("small"), &[&sites[..], &["120000"]].concat());
+    let large = peaks(&directory.path().join("large"), &[&sites[..], &["1200000"]].concat());
+    println!("peaks in KiB (ingest, report): {small:?} with 120,000 lines, {large:?} with 1,200,000");
+    // The small one fits in few chunks, so the buffers in flight come on top; none of it depends on the number of lines.
+    assert!(large.0 < 100 << 10, "ingest: {large:?}");
+    assert!(large.1 < small.1 * 2 + (32 << 10), "report: {small:?} {large:?}");
+    assert!(started.elapsed() < Duration::from_secs(120));
+}
+
+#[test]
+fn the_largest_site_takes_at_most_64_bytes_an_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    const EVENTS: u64 = 1_000_000;
+    // Besides the one site there are enough small ones for a report that does not fit the pipe.
+    let mut workload = Vec::new();
+    for event in 0..EVENTS {
+        let line = format!(
+            "{{\"id\":\"{event:08x}-0000-4000-8000-{event:012x}\",\"type\":\"message\",\"from\":\"v{}\",\"site_id\":\"1\",\"timestamp\":{event},\"data\":{{\"message\":\"\"}}}}\n",
+            event % 1000
+        );
+        workload.extend_from_slice(line.as_bytes());
+    }
+    let small = ["--sites", "5000", "--lines", "20000"];
+    workload.extend(Command::new(env!("CARGO_BIN_EXE_generate")).args(small).output().unwrap().stdout);
+    let mut ingest = chatwal(&store, &["ingest", "-q", "-"]).spawn().unwrap();
+    ingest.stdin.take().unwrap().write_all(&workload).unwrap();
+    assert!(ingest.wait().unwrap().success());
+    let mut report = chatwal(&store, &["--memory", "1M", "report"]).spawn().unwrap();
+    let mut stdout = report.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    let peak = peak(&report);
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+    assert!(report.wait().unwrap().success());
+    println!("peak of the report: {peak} KiB for a site of {EVENTS} events");
+    assert!(peak << 10 < EVENTS * 64 + (24 << 20), "{peak} KiB");
+}

@@ -1,0 +1,106 @@
+//! P6, one writer: a second is refused at once and told who the first is. The lock dies with its process; its file stays.
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use support::cli::{Running, Sandbox, generated, message, until};
+
+/// A writer that holds the store `s` until its pipe is closed.
+fn held(sandbox: &Sandbox, line: &str) -> Running {
+    let mut writer = sandbox.start("ingest --store s -");
+    writer.send(line);
+    let pid = format!("{}\n", writer.pid());
+    until("the writer holds the lock", || fs::read_to_string(sandbox.path("s/LOCK")).is_ok_and(|text| text == pid));
+    writer
+}
+
+/// The line of an event of its own.
+fn line(id: &str) -> String {
+    message("1", id, "v", 1)
+}
+
+#[test]
+fn every_second_writer_is_refused_at_once_and_changes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+    let instance = sandbox.sources()[0]["instance"].as_str().unwrap().to_owned();
+    let writer = held(&sandbox, "");
+    let before = sandbox.listing("s");
+    let holder = format!("(process {})", writer.pid());
+    for arguments in
+        ["ingest --store s in.jsonl", "run --store s in.jsonl", &format!("sources forget {instance} --store s")]
+    {
+        let started = Instant::now();
+        sandbox.run(arguments).fails(11, &["s: locked by another writer", &holder]);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+    assert!(sandbox.listing("s") == before);
+    writer.end().expect(0);
+}
+
+#[test]
+fn the_lock_dies_with_its_process_and_the_file_stays() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
+    for _ in 0..3 {
+        held(&sandbox, "").kill();
+        assert!(sandbox.has("s/LOCK"));
+        sandbox.run("ingest --store s in.jsonl").expect(0);
+        assert!(sandbox.has("s/LOCK"));
+    }
+    let inode = |path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
+    let before = inode(sandbox.path("s/LOCK"));
+    held(&sandbox, &line("pipe")).end().expect(0);
+    assert_eq!(inode(sandbox.path("s/LOCK")), before, "the same file, not a new one");
+    sandbox.reports(line("file") + &line("pipe"));
+}
+
+#[test]
+fn a_stale_pid_in_the_file_holds_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+    // Alive, and no writer.
+    sandbox.write("s/LOCK", format!("{}\n", std::process::id()));
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+    sandbox.write("s/LOCK", "no number, and longer than any number is: \u{1b}[31m\n");
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+}
+
+#[test]
+fn of_many_at_once_one_writes_and_the_others_are_refused_or_follow() {
+    let sandbox = Sandbox::new();
+    let input = generated("-n 3000");
+    sandbox.write("in.jsonl", &input);
+    let writers: Vec<Running> = (0..8).map(|_| Running::start(sandbox.chatwal("ingest --store s in.jsonl"))).collect();
+    let codes: Vec<i32> = writers.into_iter().map(|writer| writer.wait().code.unwrap()).collect();
+    assert!(codes.contains(&0), "{codes:?}");
+    assert!(codes.iter().all(|code| [0, 11].contains(code)), "{codes:?}");
+    sandbox.reports(&input);
+    assert_eq!(sandbox.stat()["lines_accepted"], 3000, "read once, not by each");
+}
+
+#[test]
+fn readers_are_not_blocked() {
+    let sandbox = Sandbox::new();
+    let writer = held(&sandbox, &line("pipe"));
+    until("the line is visible", || sandbox.run("report --store s").code == Some(0) && !sandbox.report().is_empty());
+    for command in ["report", "stat", "rejects", "sources"] {
+        sandbox.run(&format!("{command} --store s")).expect(0).silently();
+    }
+    sandbox.run("dump s/0000000001.wal").expect(0);
+    sandbox.reports(line("pipe"));
+    writer.end().expect(0);
+}
+
+#[test]
+fn two_stores_do_not_mind_each_other() {
+    let sandbox = Sandbox::new();
+    let writer = held(&sandbox, "");
+    sandbox.write("in.jsonl", line("file"));
+    sandbox.run("ingest --store other in.jsonl").expect(0);
+    writer.end().expect(0);
+}

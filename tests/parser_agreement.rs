@@ -1,0 +1,590 @@
+//! The fast path and the judge never disagree, and the fast path is not idle.
+//!
+//! Lines as programs write them, odd lines, and lines broken in random places. What the fast path takes, the judge must
+//! accept with the same values; the usual lines it must take; and both are held against a third reading of the rules,
+//! in derived structs.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use chatwal::event::{Event, Id, Kind, Site};
+use chatwal::input::fast;
+use chatwal::input::parse::{MAX_LINE, Reason, Scratch, parse};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// What follows the line under test: nothing of it may be read into that line.
+const NEXT: &str = "\"}}\n{\"id\":\"next\",\"type\":\"message\",\"data\":{\"message\":\"\"}}\n";
+
+/// Holds the two parsers against each other on one line, and says whether the fast path took it.
+#[track_caller]
+fn agree(line: &str) -> bool {
+    assert!(!line.contains('\n'));
+    let mut scratch = Scratch::default();
+    let judged = parse(line.as_bytes(), &mut scratch);
+    for rest in ["", NEXT] {
+        let input = format!("{line}\n{rest}");
+        if let Some((event, length)) = fast::parse(input.as_bytes()) {
+            assert_eq!(length, line.len() + 1, "{line}");
+            assert_eq!(Ok(event), judged, "{line}");
+        }
+    }
+    assert_eq!(fast::parse(line.as_bytes()), None, "without its end: {line}");
+
+    let oracle = Line::new(line);
+    assert_eq!(judged.ok(), oracle.as_ref().map(|(fields, kind)| fields.event(*kind)), "{line}");
+    takes(line)
+}
+
+fn takes(line: &str) -> bool {
+    fast::parse(format!("{line}\n{NEXT}").as_bytes()).is_some()
+}
+
+/// The rules once more, as serde's derive has them: it knows duplicates, unknown keys and types by itself.
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    from: String,
+    site_id: String,
+    timestamp: i64,
+    r#type: String,
+    /// A map, because a derived struct would take an array, too.
+    #[serde(rename = "data")]
+    _data: HashMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Holding<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(rename = "message")]
+    _message: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    status: String,
+}
+
+impl Line {
+    fn new(line: &str) -> Option<(Line, Kind)> {
+        if line.len() > MAX_LINE || !line.trim_start_matches([' ', '\t', '\r']).starts_with('{') {
+            return None;
+        }
+        let fields: Line = serde_json::from_str(line).ok()?;
+        let is_name = |name: &str| (1..=1024).contains(&name.len()) && !name.contains(char::is_control);
+        let kind = match fields.r#type.as_str() {
+            "message" => serde_json::from_str::<Holding<Message>>(line).ok().map(|_| Kind::Message)?,
+            "status" => match serde_json::from_str::<Holding<Status>>(line).ok()?.data.status.as_str() {
+                "online" => Kind::Online,
+                "offline" => Kind::Offline,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        (is_name(&fields.id) && is_name(&fields.from) && is_name(&fields.site_id)).then_some((fields, kind))
+    }
+
+    fn event(&self, kind: Kind) -> Event<'_> {
+        Event {
+            site: Site::new(self.site_id.as_bytes()),
+            id: Id::new(self.id.as_bytes()),
+            from: self.from.as_bytes(),
+            timestamp: self.timestamp,
+            kind,
+        }
+    }
+}
+
+/// Keys and values as they are written.
+type Members = Vec<(String, String)>;
+
+/// What stands around keys and values: before the object, after its brace, before and after the colon, after the comma,
+/// after the object.
+#[derive(Clone, Copy, Debug)]
+struct Style([&'static str; 6]);
+
+const STYLES: [Style; 6] = [
+    Style(["", "", "", "", "", ""]),
+    Style(["", "", "", " ", " ", ""]),
+    Style(["", "", "", "", "", "\r"]),
+    Style([" ", " ", " ", " ", " ", " "]),
+    Style(["\t", "  ", "\t", "\r\t ", "    ", " \t\r"]),
+    Style(["", "", "", "", " ", ""]),
+];
+
+fn render(Style([before, open, key, colon, comma, after]): Style, members: &Members) -> String {
+    let mut line = format!("{before}{{{open}");
+    for (place, (name, value)) in members.iter().enumerate() {
+        let separator = if place == 0 { "" } else { "," };
+        let space = if place == 0 { "" } else { comma };
+        write!(line, "{separator}{space}\"{name}\"{key}:{colon}{value}{open}").unwrap();
+    }
+    line + "}" + after
+}
+
+/// Text in quotes; its length goes through every place in a word of eight bytes.
+fn text(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
+    (0..40usize, vec(select(pieces), 0..8)).prop_map(|(length, pieces)| {
+        let mut text = "x".repeat(length);
+        for (place, piece) in pieces.into_iter().enumerate() {
+            text.push_str(piece);
+            text.push_str(&"y".repeat(place * length % 5));
+        }
+        format!("\"{text}\"")
+    })
+}
+
+fn message() -> impl Strategy<Value = String> {
+    text(&[
+        "a",
+        "hello ",
+        r#"\""#,
+        r"\\",
+        r"\n",
+        r"\/",
+        r"\b\f\r\t",
+        r"\u00e9",
+        r"\u0000",
+        r"\uD83d\uDe00",
+        "é",
+        "日本",
+        "😀",
+        "{}",
+        ",",
+        ":",
+        "'",
+        "\u{7f}",
+        "\u{80}",
+        "  ",
+        r"\\\\",
+        r#"\\\""#,
+        "\u{2028}",
+        "!#[]^",
+        "&%$ ",
+    ])
+}
+
+fn name() -> impl Strategy<Value = String> {
+    (text(&["a", "é", "日", "😀", " ", "/", ".", "~", "[", "]", "!", "#"]), 0..30u8).prop_map(|(name, length)| {
+        match length {
+            0 => format!("\"{}\"", "n".repeat(1024)),
+            _ if name == "\"\"" => "\"x\"".into(),
+            _ => name,
+        }
+    })
+}
+
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => any::<u128>().prop_map(|n| {
+            let hex = format!("{n:032x}");
+            format!("\"{}-{}-{}-{}-{}\"", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        }),
+        1 => name(),
+        1 => any::<u64>().prop_map(|n| format!("\"{n:x}\"")),
+        1 => Just("\"7B4A5786-3574-4806-9988-25D109C284B8\"".into()),
+    ]
+}
+
+fn site_id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => (any::<u64>(), 0..64u32).prop_map(|(n, shift)| format!("\"{}\"", n >> shift)),
+        1 => (0..1000u32).prop_map(|n| format!("\"0{n}\"")),
+        1 => (0..1000u32).prop_map(|n| format!("\"{n}a\"")),
+        1 => name(),
+    ]
+}
+
+fn timestamp() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => (any::<i64>(), 0..64u32).prop_map(|(n, shift)| (n >> shift).to_string()),
+        1 => select(vec![0, 9, 10, 99_999_999, 100_000_000, i64::MAX, i64::MIN, i64::MAX - 1, -1])
+            .prop_map(|n| n.to_string()),
+    ]
+}
+
+/// Any value of an unknown key.
+fn unknown() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        message(),
+        any::<f64>().prop_filter("JSON", |n| n.is_finite()).prop_map(|n| format!("{n:e}")),
+        any::<i32>().prop_map(|n| n.to_string()),
+        select(vec![
+            "0",
+            "-0",
+            "1.50",
+            "1e5",
+            "1E+5",
+            "-0.1e-07",
+            "true",
+            "false",
+            "null",
+            "123456789012345678901234567890"
+        ])
+        .prop_map(str::to_owned),
+    ];
+    scalar.prop_recursive(4, 12, 4, |value| {
+        let space = || select(vec!["", "", " ", "\t "]);
+        prop_oneof![
+            (vec(value.clone(), 0..4), space())
+                .prop_map(|(values, space)| format!("[{space}{}{space}]", values.join(&format!("{space},{space}")))),
+            (vec((message(), value), 0..4), space()).prop_map(|(members, space)| {
+                let members: Vec<_> =
+                    members.iter().map(|(key, value)| format!("{key}{space}:{space}{value}")).collect();
+                format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))
+            }),
+        ]
+    })
+}
+
+fn unknowns() -> impl Strategy<Value = Members> {
+    let key = select(vec![
+        "v",
+        "lang",
+        "i",
+        "idx",
+        "user_agent",
+        "site",
+        "timestamps",
+        "timestam",
+        "datum",
+        "größe",
+        "",
+        "From",
+    ]);
+    vec((key.prop_map(str::to_owned), unknown()), 0..3)
+}
+
+fn data() -> impl Strategy<Value = (String, String)> {
+    let message = (message(), unknowns()).prop_map(|(message, mut members)| {
+        members.push(("message".into(), message));
+        ("\"message\"", members)
+    });
+    let status = (select(vec!["\"online\"", "\"offline\""]), unknowns()).prop_map(|(status, mut members)| {
+        members.push(("status".into(), status.into()));
+        ("\"status\"", members)
+    });
+    (prop_oneof![message, status], any::<Index>(), select(&STYLES[..])).prop_map(
+        |((kind, mut members), place, style)| {
+            let last = members.len() - 1;
+            members.swap(place.index(last + 1), last);
+            (kind.into(), render(style, &members).trim().into())
+        },
+    )
+}
+
+/// The members of a right line, in any order.
+fn members() -> impl Strategy<Value = Members> {
+    (id(), name(), site_id(), timestamp(), data(), unknowns(), any::<bool>()).prop_flat_map(
+        |(id, from, site_id, timestamp, (kind, data), unknowns, shuffle)| {
+            let required = [
+                ("id", id),
+                ("type", kind),
+                ("from", from),
+                ("site_id", site_id),
+                ("timestamp", timestamp),
+                ("data", data),
+            ];
+            let mut members: Members = required.map(|(key, value)| (key.to_owned(), value)).into();
+            members.extend(unknowns);
+            if shuffle { Just(members).prop_shuffle().boxed() } else { Just(members).boxed() }
+        },
+    )
+}
+
+fn usual_line() -> impl Strategy<Value = String> {
+    (select(&STYLES[..]), members()).prop_map(|(style, members)| render(style, &members))
+}
+
+const ODD_KEYS: [&str; 16] = [
+    "id",
+    "from",
+    "site_id",
+    "timestamp",
+    "type",
+    "data",
+    "message",
+    "status",
+    r"\u0069d",
+    r"d\u0061ta",
+    r"\ud800",
+    r"\x",
+    "Id",
+    "id ",
+    "timestamp\u{0}",
+    "",
+];
+
+const ODD_VALUES: [&str; 67] = [
+    r#"{"status":"online","status":"offline"}"#,
+    r#"{"message":"\ud83d\u0041","status":"online"}"#,
+    r#""\ud83d\u0041""#,
+    "-0",
+    "0",
+    "00",
+    "01",
+    "-1",
+    "-01",
+    "1.0",
+    "1e3",
+    "1.",
+    ".5",
+    "+1",
+    "-",
+    "1e",
+    "1e+",
+    "0x1",
+    "NaN",
+    "Infinity",
+    "1E400",
+    "-0.0",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "99999999999999999999",
+    "18446744073709551615",
+    "100000000000000000000000",
+    "\"\"",
+    "\"message\"",
+    "\"status\"",
+    "\"online\"",
+    "\"Online\"",
+    r#""m\u0065ssage""#,
+    r#""\ud800""#,
+    r#""\udc00""#,
+    r#""\ud83d\ude00""#,
+    r#""\ud83d\ud83d\ude00""#,
+    r#""\ud83d\n""#,
+    r#""\u12g4""#,
+    r#""\u+123""#,
+    r#""\x41""#,
+    r#""\""#,
+    r#""\u0000""#,
+    "\"\u{1}\"",
+    "\"\t\"",
+    "\"\u{7f}\"",
+    "\"\u{85}\"",
+    "'a'",
+    "true",
+    "nul",
+    "TRUE",
+    "null",
+    "[]",
+    "{}",
+    "[1,]",
+    "[,]",
+    "{\"a\":1,}",
+    "{\"a\"}",
+    r#"{"message":"a","message":"b"}"#,
+    r#"{"status":"online","message":""}"#,
+    r#"{"message":1,"status":"online"}"#,
+    r#"{"message":"\ud800","status":"offline"}"#,
+    r#"{"status":"away","message":"a"}"#,
+    "",
+    "\u{feff}1",
+];
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Value(Index, &'static str),
+    Key(Index, &'static str),
+    Insert(Index, &'static str, &'static str),
+    Remove(Index),
+    Repeat(Index),
+    Nest(Index, usize),
+    Lengthen(Index, usize),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let (key, value, place) = (|| select(&ODD_KEYS[..]), || select(&ODD_VALUES[..]), any::<Index>);
+    prop_oneof![
+        4 => (place(), value()).prop_map(|(place, value)| Edit::Value(place, value)),
+        2 => (place(), key()).prop_map(|(place, key)| Edit::Key(place, key)),
+        2 => (place(), key(), value()).prop_map(|(place, key, value)| Edit::Insert(place, key, value)),
+        1 => place().prop_map(Edit::Remove),
+        1 => place().prop_map(Edit::Repeat),
+        1 => (place(), 0..100usize).prop_map(|(place, depth)| Edit::Nest(place, depth)),
+        1 => (place(), 1000..1030usize).prop_map(|(place, length)| Edit::Lengthen(place, length)),
+    ]
+}
+
+/// Lines of which most are odd in some value, and none outside values and keys.
+fn odd_line() -> impl Strategy<Value = String> {
+    (select(&STYLES[..]), members(), vec(edit(), 1..3)).prop_map(|(style, mut members, edits)| {
+        for edit in edits {
+            match edit {
+                _ if members.is_empty() => {}
+                Edit::Value(place, value) => place.get_mut(&mut members).1 = value.into(),
+                Edit::Key(place, key) => place.get_mut(&mut members).0 = key.into(),
+                Edit::Insert(place, key, value) => {
+                    members.insert(place.index(members.len()), (key.into(), value.into()));
+                }
+                Edit::Remove(place) => drop(members.remove(place.index(members.len()))),
+                Edit::Repeat(place) => members.push(place.get(&members).clone()),
+                Edit::Nest(place, depth) => {
+                    let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+                    members.insert(place.index(members.len()), ("deep".into(), value));
+                }
+                Edit::Lengthen(place, length) => place.get_mut(&mut members).1 = format!("\"{}\"", "n".repeat(length)),
+            }
+        }
+        render(style, &members)
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(Index, u8),
+    Delete(Index, usize),
+    Insert(Index, &'static str),
+    Truncate(Index),
+    Splice(Index, Index, String),
+}
+
+const FRAGMENTS: [&str; 40] = [
+    "\"",
+    "\\",
+    ",",
+    ":",
+    "{",
+    "}",
+    "[",
+    "]",
+    " ",
+    "\t",
+    "\r",
+    "0",
+    "1",
+    "9",
+    "-",
+    "+",
+    ".",
+    "e",
+    "E",
+    "\0",
+    "\u{1f}",
+    "\u{7f}",
+    "é",
+    "\u{85}",
+    "\u{feff}",
+    "\u{a0}",
+    "\u{b}",
+    "/",
+    "'",
+    r"\u",
+    r"\ud800",
+    r"\udc00",
+    r"\u0022",
+    "null",
+    "\"id\":\"x\",",
+    "\"v\":[{}],",
+    "\"data\":{\"message\":\"\"},",
+    "\"type\":\"status\",",
+    "\"message\":\"\",",
+    "\"status\":\"online\",",
+];
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let place = any::<Index>;
+    prop_oneof![
+        4 => (place(), 0..8u8).prop_map(|(place, bit)| Damage::Flip(place, bit)),
+        3 => (place(), 1..6usize).prop_map(|(place, length)| Damage::Delete(place, length)),
+        6 => (place(), select(&FRAGMENTS[..])).prop_map(|(place, fragment)| Damage::Insert(place, fragment)),
+        1 => place().prop_map(Damage::Truncate),
+        1 => (place(), place(), usual_line()).prop_map(|(place, from, line)| Damage::Splice(place, from, line)),
+    ]
+}
+
+/// Lines broken anywhere. Still UTF-8, which the fast path may rely on.
+fn broken_line() -> impl Strategy<Value = String> {
+    (usual_line(), vec(damage(), 1..3)).prop_map(|(line, damages)| {
+        let mut line = line.into_bytes();
+        for damage in damages {
+            let end = line.len();
+            match damage {
+                Damage::Flip(place, bit) if end > 0 => *place.get_mut(&mut line) ^= 1 << bit,
+                Damage::Flip(..) => {}
+                Damage::Delete(place, length) => {
+                    let start = place.index(end + 1);
+                    line.drain(start..end.min(start + length));
+                }
+                Damage::Insert(place, fragment) => {
+                    let place = place.index(end + 1);
+                    line.splice(place..place, fragment.bytes());
+                }
+                Damage::Truncate(place) => line.truncate(place.index(end + 1)),
+                Damage::Splice(place, from, other) => {
+                    line.truncate(place.index(end + 1));
+                    line.extend_from_slice(&other.as_bytes()[from.index(other.len())..]);
+                }
+            }
+        }
+        String::from_utf8_lossy(&line).replace('\n', "")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn on_usual_lines_and_the_fast_path_takes_them(line in usual_line()) {
+        prop_assert!(agree(&line), "not taken: {line}");
+        prop_assert!(parse(line.as_bytes(), &mut Scratch::default()).is_ok(), "not accepted: {line}");
+    }
+
+    #[test]
+    fn on_odd_lines(line in odd_line()) {
+        agree(&line);
+    }
+
+    #[test]
+    fn on_broken_lines(line in broken_line()) {
+        agree(&line);
+    }
+
+    #[test]
+    fn on_any_bytes(bytes in vec(any::<u8>(), 0..64)) {
+        // Not UTF-8, so the fast path is out of its contract: it may say anything, but not panic.
+        fast::parse(&bytes);
+        agree(&String::from_utf8_lossy(&bytes).replace('\n', ""));
+    }
+}
+
+const COMPACT: &str = r#"{"id":"7b4a5786-3574-4806-9988-25d109c284b8","type":"message","from":"visitor1","site_id":"1","timestamp":7391,"data":{"message":"to and tangled"}}"#;
+
+#[test]
+fn on_every_truncation_deletion_insertion_and_byte_of_one_line() {
+    for line in
+        [COMPACT, &COMPACT.replace(':', ": ").replace(',', ", "), &COMPACT.replace("tangled", r"\ud83d\ude00\n\u00e9")]
+    {
+        assert!(agree(line));
+        for place in 0..line.len() {
+            agree(&line[..place]);
+            agree(&format!("{}{}", &line[..place], &line[place + 1..]));
+            for byte in (0..128u8).filter(|&byte| byte != b'\n').map(char::from) {
+                agree(&format!("{}{byte}{}", &line[..place], &line[place..]));
+                agree(&format!("{}{byte}{}", &line[..place], &line[place + 1..]));
+            }
+        }
+    }
+}
+
+#[test]
+fn at_the_longest_line() {
+    for (extra, taken) in [(0, true), (1, false)] {
+        let padded = format!("{COMPACT}{}", " ".repeat(MAX_LINE - COMPACT.len() + extra));
+        assert_eq!(agree(&padded), taken);
+        let long = COMPACT.replace("to and", &"x".repeat(MAX_LINE - COMPACT.len() + "to and".len() + extra));
+        assert_eq!(agree(&long), taken);
+        let judged = parse(long.as_bytes(), &mut Scratch::default()).map(|_| ());
+        assert_eq!(judged, if taken { Ok(()) } else { Err(Reason::TooLong) });
+    }
+}

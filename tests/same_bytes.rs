@@ -1,0 +1,216 @@
+//! P2, same bytes: the report is a function of the set of events. How they arrived, how they were cut, who worked on them
+//! and what was killed on the way changes no byte of it.
+
+mod support;
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use support::cli::{Dice, Running, Sandbox, generated, spread};
+use support::naive::{self, Naive};
+
+/// Events with copies, busy and quiet sites, every kind of white space and escape, and wrong lines.
+fn input() -> Vec<u8> {
+    generated("-n 6000 --sites 40 --copies 0.3 --skew hot --style shuffled --bad 0.02 --status-share 0.3")
+}
+
+fn lines(input: &[u8]) -> Vec<&[u8]> {
+    input.split_inclusive(|&byte| byte == b'\n').collect()
+}
+
+fn rejects(input: &[u8]) -> usize {
+    let mut naive = Naive::new();
+    naive.feed_input(input);
+    naive.rejects()
+}
+
+#[test]
+fn any_order_of_arrival() {
+    let input = input();
+    let mut lines = lines(&input);
+    for seed in 0..4 {
+        Dice(seed).shuffle(&mut lines);
+        let sandbox = Sandbox::new();
+        sandbox.write("in.jsonl", lines.concat());
+        sandbox.run("ingest --store s in.jsonl").expect(3);
+        sandbox.reports(&input);
+    }
+}
+
+#[test]
+fn any_duplication() {
+    let input = input();
+    let sandbox = Sandbox::new();
+    let mut lines: Vec<&[u8]> = lines(&input).repeat(3);
+    Dice(1).shuffle(&mut lines);
+    sandbox.write("in.jsonl", lines.concat());
+    sandbox.run("ingest --store s in.jsonl").expect(3);
+    sandbox.reports(&input);
+    let mut naive = Naive::new();
+    naive.feed_input(&input);
+    let stat = sandbox.stat();
+    assert_eq!(stat["events"], naive.unique());
+    assert_eq!(stat["lines_accepted"], naive.events() * 3);
+    assert_eq!(stat["disagreeing"], naive.disagreeing());
+}
+
+#[test]
+fn any_cut_into_files() {
+    let input = input();
+    let lines = lines(&input);
+    for (seed, files) in [(1, 2), (2, 7), (3, 60)] {
+        let sandbox = Sandbox::new();
+        let mut dice = Dice(seed);
+        let mut parts = vec![Vec::new(); files];
+        for line in &lines {
+            parts[dice.below(files as u64) as usize].extend_from_slice(line);
+        }
+        let names: Vec<String> = (0..files).map(|number| format!("part-{number}")).collect();
+        for (name, part) in names.iter().zip(&parts) {
+            sandbox.write(name, part);
+        }
+        // In two runs, and a part of them in both.
+        let (first, second) = (names[..files / 2 + 1].join(" "), names[files / 2..].join(" "));
+        sandbox.run(&format!("ingest --store s --segment-size 16K {first}")).expect(3);
+        sandbox.run(&format!("ingest --store s {second}")).expect(3);
+        sandbox.reports(&input);
+        assert_eq!(sandbox.stat()["rejects"], rejects(&input), "rejects are counted once");
+    }
+}
+
+#[test]
+fn any_threads_segments_memory_and_durability() {
+    let input = spread(&input(), 12 << 20);
+    let expected = naive::report(&input);
+    for options in [
+        "--threads 1",
+        "--threads 2 --segment-size 4096",
+        "--threads 5 --segment-size 100K",
+        "--durability os",
+        "--durability os --segment-size 50K --threads 5",
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.write("in.jsonl", &input);
+        sandbox.run(&format!("ingest --store s in.jsonl {options}")).expect(3);
+        for options in
+            ["--threads 1", "--threads 2", "--threads 5", "--memory 1K", "--memory 64K --threads 5", "--memory 0"]
+        {
+            let ran = sandbox.run(&format!("report --store s {options}")).expect(0);
+            assert!(ran.out.as_bytes() == expected, "{options}");
+        }
+        let ran = sandbox.run(&format!("run --store s in.jsonl {options}")).expect(3);
+        assert!(ran.out.as_bytes() == expected, "{options}");
+    }
+}
+
+#[test]
+fn run_is_ingest_and_report() {
+    let input = input();
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", &input);
+    let ran = sandbox.run("run in.jsonl").expect(3);
+    assert!(ran.out.as_bytes() == naive::report(&input));
+    assert!(sandbox.run("report --store in.jsonl.chatwal").expect(0).out == ran.out);
+}
+
+/// The input offset that the store has reached.
+fn reached(sandbox: &Sandbox) -> u64 {
+    match sandbox.run("sources --store s --format ndjson") {
+        ran if ran.code == Some(10) => 0,
+        ran => ran.expect(0).records().first().map_or(0, |source| source["byte"].as_u64().unwrap()),
+    }
+}
+
+/// Kills many ingests of one input at random moments, each time going on in the same store, until one gets to the end.
+/// Gives the number of kills, and of those of them that left something to go on with.
+fn survive(input: &[u8], options: &str, pause: u64, seed: u64) -> (u32, u32) {
+    let mut dice = Dice(seed);
+    let whole = Sandbox::new();
+    whole.write("in.jsonl", input);
+    whole.run("ingest --store s in.jsonl").expect(3);
+    let (report, rejects) = (whole.report(), whole.run("rejects --store s").expect(0).out);
+    let instance = whole.sources()[0]["instance"].as_str().unwrap().to_owned();
+    assert!(!instance.is_empty());
+
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", input);
+    let command = format!("ingest --store s in.jsonl {options}");
+    let (mut kills, mut resumed, mut before) = (0, 0, 0);
+    while kills < 6 {
+        let mut running = Running::start(sandbox.chatwal(&command));
+        sleep(Duration::from_millis(dice.below(pause)));
+        if running.has_ended() {
+            before = input.len() as u64;
+            break;
+        }
+        running.kill();
+        kills += 1;
+        let now = reached(&sandbox);
+        assert!(now >= before, "went back from {before} to {now}");
+        resumed += u32::from(now > 0 && now < input.len() as u64);
+        before = now;
+        // What is there is the report of what was read.
+        if now > 0 {
+            let part = Sandbox::new();
+            part.write("in.jsonl", &input[..now as usize]);
+            part.run("ingest --store s in.jsonl");
+            assert!(sandbox.report() == part.report(), "killed after byte {now}");
+        }
+    }
+    let (from, to) = sandbox.run(&format!("{command} --progress json")).expect(3).read();
+    assert_eq!((from, to), (before, input.len() as u64), "goes on where the last kill left it");
+    assert!(sandbox.report() == report, "after {kills} kills");
+    assert!(sandbox.run("rejects --store s").expect(0).out == rejects);
+    assert_eq!(sandbox.run(&format!("{command} --progress json")).expect(3).read(), (to, to));
+    (kills, resumed)
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let input = generated("-n 200000 --sites 3000 --copies 0.1 --bad 0.0005");
+    let (mut kills, mut resumed, mut seed) = (0, 0, 0);
+    while kills < 24 {
+        let options = ["--segment-size 4096", "--segment-size 1M", "--durability os", "--threads 1"][seed % 4];
+        let (killed, went_on) = survive(&input, options, 150, seed as u64);
+        (kills, resumed, seed) = (kills + killed, resumed + went_on, seed + 1);
+    }
+    eprintln!("{kills} kills, {resumed} of them with a place to go on at");
+    assert!(resumed > 0, "the kills came too early to prove anything");
+    // And the undisturbed run, which all of them were compared with, is right.
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", &input);
+    sandbox.run("ingest --store s in.jsonl").expect(3);
+    sandbox.reports(&input);
+}
+
+#[test]
+fn killed_while_it_rolls_and_recovers() {
+    // Many small inputs make many small frames, and each one a segment of its own.
+    let input = generated("-n 3000 --sites 20 --copies 0.1");
+    let sandbox = Sandbox::new();
+    let mut names = Vec::new();
+    for (number, part) in lines(&input).chunks(10).enumerate() {
+        names.push(format!("part-{number}"));
+        sandbox.write(&names[number], part.concat());
+    }
+    let command = format!("ingest --store s --segment-size 4096 {}", names.join(" "));
+    let mut dice = Dice(3);
+    let mut kills = 0;
+    for _ in 0..12 {
+        let mut running = Running::start(sandbox.chatwal(&command));
+        sleep(Duration::from_millis(dice.below(60)));
+        if running.has_ended() {
+            break;
+        }
+        running.kill();
+        kills += 1;
+        if sandbox.has("s/0000000001.wal") {
+            sandbox.run("report --store s").expect(0);
+        }
+    }
+    assert!(kills > 0);
+    sandbox.run(&command).expect(0);
+    sandbox.reports(&input);
+    assert_eq!(sandbox.sources().len(), names.len());
+    assert_eq!(sandbox.stat()["lines_accepted"], 3000, "no line was kept twice");
+}
