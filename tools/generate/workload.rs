@@ -61,7 +61,6 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::*;
     use crate::MAX_LINES;
     use crate::event::SPAN;
     use crate::testing::{bytes, count, lines, naive, values, workload};
