@@ -8,6 +8,8 @@ out where it isn't installed. Needs nothing else. Prints Markdown; exits 1 if an
 """
 
 import argparse
+import importlib.metadata
+import itertools
 import os
 import platform
 import resource
@@ -33,14 +35,14 @@ WITH line AS (
         site_id: 'VARCHAR', timestamp: 'BIGINT', data: 'STRUCT(status VARCHAR)'})),
 event AS (
     SELECT site_id, id, any_value("type") = 'status' AS status, any_value("from") AS actor,
-        any_value(timestamp) AS at, any_value(data.status) = 'online' AS online
+        any_value(timestamp) AS moment, any_value(data.status) = 'online' AS online
     FROM line GROUP BY ALL),
 change AS (
     SELECT *, CASE WHEN status THEN online::INT - coalesce(lag(online::INT) OVER (
-        PARTITION BY site_id, status, actor ORDER BY at), 0) ELSE 0 END AS step
+        PARTITION BY site_id, status, actor ORDER BY moment), 0) ELSE 0 END AS step
     FROM event),
 moment AS (
-    SELECT *, sum(step) OVER (PARTITION BY site_id ORDER BY at ROWS UNBOUNDED PRECEDING) AS present FROM change)
+    SELECT *, sum(step) OVER (PARTITION BY site_id ORDER BY moment ROWS UNBOUNDED PRECEDING) AS present FROM change)
 SELECT site_id, count(*) FILTER (NOT status AND present > 0), count(*) FILTER (NOT status AND present <= 0),
     count(DISTINCT actor) FILTER (status), count(DISTINCT actor) FILTER (NOT status)
 FROM moment GROUP BY site_id ORDER BY site_id''', [sys.argv[1]]).fetchall()
@@ -61,11 +63,21 @@ def run(command, output):
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
+def alike(paths, count):
+    """Whether the answers are the same; says where they begin to differ. Line by line: see `compare` on memory."""
+    answers = [open(path, "rb") for path in paths]
+    for lines in itertools.zip_longest(*answers):
+        if len(set(lines)) > 1:
+            print(f"round {count}, the first lines that differ: {lines}", file=sys.stderr)
+            return False
+    return True
+
+
 def dd(directory, size):
     """Seconds that writing and fsyncing `size` bytes takes here and now: the disk's mood."""
     path = os.path.join(directory, "dd")
     start = time.perf_counter()
-    block = b"\xa5" * (4 << 20)
+    block = b"\xa5" * (1 << 20)
     with open(path, "wb") as out:
         for _ in range(0, size, len(block)):
             out.write(block)
@@ -102,16 +114,18 @@ def compare(args, work):
     generate += ["--order", args.order, "--skew", args.skew, "--style", args.style, "--seed", 1, "--output", lines]
     subprocess.run([str(word) for word in generate], check=True)
     with open(lines, "rb") as file:  # Both find the input in the page cache.
-        while file.read(1 << 24):
+        while file.read(1 << 20):
             pass
     chatwal = [os.path.join(RELEASE, "chatwal"), "-q", "--threads", str(args.threads), "--store", at("store"), "run", lines]
     programs = {"chatwal run": chatwal}
     try:
-        import duckdb
-
-        version = duckdb.__version__
-        programs[f"DuckDB {version}"] = [sys.executable, "-c", DUCKDB, lines, str(args.threads), at("spill")]
-    except ImportError:
+        # Not imported here, nor anything large read: a child's peak memory counts what it was forked from.
+        version = importlib.metadata.version("duckdb")
+        # A file: given as -c, DuckDB takes the session for an interactive one and prints a progress bar into the answer.
+        with open(at("duckdb_report.py"), "w") as script:
+            script.write(DUCKDB)
+        programs[f"DuckDB {version}"] = [sys.executable, at("duckdb_report.py"), lines, str(args.threads), at("spill")]
+    except importlib.metadata.PackageNotFoundError:
         print("DuckDB is not installed: `pip install duckdb==2.0.0`", file=sys.stderr)
     figures = {name: [] for name in programs}
     disk, size, same = [], 0, True
@@ -125,8 +139,7 @@ def compare(args, work):
                 size = sum(entry.stat().st_size for entry in os.scandir(at("store")))
         if count > 0:
             disk.append(dd(work, size))
-        answers = {open(at(name), "rb").read() for name in programs}
-        same = same and len(answers) == 1
+        same = alike([at(name) for name in programs], count) and same
     print(f"{args.lines:,} lines ({os.path.getsize(lines) / 1e9:.2f} GB), {args.sites:,} sites, copies {args.copies}, "
           f"{args.order} order, {args.skew}, {args.style}; {args.threads} threads; medians of {args.rounds}, in alternation; "
           f"{platform.machine()}, Linux {platform.release().split('-')[0]}\n")
