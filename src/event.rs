@@ -89,6 +89,60 @@ impl<'a> Site<'a> {
     }
 }
 
+/// A [`Site`] of its own; a number takes no allocation. Ordered as the report is: by the bytes of the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteName {
+    /// A canonical decimal number below 10^18.
+    Number(u64),
+    /// Any other name.
+    Text(Box<[u8]>),
+}
+
+impl SiteName {
+    /// The site.
+    pub fn site(&self) -> Site<'_> {
+        match self {
+            SiteName::Number(number) => Site::Number(*number),
+            SiteName::Text(name) => Site::Text(name),
+        }
+    }
+
+    /// The name as text; `buffer` serves numbers.
+    pub fn text<'b>(&'b self, buffer: &'b mut [u8; 20]) -> &'b [u8] {
+        self.site().name(buffer)
+    }
+}
+
+impl From<Site<'_>> for SiteName {
+    fn from(site: Site<'_>) -> SiteName {
+        match site {
+            Site::Number(number) => SiteName::Number(number),
+            Site::Text(name) => SiteName::Text(name.into()),
+        }
+    }
+}
+
+impl Ord for SiteName {
+    fn cmp(&self, other: &SiteName) -> Ordering {
+        match (self, other) {
+            // Filled up with zeros, numbers compare as their digits do; of `1` and `10` the shorter is the lower.
+            (SiteName::Number(a), SiteName::Number(b)) => filled_up(*a).cmp(&filled_up(*b)).then(a.cmp(b)),
+            _ => self.text(&mut [0; 20]).cmp(other.text(&mut [0; 20])),
+        }
+    }
+}
+
+impl PartialOrd for SiteName {
+    fn partial_cmp(&self, other: &SiteName) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A number below 10^18 with its digits moved to the left end of eighteen.
+fn filled_up(number: u64) -> u64 {
+    number * 10u64.pow(17 - number.checked_ilog10().unwrap_or(0).min(17))
+}
+
 /// `number` in decimal, written to the end of `buffer`.
 pub fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
     let mut start = buffer.len();

@@ -27,13 +27,18 @@ pub mod table;
 
 pub mod ingest;
 pub mod log;
+pub mod recover;
 pub mod segment;
+pub mod snapshot;
 pub mod storage;
 pub mod store;
 
+pub mod compact;
+pub mod gather;
 pub mod merge;
 pub mod report;
 pub mod summary;
+pub mod timeline;
 
 pub mod dump;
 pub mod mmap;

@@ -6,6 +6,7 @@
 //! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -16,9 +17,10 @@ use crate::format::frame::{
     ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, SegmentHeader, crc,
     encode_directory,
 };
+use crate::recover::{Recovery, publish_segment, recover};
 use crate::segment::Link;
 use crate::storage::{File, Storage, path_of};
-use crate::store::{Recovery, View, publish_segment, recover, segment_name};
+use crate::store::{View, segment_name};
 
 /// How long a segment grows before the next begins.
 pub const SEGMENT_SIZE: u64 = 128 << 20;
@@ -68,6 +70,8 @@ pub struct Log {
     link: Link,
     /// The last frame that is not just a mark or a seal: what has to be acknowledged.
     last_content: u64,
+    /// Bytes of sealed segments that are in no snapshot.
+    tail: Arc<AtomicU64>,
     shared: Arc<Shared>,
     syncer: Option<JoinHandle<()>>,
     _lock: Box<dyn Send + Sync>,
@@ -170,8 +174,10 @@ impl Log {
         let file: Arc<dyn File> = file.map_err(Error::io("open", &segment.path))?.into();
         // Recovery fsynced every frame there is, so the last header's claim is proven as well.
         let last = view.frames.last().map(|place| place.frame.header);
-        let claim =
-            Claim { sequence: view.link.sequence - 1, durable_upto: last.map_or(0, |header| header.durable_upto) };
+        // What a snapshot covers is proven by the snapshot.
+        let covered = view.snapshots.last().map_or(0, |snapshot| snapshot.header.next_sequence - 1);
+        let durable_upto = last.map_or(covered, |header| header.durable_upto);
+        let claim = Claim { sequence: view.link.sequence - 1, durable_upto };
         let content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget);
         let last_content = view.frames.iter().rev().map(|place| place.frame.header).find(|header| content(header.kind));
         let state = State {
@@ -199,6 +205,7 @@ impl Log {
             end: segment.length,
             link: view.link,
             last_content: last_content.map_or(0, |header| header.sequence),
+            tail: Arc::new(AtomicU64::new(view.segments.iter().rev().skip(1).map(|segment| segment.length).sum())),
             shared,
             syncer: Some(syncer),
             _lock: recovered.lock,
@@ -213,6 +220,16 @@ impl Log {
     /// What an acknowledgement stands for.
     pub fn durability(&self) -> Durability {
         self.options.durability
+    }
+
+    /// Bytes of sealed segments that are in no snapshot: what a compaction would fold.
+    pub fn tail(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.tail)
+    }
+
+    /// Seals the last segment if it has frames, so that all of them can be folded.
+    pub fn seal(&mut self) -> Result<()> {
+        if self.end > SEGMENT_HEADER as u64 { self.roll() } else { Ok(()) }
     }
 
     /// Random bytes.
@@ -338,6 +355,7 @@ impl Log {
         self.path = path_of(&*self.storage, &name);
         self.file = self.storage.open(&name, true).map_err(Error::io("open", &self.path))?.into();
         self.header = successor;
+        self.tail.fetch_add(self.end, Ordering::Relaxed);
         self.end = SEGMENT_HEADER as u64;
         self.shared.lock().file = Some((Arc::clone(&self.file), self.path.clone()));
         Ok(())

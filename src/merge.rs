@@ -61,6 +61,8 @@ impl Merge {
             loop {
                 let Some(winner) = self.seen[slot].checked_sub(1) else {
                     rows[end] = row;
+                    // Already so where the event comes from a snapshot.
+                    merged.disputed += u64::from(row.disputed);
                     self.seen[slot] = (end - kept) as u32 + 1;
                     end += 1;
                     break;
@@ -69,7 +71,7 @@ impl Merge {
                 if table.same_id(winner, &row) {
                     merged.copies += 1;
                     let agrees = (winner.timestamp, winner.kind, winner.from) == (row.timestamp, row.kind, row.from);
-                    if !agrees && !winner.disputed {
+                    if (!agrees || row.disputed) && !winner.disputed {
                         winner.disputed = true;
                         merged.disputed += 1;
                     }

@@ -1,30 +1,21 @@
-//! The summary of every site, shard by shard, straight from the log.
+//! The summary of every site: from the index of a snapshot where that is all there is of it, else from its events.
 //!
-//! A task is a run of neighbouring shards: every frame gives it one contiguous piece, so the log is read once, in
-//! pieces, by as many threads as there are, and no task holds more than its share of the memory. Which threads there are,
-//! how large the tasks are and how the log is cut changes nothing in the answer: each shard is ordered and folded alone.
+//! A site whose events are all in one snapshot needs none of them read: the index holds its finished summary. The events of
+//! the others are gathered from wherever they are, merged and folded, shard by shard. So a report costs what changed since
+//! the last compaction, and the sites.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::sync::atomic::{self, AtomicUsize};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
-use crate::event::{Site, decimal};
+use crate::event::{Site, SiteName};
 use crate::format::SHARDS;
-use crate::format::batch::EventsDecoder;
 use crate::format::coding::{shard, site_hash};
-use crate::format::frame::SectionKind;
-use crate::merge::Merge;
-use crate::segment::{Section, next_section};
-use crate::store::{Place, View, misencoded};
-use crate::summary::{Fold, Summary};
-use crate::table::{Row, Table};
-
-/// Memory that a report may use for events, unless told otherwise.
-pub const MEMORY: u64 = 64 << 20;
-
-/// Memory that an event takes while its shard is folded, and a margin for the texts.
-const BYTES_AN_EVENT: u64 = 64;
+use crate::gather::{Gather, MEMORY, Task, by_site, frame_counts, parallel, tasks};
+use crate::snapshot::IndexedSite;
+use crate::store::View;
+use crate::summary::{Fold, Summary, Window};
 
 /// How to make a report.
 pub struct ReportOptions {
@@ -34,71 +25,51 @@ pub struct ReportOptions {
     pub memory: u64,
     /// Only these sites.
     pub sites: Option<HashSet<Vec<u8>>>,
+    /// Only events of these moments.
+    pub window: Window,
 }
 
 impl Default for ReportOptions {
     fn default() -> ReportOptions {
-        ReportOptions { threads: 1, memory: MEMORY, sites: None }
+        ReportOptions { threads: 1, memory: MEMORY, sites: None, window: Window::ALL }
     }
-}
-
-/// The name of a site; a number takes no allocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Name {
-    Number(u64),
-    Text(Box<[u8]>),
 }
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteSummary {
-    name: Name,
+    name: SiteName,
     /// The counts.
     pub summary: Summary,
 }
 
 impl SiteSummary {
-    /// The order of the report: by the bytes of the names.
-    fn compare(a: &SiteSummary, b: &SiteSummary) -> Ordering {
-        match (&a.name, &b.name) {
-            // Filled up with zeros, numbers compare as their digits do; of `1` and `10` the shorter is the lower.
-            (Name::Number(a), Name::Number(b)) => filled_up(*a).cmp(&filled_up(*b)).then(a.cmp(b)),
-            _ => a.site(&mut [0; 20]).cmp(b.site(&mut [0; 20])),
-        }
-    }
-
     /// The name of the site; `buffer` serves numbers.
     pub fn site<'b>(&'b self, buffer: &'b mut [u8; 20]) -> &'b [u8] {
-        match &self.name {
-            Name::Number(number) => decimal(*number, buffer),
-            Name::Text(name) => name,
-        }
+        self.name.text(buffer)
     }
-}
-
-/// A number below 10^18 with its digits moved to the left end of eighteen.
-fn filled_up(number: u64) -> u64 {
-    number * 10u64.pow(17 - number.checked_ilog10().unwrap_or(0).min(17))
 }
 
 /// What was found besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
-    /// Events, each once.
+    /// Events of the sites and moments asked for, each once.
     pub events: u64,
-    /// Copies of them.
+    /// Copies of events that were dropped, in the whole store; for some sites alone it is not known.
     pub copies: u64,
-    /// Events of which copies disagree.
+    /// Events of the sites asked for, at any moment, of which copies disagree.
     pub disputed: u64,
-    /// The earliest timestamp; more than `latest` if there is no event.
+    /// The earliest timestamp of those sites; more than `latest` if there is no event.
     pub earliest: i64,
     /// The latest timestamp.
     pub latest: i64,
+    /// Sites of which events were read.
+    pub folded: u64,
 }
 
 impl Default for Totals {
     fn default() -> Totals {
-        Totals { events: 0, copies: 0, disputed: 0, earliest: i64::MAX, latest: i64::MIN }
+        Totals { events: 0, copies: 0, disputed: 0, earliest: i64::MAX, latest: i64::MIN, folded: 0 }
     }
 }
 
@@ -107,8 +78,13 @@ impl Totals {
         self.events += other.events;
         self.copies += other.copies;
         self.disputed += other.disputed;
-        self.earliest = self.earliest.min(other.earliest);
-        self.latest = self.latest.max(other.latest);
+        self.folded += other.folded;
+        self.seen(other.earliest, other.latest);
+    }
+
+    fn seen(&mut self, earliest: i64, latest: i64) {
+        self.earliest = self.earliest.min(earliest);
+        self.latest = self.latest.max(latest);
     }
 }
 
@@ -121,154 +97,263 @@ pub struct Report {
     pub totals: Totals,
 }
 
-/// A run of shards, and of the hash's further bits those that one pass takes.
-struct Task {
-    shards: std::ops::RangeInclusive<u8>,
-    pass: u64,
-    passes: u64,
-}
-
-impl Task {
-    /// Whether the pass takes the site: by the bits of the hash behind those of the shard.
-    fn takes(&self, site: Site<'_>) -> bool {
-        self.passes == 1 || (site_hash(site) >> 40) & (self.passes - 1) == self.pass
-    }
-}
-
 impl Report {
-    /// Reads the whole log of a view and folds it.
+    /// The report of a view.
     pub fn of(view: &View, options: &ReportOptions) -> Result<Report> {
-        let wanted: Option<HashSet<Site<'_>>> =
-            options.sites.as_ref().map(|names| names.iter().map(|name| Site::new(name)).collect());
         let threads = options.threads.max(1);
-        let tasks = tasks(view, options.memory / threads as u64, wanted.as_ref());
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Report> {
-            let mut worker = Worker::default();
-            while let Some(task) = tasks.get(next.fetch_add(1, atomic::Ordering::Relaxed)) {
-                worker.fold(view, task, wanted.as_ref())?;
+        let wanted = options.sites.as_ref();
+        let wanted: Option<HashSet<Site<'_>>> = wanted.map(|names| names.iter().map(|name| Site::new(name)).collect());
+        let index = Index::read(view, threads, wanted.as_ref())?;
+        let plan = Plan::of(view, &index, options.window);
+        let mut counts = plan.counts;
+        if let Some(wanted) = &wanted {
+            let shards: HashSet<u8> = wanted.iter().map(|site| shard(site_hash(*site))).collect();
+            for (number, count) in (0u8..=255).zip(&mut counts) {
+                *count *= u64::from(shards.contains(&number));
             }
-            Ok(worker.report)
-        };
-        let parts = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads.min(tasks.len())).map(|_| scope.spawn(work)).collect();
-            let mut parts = vec![work()];
-            // A worker only returns errors; a panic in it is a bug and goes on here.
-            parts.extend(
-                others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-            );
-            parts
-        });
-        let mut report = Report::default();
-        for part in parts {
-            let part = part?;
-            report.totals.add(&part.totals);
-            report.sites.extend(part.sites);
         }
-        report.sites.sort_unstable_by(SiteSummary::compare);
+        let tasks = tasks(&counts, options.memory / threads as u64);
+        let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| match tasks.get(number) {
+            Some(task) => worker.fold(view, &index, &plan, task, wanted.as_ref(), options.window),
+            None => Ok(()),
+        })?;
+        let mut report = Report::default();
+        report.totals.copies = view.snapshots.iter().map(|snapshot| snapshot.header.copies).sum();
+        let mut folded = Vec::new();
+        for worker in workers {
+            report.totals.add(&worker.report.totals);
+            folded.extend(worker.report.sites);
+        }
+        folded.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        report.take(index, &plan, folded, options.window);
         Ok(report)
     }
+
+    /// Brings the sites that were folded and those whose finished summary serves into one order.
+    fn take(&mut self, index: Index, plan: &Plan, folded: Vec<SiteSummary>, window: Window) {
+        let mut lists = usize::from(!folded.is_empty());
+        self.sites = folded;
+        for (sites, done) in index.sites.into_iter().zip(&plan.done) {
+            let before = self.sites.len();
+            for (IndexedSite { name, entry }, done) in sites.into_iter().zip(done) {
+                if done.load(Ordering::Relaxed) {
+                    continue;
+                }
+                self.totals.disputed += entry.disputed;
+                self.totals.seen(entry.earliest, entry.latest);
+                // All of it is inside the window or all of it outside: the others were folded.
+                if window.contains(entry.earliest) {
+                    self.totals.events += entry.events;
+                    self.sites.push(SiteSummary { name, summary: entry.summary });
+                }
+            }
+            lists += usize::from(self.sites.len() > before);
+        }
+        if lists > 1 {
+            // A stable sort finds the runs that are in order and merges them.
+            self.sites.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+    }
 }
 
-/// Cuts the shards into tasks that fit `memory` each, at least a few a thread.
-fn tasks(view: &View, memory: u64, wanted: Option<&HashSet<Site<'_>>>) -> Vec<Task> {
-    let mut counts = [0u64; SHARDS];
-    for section in view.frames.iter().flat_map(|place| &place.frame.sections) {
-        if section.entry.kind == SectionKind::Events {
-            counts[usize::from(section.entry.shard)] += u64::from(section.entry.count);
-        }
-    }
-    if let Some(wanted) = wanted {
-        let shards: HashSet<u8> = wanted.iter().map(|site| shard(site_hash(*site))).collect();
-        for (number, count) in (0u8..=255).zip(&mut counts) {
-            *count *= u64::from(shards.contains(&number));
-        }
-    }
-    // A task that is much larger than the caches gains nothing, and small tasks end together.
-    let most = (memory / BYTES_AN_EVENT).clamp(1, 1 << 18);
-    let mut tasks: Vec<Task> = Vec::new();
-    let mut events = u64::MAX;
-    for (number, count) in (0u8..=255).zip(counts) {
-        if count == 0 {
-            continue;
-        }
-        match tasks.last_mut() {
-            Some(last) if events.saturating_add(count) <= most && last.shards.end() + 1 == number => {
-                last.shards = *last.shards.start()..=number;
-                events += count;
+/// The sites of each snapshot's index, in the order of the report: all of them, or those asked for.
+struct Index {
+    sites: Vec<Vec<IndexedSite>>,
+}
+
+/// Blocks of an index that are read at once.
+const BLOCKS: usize = 64;
+
+impl Index {
+    fn read(view: &View, threads: usize, wanted: Option<&HashSet<Site<'_>>>) -> Result<Index> {
+        let mut sites = Vec::new();
+        for snapshot in &view.snapshots {
+            let mut found = Vec::new();
+            let Some(wanted) = wanted else {
+                let blocks = snapshot.index_blocks();
+                let start = || (Vec::new(), Vec::new());
+                let pieces = parallel(threads, blocks.div_ceil(BLOCKS), start, |(buffer, pieces), number| {
+                    let mut piece = Vec::new();
+                    let first = number * BLOCKS;
+                    snapshot.sites(first..blocks.min(first + BLOCKS), buffer, &mut piece)?;
+                    pieces.push((number, piece));
+                    Ok(())
+                })?;
+                let mut pieces: Vec<_> = pieces.into_iter().flat_map(|(_, pieces)| pieces).collect();
+                pieces.sort_unstable_by_key(|(number, _)| *number);
+                found.reserve_exact(pieces.iter().map(|(_, piece)| piece.len()).sum());
+                pieces.into_iter().for_each(|(_, piece)| found.extend(piece));
+                sites.push(found);
+                continue;
+            };
+            let mut buffer = Vec::new();
+            for site in wanted {
+                found.extend(snapshot.site(site.name(&mut [0; 20]), &mut buffer)?);
             }
-            _ => {
-                let passes = count.div_ceil(most.max(memory / BYTES_AN_EVENT)).next_power_of_two().min(1 << 16);
-                tasks.extend((0..passes).map(|pass| Task { shards: number..=number, pass, passes }));
-                events = if passes == 1 { count } else { u64::MAX };
+            found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            sites.push(found);
+        }
+        Ok(Index { sites })
+    }
+
+    /// The places of a site: a snapshot and the place in its list.
+    fn find(&self, site: Site<'_>) -> impl Iterator<Item = (usize, usize)> {
+        let name = SiteName::from(site);
+        let find = move |(snapshot, sites): (usize, &Vec<IndexedSite>)| {
+            let place = sites.binary_search_by(|other| other.name.cmp(&name)).ok()?;
+            Some((snapshot, place))
+        };
+        self.sites.iter().enumerate().filter_map(find)
+    }
+
+    /// Visits each site that several snapshots hold, with its places.
+    fn each_shared(&self, mut visit: impl FnMut(&[(usize, usize)])) {
+        let mut next = vec![0; self.sites.len()];
+        let mut holders = Vec::new();
+        loop {
+            holders.clear();
+            let mut least: Option<&SiteName> = None;
+            for (snapshot, (sites, &place)) in self.sites.iter().zip(&next).enumerate() {
+                let Some(site) = sites.get(place) else { continue };
+                let order = least.map_or(std::cmp::Ordering::Less, |least| site.name.cmp(least));
+                if order.is_lt() {
+                    holders.clear();
+                    least = Some(&site.name);
+                }
+                if order.is_le() {
+                    holders.push((snapshot, place));
+                }
+            }
+            if holders.is_empty() {
+                return;
+            }
+            holders.iter().for_each(|(snapshot, _)| next[*snapshot] += 1);
+            if holders.len() > 1 {
+                visit(&holders);
             }
         }
     }
-    tasks
+}
+
+/// What is known before the tail is read.
+struct Plan {
+    /// By snapshot and place: whether the site is answered from its events.
+    done: Vec<Vec<AtomicBool>>,
+    /// By shard: places of which the events have to be read whatever the tail holds.
+    touched: Vec<Vec<(usize, usize)>>,
+    /// By shard: events that may have to be held.
+    counts: [u64; SHARDS],
+}
+
+impl Plan {
+    fn of(view: &View, index: &Index, window: Window) -> Plan {
+        let done = index.sites.iter().map(|sites| sites.iter().map(|_| AtomicBool::new(false)).collect()).collect();
+        let mut touched = vec![Vec::new(); SHARDS];
+        let mut counts = [0u64; SHARDS];
+        let mut touch = |(snapshot, place): (usize, usize)| {
+            let IndexedSite { name, entry } = &index.sites[snapshot][place];
+            let shard = usize::from(shard(site_hash(name.site())));
+            touched[shard].push((snapshot, place));
+            counts[shard] += entry.events;
+        };
+        if index.sites.len() > 1 {
+            index.each_shared(|places| places.iter().for_each(|place| touch(*place)));
+        }
+        for (snapshot, sites) in index.sites.iter().enumerate() {
+            for (place, IndexedSite { entry, .. }) in sites.iter().enumerate() {
+                if window.cuts(entry.earliest, entry.latest) {
+                    touch((snapshot, place));
+                }
+            }
+        }
+        // Which sites the tail holds is known only once it is read: as far as memory goes, it may be all of them.
+        for (shard, tail) in frame_counts(&view.frames).into_iter().enumerate().filter(|(_, tail)| *tail > 0) {
+            let held: u64 = view.snapshots.iter().map(|snapshot| snapshot.shards()[shard].events).sum();
+            counts[shard] = tail + held;
+        }
+        Plan { done, touched, counts }
+    }
 }
 
 /// One thread's buffers and what it found.
 #[derive(Default)]
 struct Worker {
-    buffer: Vec<u8>,
-    decoder: EventsDecoder,
-    tables: Vec<Table>,
-    merge: Merge,
+    gather: Gather,
     fold: Fold,
     report: Report,
 }
 
 impl Worker {
-    fn fold(&mut self, view: &View, task: &Task, wanted: Option<&HashSet<Site<'_>>>) -> Result<()> {
-        let (first, last) = (*task.shards.start(), *task.shards.end());
-        self.tables.resize_with(self.tables.len().max(usize::from(last - first) + 1), Table::default);
-        self.tables.iter_mut().for_each(Table::clear);
-        for place in &view.frames {
-            let segment = &view.segments[place.segment];
-            let sections = place.events(&task.shards);
-            let mut run = segment.read_sections(sections, &mut self.buffer)?;
-            for section in sections {
-                let bytes = next_section(&mut run, section);
-                segment.check(section, bytes)?;
-                let (shard, count) = (section.entry.shard, section.entry.count);
-                let table = &mut self.tables[usize::from(shard - first)];
-                let takes = |site: Site<'_>| task.takes(site) && wanted.is_none_or(|wanted| wanted.contains(&site));
-                let decoded = self.decoder.decode(bytes, count, shard, table, takes);
-                decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
+    fn fold(
+        &mut self,
+        view: &View,
+        index: &Index,
+        plan: &Plan,
+        task: &Task,
+        wanted: Option<&HashSet<Site<'_>>>,
+        window: Window,
+    ) -> Result<()> {
+        let Worker { gather, fold, report } = self;
+        gather.begin(task);
+        gather.tail(view, &view.frames, task, &|site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        if !index.sites.is_empty() {
+            gather.each_site(|site| places.extend(index.find(site)));
+            let touched = task.shards.clone().flat_map(|shard| &plan.touched[usize::from(shard)]);
+            places.extend(touched.filter(|(snapshot, place)| task.takes(index.sites[*snapshot][*place].name.site())));
+        }
+        for (number, snapshot) in view.snapshots.iter().enumerate() {
+            let mut sites = HashSet::new();
+            let mut stretches = Vec::new();
+            for (_, place) in places.iter().filter(|(snapshot, _)| *snapshot == number) {
+                let IndexedSite { name, entry } = &index.sites[number][*place];
+                plan.done[number][*place].store(true, Ordering::Relaxed);
+                sites.insert(name.site());
+                stretches.push(entry.at..entry.at.saturating_add(entry.length));
+            }
+            for stretch in united(stretches) {
+                gather.snapshot(snapshot, stretch, task, &|site| sites.contains(&site))?;
             }
         }
-        for table in self.tables.iter_mut().filter(|table| !table.rows.is_empty()) {
-            let merged = self.merge.unique(table);
-            let mut totals = Totals { copies: merged.copies, disputed: merged.disputed, ..Totals::default() };
-            for rows in table.rows.chunk_by(|a, b| a.site == b.site) {
-                totals.add(&seen(rows));
-                let summary = self.fold.site(rows, table.names());
-                let name = match table.site_of(&rows[0]) {
-                    Site::Number(number) => Name::Number(number),
-                    Site::Text(name) => Name::Text(name.into()),
-                };
-                self.report.sites.push(SiteSummary { name, summary });
+        gather.finish(|_, table, merged| {
+            report.totals.copies += merged.copies;
+            report.totals.disputed += merged.disputed;
+            for rows in by_site(table) {
+                let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+                report.totals.seen(first.timestamp, last.timestamp);
+                report.totals.folded += 1;
+                let summary = fold.site(rows, table.names(), window);
+                let events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
+                if events > 0 {
+                    report.totals.events += events;
+                    report.sites.push(SiteSummary { name: table.site_of(first).into(), summary });
+                }
             }
-            self.report.totals.add(&totals);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
-/// The totals of one site's rows, which are in order.
-fn seen(rows: &[Row]) -> Totals {
-    let earliest = rows.first().map_or(i64::MAX, |row| row.timestamp);
-    let latest = rows.last().map_or(i64::MIN, |row| row.timestamp);
-    Totals { events: rows.len() as u64, earliest, latest, ..Totals::default() }
+/// The stretches in order; those that touch or overlap are one.
+fn united(mut stretches: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    stretches.sort_unstable_by_key(|stretch| stretch.start);
+    let mut united: Vec<Range<u64>> = Vec::new();
+    for stretch in stretches {
+        match united.last_mut() {
+            Some(last) if stretch.start <= last.end => last.end = last.end.max(stretch.end),
+            _ => united.push(stretch),
+        }
+    }
+    united
 }
 
-impl Place {
-    /// The sections of events of these shards; neighbours in the file.
-    fn events(&self, shards: &std::ops::RangeInclusive<u8>) -> &[Section] {
-        let sections = &self.frame.sections;
-        let place = |section: &Section| (section.entry.kind, section.entry.shard);
-        let from = sections.partition_point(|section| place(section) < (SectionKind::Events, *shards.start()));
-        let to = sections.partition_point(|section| place(section) <= (SectionKind::Events, *shards.end()));
-        &sections[from..to]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_that_touch_are_one() {
+        assert_eq!(united(vec![5..7, 0..2, 6..9, 2..3, 20..30, 21..22]), [0..3, 5..9, 20..30]);
+        assert_eq!(united(Vec::new()), []);
     }
 }

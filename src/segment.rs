@@ -1,13 +1,15 @@
 //! Reading one segment: frames in order, each believed only after its checksums, and the search that tells torn from
 //! corrupt.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use memchr::memmem;
 
 use crate::error::{Corruption, Error, Result};
 use crate::format::coding::Malformed;
 use crate::format::frame::{
     BadDirectory, BadHeader, BadSegment, Entry, FRAME_HEADER, FRAME_MAGIC, FrameHeader, MAX_PAYLOAD, SEGMENT_HEADER,
-    SegmentHeader, crc, decode_directory,
+    SegmentHeader, crc, decode_directory, is_whole,
 };
 use crate::storage::File;
 
@@ -28,6 +30,7 @@ pub struct Segment {
     pub length: u64,
     /// The file.
     pub file: Box<dyn File>,
+    read: AtomicU64,
 }
 
 /// A frame whose header and directory are intact.
@@ -78,7 +81,7 @@ impl Segment {
         let mut bytes = [0; FRAME_HEADER];
         let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
         match SegmentHeader::decode(&bytes[..read]) {
-            Ok(header) => Ok(Segment { path, header, length, file }),
+            Ok(header) => Ok(Segment { path, header, length, file, read: AtomicU64::new(read as u64) }),
             Err(BadSegment::Version(version)) => {
                 Err(Error::Version { file: path, found: format!("written in format {version}") })
             }
@@ -99,7 +102,14 @@ impl Segment {
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let room = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
-        self.file.read_at(&mut buffer[..room], offset).map_err(Error::io("read", &self.path))
+        let read = self.file.read_at(&mut buffer[..room], offset).map_err(Error::io("read", &self.path))?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+
+    /// Bytes read of it so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// The frame at `offset`: its header and its directory, both intact and in their place, or what is wrong with them.
@@ -167,6 +177,9 @@ impl Segment {
                 return Ok(Err(self.corrupt(at, expected, "something else")));
             }
         };
+        if !is_whole(header.kind, &entries) {
+            return bad(format!("the sections of a {}", header.kind.name()), "others".into());
+        }
         let mut at = offset + end as u64;
         let section = |entry: Entry| {
             let section = Section { entry, at };

@@ -58,16 +58,47 @@ pub fn path_of(storage: &dyn Storage, name: &str) -> String {
     storage.path().join(name).display().to_string()
 }
 
-/// Publishes a file: written under a temporary name and synced, then renamed, then the directory synced. So a file
-/// under a final name is whole, whenever the process or the machine dies. The only way a file enters the store.
+/// A file that is being published: written under a temporary name and synced, then renamed, then the directory synced. So
+/// a file under a final name is whole, whenever the process or the machine dies. The only way a file enters the store.
+pub struct Publication<'a> {
+    storage: &'a dyn Storage,
+    name: String,
+    temporary: String,
+    file: Box<dyn File>,
+}
+
+impl<'a> Publication<'a> {
+    /// Begins with an empty file.
+    pub fn begin(storage: &'a dyn Storage, name: &str) -> Result<Publication<'a>> {
+        let temporary = format!("{name}{TEMPORARY}");
+        let file = storage.create(&temporary).map_err(Error::io("create", path_of(storage, &temporary)))?;
+        Ok(Publication { storage, name: name.into(), temporary, file })
+    }
+
+    /// Writes all of `bytes`.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_at(bytes, offset).map_err(Error::io("write", path_of(self.storage, &self.temporary)))
+    }
+
+    /// Gives the file up, for the space it takes. If that fails, the next writer removes it.
+    pub fn abandon(self) {
+        let _ = self.storage.remove(&self.temporary);
+    }
+
+    /// Gives the file its name, durably.
+    pub fn commit(self) -> Result<()> {
+        let path = || path_of(self.storage, &self.temporary);
+        self.file.sync().map_err(Error::io("sync", path()))?;
+        self.storage.rename(&self.temporary, &self.name).map_err(Error::io("rename", path()))?;
+        self.storage.sync_directory().map_err(Error::io("sync", self.storage.path().display().to_string()))
+    }
+}
+
+/// Publishes a file with these bytes.
 pub fn publish(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<()> {
-    let temporary = format!("{name}{TEMPORARY}");
-    let path = || path_of(storage, &temporary);
-    let file = storage.create(&temporary).map_err(Error::io("create", path()))?;
-    file.write_at(bytes, 0).map_err(Error::io("write", path()))?;
-    file.sync().map_err(Error::io("sync", path()))?;
-    storage.rename(&temporary, name).map_err(Error::io("rename", path()))?;
-    storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))
+    let publication = Publication::begin(storage, name)?;
+    publication.write_at(bytes, 0)?;
+    publication.commit()
 }
 
 /// A directory of a real file system.

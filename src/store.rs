@@ -1,18 +1,21 @@
 //! The directory of a store: which files count, what the log in them says, and recovery.
 //!
 //! The listing is the manifest: there is no second file that could disagree with it. [`View::open`] reads and never
-//! changes anything; [`recover`] is the only place that cuts or rewrites.
+//! changes anything; [`crate::recover`] is the only place that cuts or rewrites.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::batch::Checkpoint;
+pub use crate::format::block::InputEntry as Input;
 use crate::format::coding::Malformed;
-use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind, SegmentHeader};
+use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
 use crate::segment::{Frame, Link, Segment};
-use crate::storage::{LOCK, Storage, TEMPORARY, path_of, publish};
+use crate::snapshot::Snapshot;
+use crate::storage::{Storage, TEMPORARY, path_of};
 
 const SEGMENT: &str = ".wal";
 const SNAPSHOT: &str = ".snap";
@@ -23,15 +26,20 @@ pub fn segment_name(number: u64) -> String {
     format!("{number:0DIGITS$}{SEGMENT}")
 }
 
+/// The name of the snapshot that covers these segments.
+pub fn snapshot_name(covers: &RangeInclusive<u64>) -> String {
+    format!("{:0DIGITS$}-{:0DIGITS$}{SNAPSHOT}", covers.start(), covers.end())
+}
+
 /// What a file of the directory is by its name.
-enum Name {
+pub(crate) enum Name {
     Segment(u64),
-    Snapshot,
+    Snapshot(RangeInclusive<u64>),
     Temporary,
     Foreign,
 }
 
-fn parse_name(name: &str) -> Name {
+pub(crate) fn parse_name(name: &str) -> Name {
     let number = |text: &str| match text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => text.parse::<u64>().ok().filter(|&number| number > 0),
         false => None,
@@ -43,9 +51,83 @@ fn parse_name(name: &str) -> Name {
         return Name::Segment(number);
     }
     let interval = name.strip_suffix(SNAPSHOT).and_then(|interval| interval.split_once('-'));
-    match interval {
-        Some((from, to)) if number(from).is_some() && number(to).is_some() => Name::Snapshot,
+    match interval.map(|(from, to)| (number(from), number(to))) {
+        Some((Some(from), Some(to))) if from <= to => Name::Snapshot(from..=to),
         _ => Name::Foreign,
+    }
+}
+
+/// What the directory's names say: which files count, and which are left over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// The segments that each snapshot covers, in order and without a gap, from 1.
+    pub(crate) snapshots: Vec<RangeInclusive<u64>>,
+    /// The segments behind them, without a gap.
+    pub(crate) segments: RangeInclusive<u64>,
+    /// Files that a snapshot among `snapshots` replaces: a crash came between publishing it and deleting them.
+    pub(crate) replaced: Vec<String>,
+    /// What an interrupted publish left.
+    pub(crate) temporary: Vec<String>,
+}
+
+impl Listing {
+    /// Reads the directory. The intervals of the files that count tile the segments from 1 to the last.
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Listing> {
+        let directory = storage.path().display().to_string();
+        let names = storage.list().map_err(Error::io("list", &directory))?;
+        let mut listing = Listing {
+            snapshots: Vec::new(),
+            segments: RangeInclusive::new(1, 0),
+            replaced: Vec::new(),
+            temporary: Vec::new(),
+        };
+        let (mut snapshots, mut segments) = (Vec::new(), Vec::new());
+        for name in names {
+            match parse_name(&name) {
+                Name::Segment(number) => segments.push(number),
+                Name::Snapshot(covers) => snapshots.push(covers),
+                Name::Temporary => listing.temporary.push(name),
+                Name::Foreign => {}
+            }
+        }
+        if snapshots.is_empty() && segments.is_empty() {
+            return Err(Error::NoStore { store: directory, problem: "no store there: it holds no segment".into() });
+        }
+        let missing = |number, found: String| {
+            let (file, expected) = (path_of(storage, &segment_name(number)), "a segment of this number".into());
+            Err(Corruption { file, offset: 0, expected, found: format!("{found} next") }.into())
+        };
+        // The widest of those that begin at one segment comes first.
+        snapshots.sort_unstable_by_key(|covers| (*covers.start(), std::cmp::Reverse(*covers.end())));
+        let mut next = 1;
+        for covers in snapshots {
+            if *covers.end() < next {
+                listing.replaced.push(snapshot_name(&covers));
+            } else if *covers.start() == next {
+                next = covers.end() + 1;
+                listing.snapshots.push(covers);
+            } else if *covers.start() > next {
+                return missing(next, snapshot_name(&covers));
+            } else {
+                let file = path_of(storage, &snapshot_name(&covers));
+                let expected = format!("a snapshot that begins with segment {next}");
+                return Err(Corruption { file, offset: 0, expected, found: "one that overlaps another".into() }.into());
+            }
+        }
+        segments.sort_unstable();
+        let first = next;
+        for number in segments {
+            match number {
+                number if number < first => listing.replaced.push(segment_name(number)),
+                number if number == next => next += 1,
+                number => return missing(next, segment_name(number)),
+            }
+        }
+        if next == first {
+            return missing(next, "nothing".into());
+        }
+        listing.segments = first..=next - 1;
+        Ok(listing)
     }
 }
 
@@ -53,22 +135,11 @@ fn parse_name(name: &str) -> Name {
 #[derive(Clone, Debug)]
 pub struct Torn {
     /// Index of its segment.
-    segment: usize,
+    pub(crate) segment: usize,
     /// What is wrong with the first frame that does not count, and where.
     pub what: Corruption,
     /// Bytes from there to the end of the file.
     pub bytes: u64,
-}
-
-/// What is known of an input.
-#[derive(Clone, Debug)]
-pub struct Input {
-    /// Its last checkpoint.
-    pub checkpoint: Checkpoint,
-    /// Events of it in the log, copies included.
-    pub events: u64,
-    /// Rejected lines of it.
-    pub rejects: u64,
 }
 
 /// Where a frame is.
@@ -81,7 +152,9 @@ pub struct Place {
 
 /// One consistent prefix of the log: the files are open, every header and directory was checked.
 pub struct View {
-    /// The segments, in order.
+    /// The snapshots, in order: what they cover comes before the segments.
+    pub snapshots: Vec<Snapshot>,
+    /// The segments behind the snapshots, in order.
     pub segments: Vec<Segment>,
     /// The frames that count, in order.
     pub frames: Vec<Place>,
@@ -94,12 +167,12 @@ pub struct View {
     /// The inputs that were not forgotten, by instance.
     pub inputs: BTreeMap<Uid, Input>,
     /// The last segment is an empty one, published to follow one whose seal is missing.
-    unsealed: bool,
+    pub(crate) unsealed: bool,
 }
 
 /// How much is checked beyond headers and directories.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
+pub(crate) enum Depth {
     /// The sections of frames that nothing proves durable: they decide where the log ends.
     Unproven,
     /// Those of the whole segment that will be appended to.
@@ -112,7 +185,8 @@ impl View {
     pub fn open(storage: &dyn Storage) -> Result<View> {
         let mut before = None;
         for _ in 0..RETRIES {
-            match open_segments(storage, false).and_then(|segments| View::walk(segments, Depth::Unproven)) {
+            let look = |listing| View::look(storage, &listing, false, Depth::Unproven);
+            match Listing::read(storage).and_then(look) {
                 Err(Error::Corruption(found)) if before.as_ref() != Some(&found) => before = Some(found),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => before = None,
                 answer => return answer,
@@ -122,6 +196,12 @@ impl View {
         Err(Error::io("read", storage.path().display().to_string())(busy))
     }
 
+    /// One look at the files that a listing names.
+    pub(crate) fn look(storage: &dyn Storage, listing: &Listing, writable: bool, depth: Depth) -> Result<View> {
+        let (snapshots, segments) = open_files(storage, listing, writable)?;
+        View::walk(snapshots, segments, depth)
+    }
+
     /// The store's id.
     pub fn store(&self) -> Uid {
         self.segments.first().map(|segment| segment.header.store).unwrap_or_default()
@@ -129,21 +209,34 @@ impl View {
 
     /// Bytes of the store's files.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.length).sum()
+        let snapshots: u64 = self.snapshots.iter().map(Snapshot::length).sum();
+        snapshots + self.segments.iter().map(|segment| segment.length).sum::<u64>()
+    }
+
+    /// Bytes read of its files so far.
+    pub fn bytes_read(&self) -> u64 {
+        let snapshots: u64 = self.snapshots.iter().map(Snapshot::bytes_read).sum();
+        snapshots + self.segments.iter().map(Segment::bytes_read).sum::<u64>()
     }
 
     /// Walks the whole log, frame by frame.
-    fn walk(segments: Vec<Segment>, depth: Depth) -> Result<View> {
+    fn walk(snapshots: Vec<Snapshot>, segments: Vec<Segment>, depth: Depth) -> Result<View> {
         let last = segments.len() - 1;
         // Frames go to a segment only after its predecessor's seal was fsynced. So while a segment has none, its
         // predecessor may still be the one whose end was torn.
         let interrupted_roll = last > 0 && segments[last].length == SEGMENT_HEADER as u64;
+        let link = match snapshots.last().map(|snapshot| &snapshot.header) {
+            Some(header) => Link { sequence: header.next_sequence, previous: Some(header.next_previous) },
+            None => Link { sequence: 1, previous: segments.first().map(|first| first.header.chain()) },
+        };
         let mut view = View {
-            link: Link { sequence: 1, previous: segments.first().map(|first| first.header.chain()) },
+            link,
+            snapshots,
             segments,
             frames: Vec::new(),
             torn: None,
-            durable_upto: 0,
+            // Only what is sealed, and so durable, gets into a snapshot.
+            durable_upto: link.sequence - 1,
             inputs: BTreeMap::new(),
             unsealed: false,
         };
@@ -170,7 +263,7 @@ impl View {
         view.check_sections(depth)?;
         view.refuse_damage()?;
         view.check_successor()?;
-        view.read_inputs()?;
+        (view.inputs, _) = inputs_of(&view.snapshots, &view.segments, &view.frames)?;
         Ok(view)
     }
 
@@ -283,35 +376,55 @@ impl View {
         Err(corruption.into())
     }
 
-    fn read_inputs(&mut self) -> Result<()> {
-        let mut inputs = BTreeMap::new();
-        for place in &self.frames {
-            let segment = &self.segments[place.segment];
-            match place.frame.header.kind {
-                FrameKind::Batch => {
-                    let checkpoint = place.checkpoint(segment)?;
-                    let count = |kind| {
-                        let sections = place.frame.sections.iter().filter(move |section| section.entry.kind == kind);
-                        sections.map(|section| u64::from(section.entry.count)).sum::<u64>()
-                    };
-                    let instance = checkpoint.instance;
-                    let empty = Input { checkpoint: checkpoint.clone(), events: 0, rejects: 0 };
-                    let input = inputs.entry(instance).or_insert(empty);
-                    input.checkpoint = checkpoint;
-                    input.events += count(SectionKind::Events);
-                    input.rejects += count(SectionKind::Rejects);
-                }
-                FrameKind::Forget => {
-                    for instance in place.forgotten(segment)? {
-                        inputs.remove(&instance);
-                    }
-                }
-                FrameKind::Mark | FrameKind::Seal => {}
-            }
-        }
-        self.inputs = inputs;
-        Ok(())
+    /// How many of the segments are sealed, durably.
+    pub fn sealed(&self) -> usize {
+        self.active()
     }
+}
+
+/// What snapshots and the frames behind them say of the inputs: those that were not forgotten, and those that were.
+pub(crate) fn inputs_of(
+    snapshots: &[Snapshot],
+    segments: &[Segment],
+    frames: &[Place],
+) -> Result<(BTreeMap<Uid, Input>, Vec<Uid>)> {
+    let mut inputs: BTreeMap<Uid, Input> = BTreeMap::new();
+    let mut forgotten = Vec::new();
+    let add = |inputs: &mut BTreeMap<Uid, Input>, newer: Input| match inputs.get_mut(&newer.checkpoint.instance) {
+        Some(input) => {
+            input.checkpoint = newer.checkpoint;
+            input.events += newer.events;
+            input.rejects += newer.rejects;
+        }
+        None => drop(inputs.insert(newer.checkpoint.instance, newer)),
+    };
+    for snapshot in snapshots {
+        snapshot.forgotten.iter().for_each(|instance| drop(inputs.remove(instance)));
+        forgotten.extend_from_slice(&snapshot.forgotten);
+        snapshot.inputs.iter().for_each(|input| add(&mut inputs, input.clone()));
+    }
+    for place in frames {
+        let segment = &segments[place.segment];
+        match place.frame.header.kind {
+            FrameKind::Batch => {
+                let checkpoint = place.checkpoint(segment)?;
+                let count = |kind| {
+                    let sections = place.frame.sections.iter().filter(move |section| section.entry.kind == kind);
+                    sections.map(|section| u64::from(section.entry.count)).sum::<u64>()
+                };
+                let (events, rejects) = (count(SectionKind::Events), count(SectionKind::Rejects));
+                add(&mut inputs, Input { checkpoint, events, rejects });
+            }
+            FrameKind::Forget => {
+                for instance in place.forgotten(segment)? {
+                    inputs.remove(&instance);
+                    forgotten.push(instance);
+                }
+            }
+            FrameKind::Mark | FrameKind::Seal => {}
+        }
+    }
+    Ok((inputs, forgotten))
 }
 
 /// How often a look is repeated that found something wrong, unless it finds the same again.
@@ -349,136 +462,49 @@ pub fn misencoded(segment: &Segment, at: u64, malformed: Malformed) -> Error {
     segment.corrupt(at + malformed.at as u64, malformed.expected, "something else").into()
 }
 
-/// Opens the segments that the listing names: 1 to the last, without a gap.
-fn open_segments(storage: &dyn Storage, writable: bool) -> Result<Vec<Segment>> {
-    let directory = storage.path().display().to_string();
-    let names = storage.list().map_err(Error::io("list", &directory))?;
-    let mut numbers = Vec::new();
-    for name in &names {
-        match parse_name(name) {
-            Name::Segment(number) => numbers.push(number),
-            Name::Snapshot => {
-                return Err(Error::Version { file: path_of(storage, name), found: "a snapshot".into() });
-            }
-            Name::Temporary | Name::Foreign => {}
+/// Opens the files of a listing, each of which has to be what its name says.
+fn open_files(storage: &dyn Storage, listing: &Listing, writable: bool) -> Result<(Vec<Snapshot>, Vec<Segment>)> {
+    let mut snapshots: Vec<Snapshot> = Vec::new();
+    for covers in &listing.snapshots {
+        let name = snapshot_name(covers);
+        let path = path_of(storage, &name);
+        let file = storage.open(&name, false).map_err(Error::io("open", &path))?;
+        let snapshot = Snapshot::open(path, file)?;
+        let header = &snapshot.header;
+        if (header.first, header.last) != (*covers.start(), *covers.end()) {
+            let found = format!("one of segments {} to {}", header.first, header.last);
+            return Err(snapshot.corrupt(0, "a snapshot of the segments in its name", found).into());
         }
+        let store = snapshots.first().map_or(header.store, |first| first.header.store);
+        let (sequence, previous) = match snapshots.last().map(|before| &before.header) {
+            Some(before) => (before.next_sequence, before.next_previous),
+            None => (1, header.first_previous),
+        };
+        if (header.store, header.first_sequence, header.first_previous) != (store, sequence, previous) {
+            let (expected, found) =
+                (format!("a snapshot that begins with frame {sequence} of the store"), "another one");
+            return Err(snapshot.corrupt(0, expected, found).into());
+        }
+        snapshots.push(snapshot);
     }
-    numbers.sort_unstable();
-    if numbers.is_empty() {
-        return Err(Error::NoStore { store: directory, problem: "no store there: it holds no segment".into() });
-    }
+    let mut store = snapshots.first().map(|first| (first.header.store, first.path.clone()));
     let mut segments: Vec<Segment> = Vec::new();
-    for (expected, number) in (1u64..).zip(numbers) {
-        let path = |number| path_of(storage, &segment_name(number));
-        if number != expected {
-            let (expected, found) = ("a segment of this number".into(), format!("{} next", segment_name(number)));
-            return Err(Corruption { file: path(number - 1), offset: 0, expected, found }.into());
-        }
-        let file = storage.open(&segment_name(number), writable).map_err(Error::io("open", path(number)))?;
-        let segment = Segment::open(path(number), file)?;
+    for number in listing.segments.clone() {
+        let name = segment_name(number);
+        let path = path_of(storage, &name);
+        let file = storage.open(&name, writable).map_err(Error::io("open", &path))?;
+        let segment = Segment::open(path, file)?;
         if segment.header.number != number {
             let found = format!("that of segment {}", segment.header.number);
             return Err(segment.corrupt(0, "the header of the segment in its name", found).into());
         }
-        if let Some(first) = segments.first().filter(|first| first.header.store != segment.header.store) {
-            let expected = format!("a segment of the same store as {}", first.path);
-            return Err(segment.corrupt(0, expected, "one of another store").into());
+        let (id, first) = store.get_or_insert_with(|| (segment.header.store, segment.path.clone()));
+        if *id != segment.header.store {
+            return Err(segment
+                .corrupt(0, format!("a segment of the same store as {first}"), "one of another store")
+                .into());
         }
         segments.push(segment);
     }
-    Ok(segments)
-}
-
-/// What opening for writing did to the store.
-#[derive(Debug, Default)]
-pub struct Recovery {
-    /// The torn end that was cut.
-    pub cut: Option<Torn>,
-    /// Intact frames that nothing proved durable and that were written again.
-    pub rewritten: u64,
-    /// Leftovers of an interrupted publish that were removed.
-    pub removed: Vec<String>,
-}
-
-/// A store that was recovered and can be appended to.
-pub struct Recovered {
-    /// The log as it is now; every frame of it is durable.
-    pub view: View,
-    /// What was done.
-    pub recovery: Recovery,
-    /// A published segment that waits for its predecessor's seal.
-    pub successor: Option<Segment>,
-    /// Held as long as the store may be written.
-    pub lock: Box<dyn Send + Sync>,
-}
-
-/// Locks a store and makes it fit for appending; makes it first if there is none.
-///
-/// The one place that cuts: see "Recovery" in `wal-format.md`. A crash in here leaves a store that recovers to the same.
-pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
-    let directory = storage.path().display().to_string();
-    let names = storage.list().map_err(Error::io("list", &directory))?;
-    let ours = |name: &String| name == LOCK || !matches!(parse_name(name), Name::Foreign);
-    if !names.is_empty() && !names.iter().any(ours) && names != ["lost+found"] {
-        let problem = "a directory with other files and no store in it".into();
-        return Err(Error::NoStore { store: directory, problem });
-    }
-    let lock = storage.lock()?;
-    let mut recovery = Recovery::default();
-    // Listed again: the former holder of the lock may have changed it.
-    let names = storage.list().map_err(Error::io("list", &directory))?;
-    if !names.iter().any(|name| matches!(parse_name(name), Name::Segment(_) | Name::Snapshot)) {
-        let store = storage.random().map_err(Error::io("get random bytes for", &directory))?;
-        publish_segment(storage, store, 1, 1)?;
-    }
-    let mut view = View::walk(open_segments(storage, true)?, Depth::LastSegment)?;
-    // From here on things are changed, and not before: a store that is refused stays as it is.
-    let names = storage.list().map_err(Error::io("list", &directory))?;
-    for name in names.iter().filter(|name| matches!(parse_name(name), Name::Temporary)) {
-        storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;
-        recovery.removed.push(path_of(storage, name));
-    }
-    // Always: the last writer may have died between a rename and its sync, and what is appended to a file whose name can
-    // still vanish must not be acknowledged.
-    storage.sync_directory().map_err(Error::io("sync", &directory))?;
-    let mut changed = BTreeSet::new();
-    if let Some(torn) = view.torn.take() {
-        let segment = &mut view.segments[torn.segment];
-        let end = segment.length - torn.bytes;
-        segment.file.truncate(end).map_err(Error::io("cut", &segment.path))?;
-        segment.length = end;
-        changed.insert(torn.segment);
-        recovery.cut = Some(torn);
-    }
-    // After a failed fsync the kernel may show pages that the disk doesn't have and that it will never write again. So
-    // what nothing proves durable is written anew, from the bytes that were just checked: in the segment that is appended
-    // to, and the seal before it, which a kill can leave in the page cache while that segment has no frame yet.
-    let mut buffer = Vec::new();
-    for place in view.frames.iter().filter(|place| place.frame.header.sequence > view.durable_upto) {
-        let (segment, header) = (&view.segments[place.segment], place.frame.header);
-        let length = usize::try_from(header.length()).unwrap_or(usize::MAX);
-        buffer.resize(length, 0);
-        let read = segment.file.read_at(&mut buffer, header.offset).map_err(Error::io("read", &segment.path))?;
-        if read < length {
-            return Err(segment.corrupt(header.offset, "the frame that was there a moment ago", "less").into());
-        }
-        segment.file.write_at(&buffer, header.offset).map_err(Error::io("write", &segment.path))?;
-        recovery.rewritten += 1;
-        changed.insert(place.segment);
-    }
-    for segment in changed.into_iter().map(|index| &view.segments[index]) {
-        segment.file.sync().map_err(Error::io("sync", &segment.path))?;
-    }
-    let successor = if view.unsealed { view.segments.pop() } else { None };
-    view.unsealed = false;
-    Ok(Recovered { view, recovery, successor, lock })
-}
-
-/// Publishes an empty segment.
-pub fn publish_segment(storage: &dyn Storage, store: Uid, number: u64, first_sequence: u64) -> Result<()> {
-    let directory = storage.path().display().to_string();
-    let random = storage.random().map_err(Error::io("get random bytes for", directory))?;
-    let salt = (u128::from_le_bytes(random) >> 64) as u64;
-    let header = SegmentHeader { store, number, salt, first_sequence };
-    publish(storage, &segment_name(number), &header.encode())
+    Ok((snapshots, segments))
 }

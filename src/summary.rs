@@ -16,6 +16,41 @@ pub struct Summary {
     pub visitors: u64,
 }
 
+/// The moments that count: from the first to the last of them, in the events' own unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first.
+    pub from: i64,
+    /// The last; before the first if there is none.
+    pub to: i64,
+}
+
+impl Window {
+    /// Every moment.
+    pub const ALL: Window = Window { from: i64::MIN, to: i64::MAX };
+
+    /// No moment.
+    pub const NONE: Window = Window { from: i64::MAX, to: i64::MIN };
+
+    /// Whether a moment counts.
+    pub fn contains(&self, moment: i64) -> bool {
+        (self.from..=self.to).contains(&moment)
+    }
+
+    /// Whether of events from `earliest` to `latest` some may count and some not.
+    pub fn cuts(&self, earliest: i64, latest: i64) -> bool {
+        let covers = self.from <= earliest && latest <= self.to;
+        let misses = self.to < self.from || latest < self.from || self.to < earliest;
+        !covers && !misses
+    }
+
+    /// The rows of one site, which are in order, up to the end of the window: those before it say who was online.
+    pub fn of<'r>(&self, rows: &'r [Row]) -> &'r [Row] {
+        let end = rows.partition_point(|row| row.timestamp <= self.to);
+        &rows[..end]
+    }
+}
+
 /// What is known of one `from`; each field holds the number of the site it was last true for, so that the next site
 /// starts with a clean slate and nothing is cleared.
 #[derive(Clone, Copy, Default)]
@@ -33,8 +68,9 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// The summary of a site from its rows. `names` is a number that all the rows' [`Row::from`] are below.
-    pub fn site(&mut self, rows: &[Row], names: usize) -> Summary {
+    /// The summary of a site from its rows, of which those before the window only say who was online at its start. `names`
+    /// is a number that all the rows' [`Row::from`] are below.
+    pub fn site(&mut self, rows: &[Row], names: usize, window: Window) -> Summary {
         if self.actors.len() < names {
             self.actors.resize(names, Actor::default());
         }
@@ -48,9 +84,11 @@ impl Fold {
         let site = self.site;
         let mut summary = Summary::default();
         let mut online = 0u64;
-        for row in rows {
+        for row in window.of(rows) {
+            let counts = row.timestamp >= window.from;
             let actor = &mut self.actors[row.from as usize];
             match row.kind {
+                Kind::Message if !counts => {}
                 Kind::Message => {
                     summary.visitors += u64::from(actor.visitor != site);
                     actor.visitor = site;
@@ -61,8 +99,10 @@ impl Fold {
                     }
                 }
                 status => {
-                    summary.operators += u64::from(actor.operator != site);
-                    actor.operator = site;
+                    if counts {
+                        summary.operators += u64::from(actor.operator != site);
+                        actor.operator = site;
+                    }
                     let (was, is) = (actor.online == site, status == Kind::Online);
                     online = online + u64::from(is) - u64::from(was);
                     actor.online = if is { site } else { 0 };
@@ -88,8 +128,8 @@ mod tests {
         }
         let mut fold = Fold::default();
         // Of an earlier site nothing must be left.
-        fold.site(&table.rows, table.names());
-        fold.site(&table.rows, table.names())
+        fold.site(&table.rows, table.names(), Window::ALL);
+        fold.site(&table.rows, table.names(), Window::ALL)
     }
 
     #[test]

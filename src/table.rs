@@ -52,7 +52,7 @@ impl Table {
     pub fn push(&mut self, event: &Event<'_>, shard: u8) {
         let site = self.site(event.site);
         let from = self.froms.intern(event.from);
-        self.push_row(site, event.timestamp, event.id, from, event.kind, shard);
+        self.push_row(site, event.timestamp, event.id, from, event.kind, shard, false);
     }
 
     /// The value of a site in [`Row::site`].
@@ -69,7 +69,17 @@ impl Table {
     }
 
     /// Appends one event whose texts are known already.
-    pub fn push_row(&mut self, site: u64, timestamp: i64, id: Id<'_>, from: u32, kind: Kind, shard: u8) {
+    #[allow(clippy::too_many_arguments)] // The fields of a row; a struct of them would be the row.
+    pub fn push_row(
+        &mut self,
+        site: u64,
+        timestamp: i64,
+        id: Id<'_>,
+        from: u32,
+        kind: Kind,
+        shard: u8,
+        disputed: bool,
+    ) {
         let (id, text_id) = match id {
             Id::Uuid(uuid) => {
                 let uuid = u128::from_be_bytes(uuid);
@@ -77,7 +87,7 @@ impl Table {
             }
             Id::Text(text) => ([u64::from(self.ids.push(text)), 0], true),
         };
-        self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed: false });
+        self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed });
     }
 
     /// The site of a row.

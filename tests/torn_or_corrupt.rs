@@ -8,7 +8,8 @@ mod support;
 use chatwal::error::{Corruption, Error, Result};
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, crc};
 use chatwal::log::Log;
-use chatwal::store::{View, publish_segment, segment_name};
+use chatwal::recover::publish_segment;
+use chatwal::store::{View, segment_name};
 use support::sim::{Choices, Count, Fault, SimDisk};
 use support::store::{Model, os, report, sync};
 

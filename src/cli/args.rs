@@ -43,7 +43,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "CHATWAL_STORE")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub store: Option<PathBuf>,
-    /// Memory that a report may use for events, such as 64M or 1G
+    /// Memory that a report or a compaction may use for events, such as 64M or 1G
     #[arg(long, global = true, value_name = "BYTES", value_parser = bytes, default_value = "64M")]
     pub memory: u64,
     /// Threads that work [default: as many as there are processors]
@@ -71,7 +71,11 @@ pub enum Command {
     Ingest(IngestArgs),
     /// Print one line a site: chats, emails, operators, visitors
     Report(ReportArgs),
-    /// Print a line a frame of segments, with checksums; needs no store and no lock
+    /// Print when a site was online, and how many chats and emails came in meanwhile
+    Timeline(TimelineArgs),
+    /// Fold sealed segments into a snapshot, so that reports and reruns need not read them
+    Compact(CompactArgs),
+    /// Print a line a frame of segments, or a block of snapshots, with checksums; needs no store and no lock
     Dump(DumpArgs),
     /// List the lines that were no events
     Rejects(ListArgs),
@@ -112,6 +116,12 @@ pub struct InputArgs {
     /// Read inputs from their start, though the store knows them; their old checkpoints and rejects are forgotten
     #[arg(long)]
     pub from_start: bool,
+    /// Bytes of sealed segments at which they are folded into a snapshot, beside the ingest
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1G")]
+    pub compact_at: u64,
+    /// Leave all segments as they are
+    #[arg(long, conflicts_with = "compact_at")]
+    pub no_compact: bool,
 }
 
 #[derive(Args)]
@@ -126,13 +136,41 @@ pub struct ReportArgs {
     /// Only these sites
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub site: Vec<String>,
+    /// Only events from this timestamp on, in the events' own unit; who was online then is known from before it
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub since: Option<i64>,
+    /// Only events before this timestamp
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub until: Option<i64>,
+    /// Only events up to this timestamp and at it
+    #[arg(long, value_name = "T", allow_negative_numbers = true, conflicts_with = "until")]
+    pub as_of: Option<i64>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
 #[derive(Args)]
+pub struct TimelineArgs {
+    /// The site
+    #[arg(value_name = "SITE")]
+    pub site: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct CompactArgs {
+    /// Say what would be read, written and freed, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Fold everything into one snapshot, instead of only what pays
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Args)]
 pub struct DumpArgs {
-    /// Segments
+    /// Segments and snapshots
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Print the events as JSON lines instead (the texts of messages are not kept)

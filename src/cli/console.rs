@@ -1,8 +1,8 @@
 //! What goes to stderr: errors with hints, warnings, notes, progress.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatwal::error::Error;
@@ -77,6 +77,20 @@ impl Console {
         }
     }
 
+    /// Starts to show the share of some work that is done.
+    pub fn share(&self, what: &'static str) -> Share {
+        let bar = (self.progress == ProgressStyle::Bar).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(10));
+            // The template is a constant; if it were wrong, the default serves.
+            if let Ok(style) = BarStyle::with_template("{msg} {wide_bar} {percent} % {eta}") {
+                bar.set_style(style);
+            }
+            bar.set_message(what);
+            bar
+        });
+        Share { style: self.progress, bar, what, told: Mutex::new(Instant::now()) }
+    }
+
     /// Starts to show how an input is read; `size` in the bytes that `taken` counts.
     pub fn progress(&self, input: &str, size: Option<u64>, taken: Arc<AtomicU64>) -> Progress {
         let bar = (self.progress == ProgressStyle::Bar).then(|| {
@@ -100,6 +114,42 @@ impl Console {
             taken,
             started: Instant::now(),
             told: Instant::now(),
+        }
+    }
+}
+
+/// How much of some work is done.
+pub struct Share {
+    style: ProgressStyle,
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    told: Mutex<Instant>,
+}
+
+impl Share {
+    /// Takes note of the share that is done, 0 to 1; from any thread.
+    pub fn update(&self, share: f64) {
+        if let Some(bar) = &self.bar {
+            return bar.set_position((share * 1000.0) as u64);
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() < EVERY {
+            return;
+        }
+        *told = Instant::now();
+        let _ = match self.style {
+            ProgressStyle::Plain => writeln!(stderr(), "chatwal: {}: {:.1} %", self.what, share * 100.0),
+            ProgressStyle::Json => {
+                writeln!(stderr(), "{}", serde_json::json!({"event": "progress", "work": self.what, "share": share}))
+            }
+            _ => Ok(()),
+        };
+    }
+
+    /// The end.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -5,30 +5,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::hex;
 use chatwal::ingest::{IngestOptions, Notice, Outcome, ingest as ingest_source};
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
-use chatwal::report::{Report, ReportOptions};
-use chatwal::storage::Disk;
-use chatwal::store::{Recovery, View};
+use chatwal::recover::Recovery;
+use chatwal::report::Report;
+use chatwal::storage::{Disk, Storage};
+use chatwal::store::View;
 
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
 use crate::console::{Console, count};
-use crate::{Stop, print_report, shown, status, status_of, store, threads};
+use crate::{Stop, compaction, print_report, report_options, shown, status, status_of, store, threads};
 
 /// Rejects that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
 
 /// The signals that end an ingest: the first one in order, the second at once.
-struct Signals {
-    stop: Arc<AtomicBool>,
+pub struct Signals {
+    pub stop: Arc<AtomicBool>,
     which: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    fn watch() -> std::io::Result<Signals> {
+    pub fn watch() -> std::io::Result<Signals> {
         use signal_hook::consts::{SIGINT, SIGTERM};
         use signal_hook::flag;
         let signals = Signals { stop: Arc::default(), which: Arc::default() };
@@ -40,7 +42,7 @@ impl Signals {
         Ok(signals)
     }
 
-    fn status(&self) -> u8 {
+    pub fn status(&self) -> u8 {
         128 + u8::try_from(self.which.load(Ordering::Relaxed)).unwrap_or(0)
     }
 }
@@ -55,6 +57,8 @@ const SIGXFSZ: i32 = 25;
 
 /// What became of all inputs together.
 struct Taken<'a> {
+    /// Ends before the log, which holds the lock.
+    compactor: Option<Background>,
     log: Log,
     /// Those that were read to their end, to be told of once they are acknowledged.
     read: Vec<(Teller<'a>, Outcome)>,
@@ -70,7 +74,7 @@ pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::resu
     let store = store(global)?;
     let Some(mut taken) = take(args, &store, global, console)? else { return Ok(status::FAILURE) };
     taken.log.settle()?;
-    Ok(ended(taken, &store, console))
+    ended(taken, &store, console)
 }
 
 pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
@@ -89,34 +93,38 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
     let Some(mut taken) = take(&args.input, &path, global, console)? else { return Ok(status::FAILURE) };
     if taken.failed.is_some() || taken.interrupted.is_some() {
         taken.log.settle()?;
-        return Ok(ended(taken, &path, console));
+        return ended(taken, &path, console);
     }
     // The report is made while the last fsync is in flight, and printed when it is proven.
     let log = &mut taken.log;
     let (settled, report) = std::thread::scope(|scope| {
         let settled = scope.spawn(move || log.settle());
-        let report = Disk::open(&path).and_then(|disk| View::open(&disk)).and_then(|view| {
-            let options = ReportOptions { threads: threads(global), memory: global.memory, sites: None };
-            Report::of(&view, &options)
-        });
+        let report = Disk::open(&path)
+            .and_then(|disk| View::open(&disk))
+            .and_then(|view| Report::of(&view, &report_options(global)));
         (settled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), report)
     });
     settled?;
     print_report(&report?, args.output.format.into(), console)?;
-    Ok(ended(taken, &path, console))
+    ended(taken, &path, console)
 }
 
 /// Says what is left to say once everything is acknowledged, and gives the exit status.
-fn ended(taken: Taken<'_>, store: &Path, console: &Console) -> u8 {
+fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::Result<u8, Stop> {
     for (teller, outcome) in taken.read {
         teller.finish(outcome, taken.log.durability());
     }
+    if let Some(mut compactor) = taken.compactor.take() {
+        let finished = compactor.finish(taken.interrupted.is_some());
+        compactor.outcomes.iter().for_each(|outcome| compaction::tell(outcome, console));
+        finished?;
+    }
     if let Some(status) = taken.interrupted {
         console.note("interrupted; what was acknowledged is safe, and the next run goes on after it");
-        return status;
+        return Ok(status);
     }
     if let Some(status) = taken.failed {
-        return status;
+        return Ok(status);
     }
     if taken.rejects > 0 {
         console.warning(&format!(
@@ -124,9 +132,9 @@ fn ended(taken: Taken<'_>, store: &Path, console: &Console) -> u8 {
             count(taken.rejects, "rejected line"),
             shown(store)
         ));
-        return status::REJECTS;
+        return Ok(status::REJECTS);
     }
-    status::DONE
+    Ok(status::DONE)
 }
 
 /// Ingests all inputs that can be read; `None` if none can.
@@ -153,17 +161,29 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         DurabilityArg::Os => Durability::Os,
     };
     let options = LogOptions { durability, segment_size: args.segment_size };
-    let (log, view, recovery) = Log::open(Arc::new(Disk::create(path)?), options)?;
+    let disk = Arc::new(Disk::create(path)?);
+    let (log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, options)?;
+    let compactor = (!args.no_compact).then(|| {
+        // One thread: ingest has a use for the others.
+        let options = CompactOptions { threads: 1, memory: global.memory, all: false };
+        Background::new(disk, options, log.tail(), args.compact_at)
+    });
     tell_recovery(&recovery, console);
     let mut inputs = view.inputs;
-    let mut taken = Taken { log, read: Vec::new(), rejects: 0, failed, interrupted: None };
+    let mut taken = Taken { compactor, log, read: Vec::new(), rejects: 0, failed, interrupted: None };
     for file in files {
         let options = IngestOptions { threads: threads(global), strict: args.strict, from_start: args.from_start };
         let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
         let result = source.and_then(|source| {
             let mut teller = Teller::new(console, &source);
             let stop = &signals.stop;
-            let tell = &mut |notice: Notice<'_>| teller.tell(&notice);
+            let compactor = &mut taken.compactor;
+            let tell = &mut |notice: Notice<'_>| {
+                if let (Notice::Progress(_), Some(compactor)) = (&notice, compactor.as_mut()) {
+                    compactor.poke();
+                }
+                teller.tell(&notice);
+            };
             let outcome = ingest_source(&mut taken.log, &mut inputs, source, options, stop, tell)?;
             Ok((teller, outcome))
         });
@@ -203,7 +223,7 @@ fn check(file: &OsString) -> Result<()> {
     }
 }
 
-fn tell_recovery(recovery: &Recovery, console: &Console) {
+pub fn tell_recovery(recovery: &Recovery, console: &Console) {
     if let Some(torn) = &recovery.cut {
         console.note(&format!(
             "{} (byte {}): cut {} bytes that a crash left behind and that were never acknowledged",

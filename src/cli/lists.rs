@@ -3,17 +3,18 @@
 use std::io::{self, Write};
 
 use chatwal::error::Result;
-use chatwal::format::batch::decode_rejects;
+use chatwal::format::batch::{self, Checkpoint, decode_rejects};
+use chatwal::format::block::{BlockKind, split_rejects};
 use chatwal::format::frame::{FrameKind, SectionKind};
 use chatwal::format::hex;
 use chatwal::input::parse::Reason;
 use chatwal::render::{Format, Record, Writer, printable};
-use chatwal::report::{Report, ReportOptions};
-use chatwal::store::{View, misencoded};
+use chatwal::report::Report;
+use chatwal::store::{Input, View, misencoded};
 use serde::Serialize;
 
 use crate::args::Global;
-use crate::{Stop, print, status, threads};
+use crate::{Stop, print, report_options, status};
 
 #[derive(Serialize)]
 struct Reject {
@@ -54,6 +55,21 @@ pub fn rejects(view: &View, format: Format) -> std::result::Result<u8, Stop> {
 
 /// Calls `visit` for each until it says no.
 fn each_reject(view: &View, mut visit: impl FnMut(Reject) -> bool) -> Result<()> {
+    for snapshot in &view.snapshots {
+        let region = snapshot.header.region(BlockKind::Rejects);
+        let mut go_on = true;
+        snapshot.blocks(BlockKind::Rejects, region, &mut Vec::new(), |header, bytes| {
+            let misencoded = |malformed| snapshot.misencoded(header, malformed);
+            let (checkpoint, bytes) = split_rejects(bytes).map_err(misencoded)?;
+            let Some(input) = view.inputs.get(&checkpoint.instance).filter(|_| go_on) else { return Ok(()) };
+            let rejects = decode_rejects(bytes, header.count, &checkpoint).map_err(misencoded)?;
+            go_on = rejects.into_iter().all(|reject| visit(told(reject, &checkpoint, input)));
+            Ok(())
+        })?;
+        if !go_on {
+            return Ok(());
+        }
+    }
     for place in view.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
         let segment = &view.segments[place.segment];
         let sections = place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects);
@@ -63,24 +79,27 @@ fn each_reject(view: &View, mut visit: impl FnMut(Reject) -> bool) -> Result<()>
             let bytes = segment.section(section)?;
             let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint);
             for reject in decoded.map_err(|malformed| misencoded(segment, section.at, malformed))? {
-                let reason = Reason::from_code(reject.reason);
-                let go_on = visit(Reject {
-                    // The name it has now: it may have been renamed since.
-                    source: String::from_utf8_lossy(&input.checkpoint.name).into_owned(),
-                    instance: hex(checkpoint.instance),
-                    line: reject.line,
-                    byte: reject.offset,
-                    length: reject.length,
-                    reason: reason.map_or_else(|| format!("reason {}", reject.reason), |reason| reason.to_string()),
-                    raw: String::from_utf8_lossy(reject.raw).into_owned(),
-                });
-                if !go_on {
+                if !visit(told(reject, &checkpoint, input)) {
                     return Ok(());
                 }
             }
         }
     }
     Ok(())
+}
+
+fn told(reject: batch::Reject<'_>, checkpoint: &Checkpoint, input: &Input) -> Reject {
+    let reason = Reason::from_code(reject.reason);
+    Reject {
+        // The name it has now: it may have been renamed since.
+        source: String::from_utf8_lossy(&input.checkpoint.name).into_owned(),
+        instance: hex(checkpoint.instance),
+        line: reject.line,
+        byte: reject.offset,
+        length: reject.length,
+        reason: reason.map_or_else(|| format!("reason {}", reject.reason), |reason| reason.to_string()),
+        raw: String::from_utf8_lossy(reject.raw).into_owned(),
+    }
 }
 
 #[derive(Serialize)]
@@ -123,6 +142,7 @@ pub fn sources(view: &View, format: Format) -> std::result::Result<u8, Stop> {
 #[derive(Serialize)]
 struct Stat {
     store: String,
+    snapshots: usize,
     segments: usize,
     frames: usize,
     bytes: u64,
@@ -139,8 +159,9 @@ struct Stat {
     bytes_per_event: Option<f64>,
 }
 
-const STAT: [&str; 15] = [
+const STAT: [&str; 16] = [
     "store",
+    "snapshots",
     "segments",
     "frames",
     "bytes",
@@ -174,12 +195,12 @@ impl Record for Stat {
 
 /// What the store holds; reads it all.
 pub fn stat(view: &View, global: &Global, format: Format) -> std::result::Result<u8, Stop> {
-    let options = ReportOptions { threads: threads(global), memory: global.memory, sites: None };
-    let report = Report::of(view, &options)?;
+    let report = Report::of(view, &report_options(global))?;
     let totals = report.totals;
     let accepted = totals.events + totals.copies;
     let stat = Stat {
         store: hex(view.store()),
+        snapshots: view.snapshots.len(),
         segments: view.segments.len(),
         frames: view.frames.len(),
         bytes: view.bytes(),

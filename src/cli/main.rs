@@ -1,9 +1,11 @@
 //! The `chatwal` program: arguments in, exit status out. What it does is in the library.
 
 mod args;
+mod compaction;
 mod console;
 mod inputs;
 mod lists;
+mod periods;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -19,6 +21,7 @@ use chatwal::store::View;
 use clap::Parser as _;
 
 use args::{Cli, Command, Global, ReportArgs, SourcesAction};
+use chatwal::summary::Window;
 use console::{Console, count};
 
 /// What the program exits with, where it is not a signal's.
@@ -93,6 +96,8 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
         Command::Run(args) => inputs::run(&args, global, console),
         Command::Ingest(args) => inputs::ingest(&args.input, global, console),
         Command::Report(args) => report(&args, global, console),
+        Command::Timeline(args) => periods::timeline(&args, global, console),
+        Command::Compact(args) => compaction::compact(&args, global, console),
         Command::Dump(args) => Ok(dump::command(&args.files, args.events, &|line| {
             // The same form as every other message.
             eprintln!("chatwal: {line}");
@@ -136,10 +141,27 @@ fn threads(global: &Global) -> usize {
 fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let view = open(global)?;
     let sites = (!args.site.is_empty()).then(|| args.site.iter().map(|site| site.clone().into_bytes()).collect());
-    let options = ReportOptions { threads: threads(global), memory: global.memory, sites };
-    let report = Report::of(&view, &options)?;
+    let to = match (args.until, args.as_of) {
+        (Some(until), _) => until.checked_sub(1),
+        (None, as_of) => Some(as_of.unwrap_or(i64::MAX)),
+    };
+    // Nothing is before the first moment there is.
+    let window = to.map_or(Window::NONE, |to| Window { from: args.since.unwrap_or(i64::MIN), to });
+    let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
     print_report(&report, args.output.format.into(), console)?;
+    tell_read(&view, console);
     Ok(status::DONE)
+}
+
+fn report_options(global: &Global) -> ReportOptions {
+    ReportOptions { threads: threads(global), memory: global.memory, ..ReportOptions::default() }
+}
+
+/// What an answer cost.
+fn tell_read(view: &View, console: &Console) {
+    if console.verbose {
+        console.note(&format!("read {} of the store's {} bytes", view.bytes_read(), view.bytes()));
+    }
 }
 
 fn print_report(report: &Report, format: Format, console: &Console) -> Result<()> {
@@ -147,11 +169,12 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
     if console.verbose {
         let totals = report.totals;
         console.note(&format!(
-            "{}, {}, copies: {}; events whose copies disagree: {}",
+            "{}, {}, copies: {}; events whose copies disagree: {}; events read of {}",
             count(report.sites.len() as u64, "site"),
             count(totals.events, "event"),
             totals.copies,
-            totals.disputed
+            totals.disputed,
+            count(totals.folded, "site"),
         ));
     }
     Ok(())

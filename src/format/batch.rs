@@ -161,6 +161,14 @@ pub fn decode_rejects<'a>(bytes: &'a [u8], count: u32, checkpoint: &Checkpoint) 
     Ok(rejects)
 }
 
+/// What stands beside a name in the dictionary of actors: the kind of its events, and whether copies of them disagree, which
+/// only a snapshot knows.
+const ACTOR_CODES: u64 = 6;
+
+fn actor_code(kind: Kind, disputed: bool) -> u8 {
+    kind.code() + if disputed { Kind::ALL.len() as u8 } else { 0 }
+}
+
 /// Writes the sections of events: groups the rows of a table by shard and packs each shard's.
 #[derive(Default)]
 pub struct EventsEncoder {
@@ -169,8 +177,10 @@ pub struct EventsEncoder {
     /// By the number of a `from`: its place in the order of all of them.
     ranks: Vec<u32>,
     sorted: Vec<u32>,
-    /// By rank and kind: the shard it was last seen in and its place in that shard's dictionary.
-    places: Vec<(u16, u32)>,
+    /// By rank and code: the section it was last seen in and its place in that section's dictionary.
+    places: Vec<(u32, u32)>,
+    /// The number of the section, from 1, since the names were ranked.
+    number: u32,
     actors: Vec<u32>,
 }
 
@@ -192,7 +202,7 @@ impl EventsEncoder {
             self.order[*end as usize] = (row.site, index);
             *end += 1;
         }
-        self.rank(table);
+        self.begin(table);
         let mut order = std::mem::take(&mut self.order);
         let mut start = 0;
         for (shard, end) in (0u8..=255).zip(ends) {
@@ -203,14 +213,14 @@ impl EventsEncoder {
             }
             rows.sort_unstable_by(|a, b| table.compare_sites(a.0, b.0).then(a.1.cmp(&b.1)));
             let from = out.len();
-            self.encode_shard(table, shard, rows, out);
+            self.section(table, rows, out);
             entries.push(Entry::new(SectionKind::Events, shard, rows.len() as u32, &out[from..]));
         }
         self.order = order;
     }
 
-    /// Orders the names of the whole batch once, so that each shard's dictionary is ordered by numbers.
-    fn rank(&mut self, table: &Table) {
+    /// Begins with a table: orders all its names once, so that each section's dictionary is ordered by numbers.
+    pub fn begin(&mut self, table: &Table) {
         let count = table.names() as u32;
         self.sorted.clear();
         self.sorted.extend(0..count);
@@ -221,25 +231,28 @@ impl EventsEncoder {
             self.ranks[from as usize] = rank;
         }
         self.places.clear();
-        self.places.resize(count as usize * Kind::ALL.len(), (u16::MAX, 0));
+        self.places.resize(count as usize * ACTOR_CODES as usize, (0, 0));
+        self.number = 0;
     }
 
-    fn encode_shard(&mut self, table: &Table, shard: u8, rows: &[(u64, u32)], out: &mut Vec<u8>) {
+    /// Appends a section of some rows: each by [`Row::site`] and its index in the table that [`EventsEncoder::begin`] was
+    /// given, ordered by site as [`Table::compare_sites`] does.
+    pub fn section(&mut self, table: &Table, rows: &[(u64, u32)], out: &mut Vec<u8>) {
         let row = |&(_, index): &(u64, u32)| &table.rows[index as usize];
-        let shard = u16::from(shard);
-        // The dictionary: each pair of a name and a kind, so that an event needs no bits for its kind.
-        let kinds = Kind::ALL.len();
+        self.number += 1;
+        let this = self.number;
+        // The dictionary: each pair of a name and a code, so that an event needs no bits for its kind.
         let actor = |ranks: &[u32], at| {
             let row = row(at);
-            ranks[row.from as usize] * kinds as u32 + u32::from(row.kind.code())
+            ranks[row.from as usize] * ACTOR_CODES as u32 + u32::from(actor_code(row.kind, row.disputed))
         };
         self.actors.clear();
         let (mut earliest, mut latest, mut texts) = (i64::MAX, i64::MIN, 0usize);
         for at in rows {
             let actor = actor(&self.ranks, at);
             let place = &mut self.places[actor as usize];
-            if place.0 != shard {
-                *place = (shard, 0);
+            if place.0 != this {
+                *place = (this, 0);
                 self.actors.push(actor);
             }
             let row = row(at);
@@ -286,8 +299,9 @@ impl EventsEncoder {
         }
         before = &[];
         for &actor in &self.actors {
-            let name = table.name_of(self.sorted[actor as usize / kinds]);
-            put_front_coded(out, before, name, kinds as u64, u64::from(actor) % kinds as u64);
+            let (rank, code) = (u64::from(actor) / ACTOR_CODES, u64::from(actor) % ACTOR_CODES);
+            let name = table.name_of(self.sorted[rank as usize]);
+            put_front_coded(out, before, name, ACTOR_CODES, code);
             before = name;
         }
         let mut last = None;
@@ -316,7 +330,7 @@ impl EventsEncoder {
 
 /// A text by how many bytes it shares with the one before it, how many follow (with `code`, one of `codes`, mixed in),
 /// and those.
-fn put_front_coded(out: &mut Vec<u8>, before: &[u8], text: &[u8], codes: u64, code: u64) {
+pub(super) fn put_front_coded(out: &mut Vec<u8>, before: &[u8], text: &[u8], codes: u64, code: u64) {
     let shared = before.iter().zip(text).take_while(|(a, b)| a == b).count();
     let rest = &text[shared..];
     put_varint(out, shared as u64);
@@ -325,7 +339,7 @@ fn put_front_coded(out: &mut Vec<u8>, before: &[u8], text: &[u8], codes: u64, co
 }
 
 /// Reads the next front-coded text into `text`, which holds the one before it; gives its code.
-fn front_coded(reader: &mut Reader<'_>, text: &mut Vec<u8>, codes: u64) -> Decoded<u64> {
+pub(super) fn front_coded(reader: &mut Reader<'_>, text: &mut Vec<u8>, codes: u64) -> Decoded<u64> {
     let what = "a front-coded name";
     let shared = reader.count(text.len(), what)?;
     let length = reader.varint(what)?;
@@ -342,7 +356,7 @@ fn front_coded(reader: &mut Reader<'_>, text: &mut Vec<u8>, codes: u64) -> Decod
 #[derive(Default)]
 pub struct EventsDecoder {
     sites: Vec<u64>,
-    actors: Vec<(u32, Kind)>,
+    actors: Vec<(u32, Kind, bool)>,
     text: Vec<u8>,
 }
 
@@ -394,9 +408,10 @@ impl EventsDecoder {
         self.actors.clear();
         self.text.clear();
         for _ in 0..actors {
-            let code = front_coded(&mut reader, &mut self.text, Kind::ALL.len() as u64)?;
-            match Kind::from_code(code as u8) {
-                Some(kind) => self.actors.push((table.from(&self.text), kind)),
+            let code = front_coded(&mut reader, &mut self.text, ACTOR_CODES)?;
+            let (kind, disputed) = (code % Kind::ALL.len() as u64, code >= Kind::ALL.len() as u64);
+            match Kind::from_code(kind as u8) {
+                Some(kind) => self.actors.push((table.from(&self.text), kind, disputed)),
                 None => return reader.malformed("a kind"),
             }
         }
@@ -423,7 +438,8 @@ impl EventsDecoder {
             } else if !begun {
                 return reader.malformed("a first event that begins a site");
             }
-            let Some(&(from, kind)) = usize::try_from(place).ok().and_then(|place| self.actors.get(place)) else {
+            let Some(&(from, kind, disputed)) = usize::try_from(place).ok().and_then(|place| self.actors.get(place))
+            else {
                 return reader.malformed("an actor of the dictionary");
             };
             let id = match textual.as_mut().and_then(Iterator::next) {
@@ -438,7 +454,7 @@ impl EventsDecoder {
                 _ => Id::Uuid(uuids.array("as many UUIDs as the bits say")?),
             };
             if site != UNWANTED {
-                table.push_row(site, earliest.wrapping_add_unsigned(time), id, from, kind, shard);
+                table.push_row(site, earliest.wrapping_add_unsigned(time), id, from, kind, shard, disputed);
             }
         }
         if sites.next().is_some() || uuids.left() > 0 {

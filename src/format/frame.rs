@@ -43,6 +43,30 @@ pub enum BadSegment {
     Version(u16),
 }
 
+/// Reads what the headers of segments and of snapshots have in common, and in every version: magic, version, length, and
+/// the CRC at the end. So a newer version is told from damage. Gives a reader behind the length.
+pub(super) fn open_file_header(bytes: &[u8], magic: [u8; 8], least: usize) -> Result<Reader<'_>, BadSegment> {
+    let damaged = |what| move |_| BadSegment::Damaged(what);
+    let mut reader = Reader::new(bytes);
+    if reader.array("magic") != Ok(magic) {
+        return Err(BadSegment::Damaged(match magic {
+            SEGMENT_MAGIC => "a segment header, which begins with \"chatwal\" and a zero byte",
+            _ => "a snapshot header, which begins with \"chatsnap\"",
+        }));
+    }
+    let version = reader.u16("version").map_err(damaged("the format's version"))?;
+    let length = usize::from(reader.u16("length").map_err(damaged("the header's length"))?);
+    let sum_at = length.saturating_sub(4);
+    let sound = match (bytes.get(..sum_at), bytes.get(sum_at..length)) {
+        (Some(covered), Some(sum)) if length >= least => crc(covered).to_le_bytes() == *sum,
+        _ => false,
+    };
+    if !sound {
+        return Err(BadSegment::Damaged("a header whose CRC is right"));
+    }
+    if version != VERSION { Err(BadSegment::Version(version)) } else { Ok(reader) }
+}
+
 impl SegmentHeader {
     /// The header's bytes.
     pub fn encode(&self) -> [u8; SEGMENT_HEADER] {
@@ -63,34 +87,17 @@ impl SegmentHeader {
 
     /// The header in the first bytes of a segment.
     pub fn decode(bytes: &[u8]) -> Result<SegmentHeader, BadSegment> {
-        let damaged = |what| move |_| BadSegment::Damaged(what);
-        let mut reader = Reader::new(bytes);
-        if reader.array("magic") != Ok(SEGMENT_MAGIC) {
-            return Err(BadSegment::Damaged("a segment header, which begins with \"chatwal\" and a zero byte"));
-        }
-        // Version, length and the place of the CRC are the same in every version, so that a newer one is told from damage.
-        let version = reader.u16("version").map_err(damaged("the format's version"))?;
-        let length = usize::from(reader.u16("length").map_err(damaged("the header's length"))?);
-        let sum_at = length.saturating_sub(4);
-        let sound = match (bytes.get(..sum_at), bytes.get(sum_at..length)) {
-            (Some(covered), Some(sum)) if length >= SEGMENT_HEADER => crc(covered).to_le_bytes() == *sum,
-            _ => false,
-        };
-        if !sound {
-            return Err(BadSegment::Damaged("a segment header whose CRC is right"));
-        }
-        if version != VERSION {
-            return Err(BadSegment::Version(version));
-        }
+        let mut reader = open_file_header(bytes, SEGMENT_MAGIC, SEGMENT_HEADER)?;
         let fields = "the fields of a segment header";
         let mut rest = || -> Decoded<SegmentHeader> {
-            reader.array::<4>(fields)?;
-            Ok(SegmentHeader {
+            let before = reader.u32(fields)?;
+            let header = SegmentHeader {
                 store: reader.array(fields)?,
                 number: reader.u64(fields)?,
                 salt: reader.u64(fields)?,
                 first_sequence: reader.u64(fields)?,
-            })
+            };
+            if before | reader.u32(fields)? == 0 { Ok(header) } else { reader.malformed(fields) }
         };
         rest().map_err(|_| BadSegment::Damaged(fields))
     }
@@ -367,8 +374,27 @@ pub fn decode_directory(bytes: &[u8], payload: u32) -> Result<Vec<Entry>, BadDir
     Ok(entries)
 }
 
+/// Whether a frame of this kind may have these sections.
+pub fn is_whole(kind: FrameKind, entries: &[Entry]) -> bool {
+    match (kind, entries) {
+        (FrameKind::Batch, [first, rest @ ..]) => {
+            let of_a_batch = |entry: &Entry| match entry.kind {
+                SectionKind::Rejects => true,
+                SectionKind::Events => entry.count > 0,
+                SectionKind::Checkpoint | SectionKind::Forgotten => false,
+            };
+            first.kind == SectionKind::Checkpoint && first.count == 1 && rest.iter().all(of_a_batch)
+        }
+        (FrameKind::Forget, [only]) => {
+            only.kind == SectionKind::Forgotten && u64::from(only.count) * 16 == u64::from(only.length)
+        }
+        (FrameKind::Mark | FrameKind::Seal, []) => true,
+        _ => false,
+    }
+}
+
 /// `bytes`, which are `N`.
-fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(super) fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(bytes);
     out

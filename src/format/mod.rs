@@ -2,6 +2,7 @@
 //! is written here. Nothing in this module knows of files.
 
 pub mod batch;
+pub mod block;
 pub mod coding;
 pub mod frame;
 

@@ -1,0 +1,482 @@
+//! Folding sealed segments into snapshots, and small snapshots into larger ones.
+//!
+//! Tiers: what is folded are the sealed segments of the tail, and every snapshot before them that is no larger than what is
+//! folded already. So a snapshot is rewritten only by something at least as large, and an event is rewritten a number of
+//! times that grows with the logarithm of the store.
+//!
+//! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
+//! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::{Error, Result};
+use crate::format::Uid;
+use crate::format::batch::EventsEncoder;
+use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
+use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
+use crate::gather::{Gather, Task, by_site, frame_counts, parallel, tasks};
+use crate::segment::Segment;
+use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
+use crate::storage::{Storage, path_of};
+use crate::store::{Input, Place, View, inputs_of, segment_name, snapshot_name};
+use crate::summary::{Fold, Window};
+use crate::table::Table;
+
+/// Bytes of sealed segments at which ingest folds them, unless told otherwise.
+pub const TAIL: u64 = 1 << 30;
+
+/// Events of a block, but for a site that begins a block: what is read and decoded to answer for one small site.
+const BLOCK_EVENTS: usize = 2048;
+
+/// What a compaction takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The segments that the new snapshot covers.
+    pub covers: RangeInclusive<u64>,
+    /// Snapshots among them, the last ones of the store.
+    pub snapshots: usize,
+    /// Segments among them, the first ones of the tail.
+    pub segments: usize,
+    /// Bytes of these files: what is read, freed in the end, and written at most, give or take an index.
+    pub bytes: u64,
+}
+
+impl Plan {
+    /// What there is to fold in a store: nothing, unless it has sealed segments, or several snapshots and `all` are to become
+    /// one. `roll` counts the last segment among the sealed ones, if it holds frames.
+    pub fn of(view: &View, all: bool, roll: bool) -> Option<Plan> {
+        let sealed = view.sealed();
+        let last = view.segments.get(sealed).filter(|last| roll && last.length > SEGMENT_HEADER as u64);
+        let segments = sealed + usize::from(last.is_some());
+        let mut bytes: u64 = view.segments.iter().take(segments).map(|segment| segment.length).sum();
+        let mut snapshots = 0;
+        for snapshot in view.snapshots.iter().rev() {
+            if !all && snapshot.length() > bytes {
+                break;
+            }
+            bytes += snapshot.length();
+            snapshots += 1;
+        }
+        if segments == 0 && snapshots < 2 {
+            return None;
+        }
+        let first = match view.snapshots.len().checked_sub(snapshots).and_then(|kept| view.snapshots.get(kept)) {
+            Some(snapshot) => snapshot.header.first,
+            None => view.segments.first()?.header.number,
+        };
+        let last = match segments.checked_sub(1).and_then(|last| view.segments.get(last)) {
+            Some(segment) => segment.header.number,
+            None => view.snapshots.last()?.header.last,
+        };
+        Some(Plan { covers: first..=last, snapshots, segments, bytes })
+    }
+}
+
+/// How to compact.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactOptions {
+    /// Threads that work on it.
+    pub threads: usize,
+    /// Bytes of memory for events, all threads together. A single site is held whole, whatever it takes.
+    pub memory: u64,
+    /// Fold everything into one snapshot.
+    pub all: bool,
+}
+
+/// What a compaction did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The segments that the new snapshot covers.
+    pub covers: RangeInclusive<u64>,
+    /// Bytes of the files that were folded, and are free now.
+    pub freed: u64,
+    /// Of these, bytes of segments.
+    pub tail: u64,
+    /// Bytes of the snapshot.
+    pub written: u64,
+    /// Events in it, each once.
+    pub events: u64,
+    /// Sites in it.
+    pub sites: u64,
+}
+
+/// The files that are folded.
+struct Inputs<'a> {
+    view: &'a View,
+    snapshots: &'a [Snapshot],
+    segments: &'a [Segment],
+    frames: &'a [Place],
+}
+
+/// Folds what [`Plan::of`] finds in a store of which the caller holds the lock; `progress` is told the share that is done.
+/// Gives nothing if there is nothing to fold, or once `stop` is set: then the store is as it was.
+pub fn compact(
+    storage: &dyn Storage,
+    options: &CompactOptions,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(f64) + Sync),
+) -> Result<Option<Outcome>> {
+    let view = View::open(storage)?;
+    let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
+    let inputs = Inputs {
+        view: &view,
+        snapshots: &view.snapshots[view.snapshots.len() - plan.snapshots..],
+        segments: &view.segments[..plan.segments],
+        frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
+    };
+    let name = snapshot_name(&plan.covers);
+    let mut writer = SnapshotWriter::create(storage, &name, inputs.header(&plan)?)?;
+    let (copies, events, sites) = match inputs.write(&mut writer, *plan.covers.start() == 1, options, stop, progress) {
+        Ok(Some(written)) if !stop.load(Ordering::Relaxed) => written,
+        unfinished => {
+            writer.abandon();
+            return unfinished.map(|_| None);
+        }
+    };
+    let written = writer.publish(copies)?;
+    // Durable under its name: only now may what it replaces go.
+    let replaced = inputs.snapshots.iter().map(|old| snapshot_name(&(old.header.first..=old.header.last)));
+    for name in replaced.chain(inputs.segments.iter().map(|segment| segment_name(segment.header.number))) {
+        storage.remove(&name).map_err(Error::io("remove", path_of(storage, &name)))?;
+    }
+    storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+    let tail = inputs.segments.iter().map(|segment| segment.length).sum();
+    Ok(Some(Outcome { covers: plan.covers, freed: plan.bytes, tail, written, events, sites }))
+}
+
+/// What one task became.
+#[derive(Default)]
+struct Piece {
+    blocks: Vec<PendingBlock>,
+    bytes: Vec<u8>,
+    /// Its sites, with places that count from its start.
+    sites: Vec<IndexedSite>,
+}
+
+/// The file and whose turn it is to write: pieces come in the order of the shards.
+struct Turn<'w, 's> {
+    writer: &'w mut SnapshotWriter<'s>,
+    next: usize,
+    /// Somebody's piece will never come.
+    over: bool,
+}
+
+impl Inputs<'_> {
+    /// Where the chain of frames comes in and where it goes on.
+    fn header(&self, plan: &Plan) -> Result<SnapshotHeader> {
+        let (first, last) = (self.frames.first().map(|place| place.frame.header), self.frames.last());
+        let old = |snapshot: Option<&Snapshot>| snapshot.map(|snapshot| snapshot.header).unwrap_or_default();
+        let (before, behind) = (old(self.snapshots.first()), old(self.snapshots.last()));
+        let (first_sequence, first_previous) = match (self.snapshots.is_empty(), first) {
+            (true, Some(first)) => (first.sequence, first.previous),
+            _ => (before.first_sequence, before.first_previous),
+        };
+        let (next_sequence, next_previous) = match last.map(|place| place.frame.header) {
+            Some(seal) => (seal.sequence + 1, seal.crc),
+            None => (behind.next_sequence, behind.next_previous),
+        };
+        Ok(SnapshotHeader {
+            store: self.view.store(),
+            first: *plan.covers.start(),
+            last: *plan.covers.end(),
+            first_sequence,
+            first_previous,
+            next_sequence,
+            next_previous,
+            ..SnapshotHeader::default()
+        })
+    }
+
+    /// Writes all regions of the snapshot; gives the numbers of dropped copies, of events and of sites. Before the `first`
+    /// segment there is nothing to be forgotten.
+    fn write(
+        &self,
+        writer: &mut SnapshotWriter<'_>,
+        first: bool,
+        options: &CompactOptions,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(f64) + Sync),
+    ) -> Result<Option<(u64, u64, u64)>> {
+        let Some((sites, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
+        writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
+        let (known, forgotten) = inputs_of(self.snapshots, &self.view.segments, self.frames)?;
+        writer.inputs(known.values(), if first { &[] } else { &forgotten })?;
+        self.rejects(&known, writer)?;
+        let copies = self.snapshots.iter().map(|snapshot| snapshot.header.copies).sum::<u64>() + dropped;
+        Ok(Some((copies, sites.iter().map(|site| site.entry.events).sum(), sites.len() as u64)))
+    }
+
+    /// Writes the events, shard by shard; gives the sites in the order of the index, and the copies that were dropped.
+    fn fold(
+        &self,
+        writer: &mut SnapshotWriter<'_>,
+        options: &CompactOptions,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(f64) + Sync),
+    ) -> Result<Option<(Vec<IndexedSite>, u64)>> {
+        let mut counts = frame_counts(self.frames);
+        for snapshot in self.snapshots {
+            counts.iter_mut().zip(snapshot.shards()).for_each(|(count, shard)| *count += shard.events);
+        }
+        let threads = options.threads.max(1);
+        let tasks = tasks(&counts, options.memory / threads as u64);
+        let turn = Mutex::new(Turn { writer, next: 0, over: false });
+        let changed = Condvar::new();
+        let lock = || turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| {
+            let Some(task) = tasks.get(number) else { return Ok(()) };
+            let piece = if stop.load(Ordering::Relaxed) { None } else { Some(worker.fold(self, task)) };
+            let mut turn = lock();
+            while turn.next != number && !turn.over {
+                turn = changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
+            }
+            let written = match piece {
+                _ if turn.over => Ok(()),
+                Some(Ok(())) => worker.write(turn.writer),
+                Some(Err(error)) => Err(error),
+                None => {
+                    turn.over = true;
+                    Ok(())
+                }
+            };
+            turn.over |= written.is_err();
+            turn.next += 1;
+            changed.notify_all();
+            drop(turn);
+            progress((number + 1) as f64 / tasks.len() as f64);
+            written
+        })?;
+        if lock().over {
+            return Ok(None);
+        }
+        let copies = workers.iter().map(|worker| worker.copies).sum();
+        let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
+        sites.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(Some((sites, copies)))
+    }
+
+    /// Copies the rejects of the inputs that count.
+    fn rejects(&self, known: &BTreeMap<Uid, Input>, writer: &mut SnapshotWriter<'_>) -> Result<()> {
+        let mut buffer = Vec::new();
+        for snapshot in self.snapshots {
+            let region = snapshot.header.region(BlockKind::Rejects);
+            snapshot.blocks(BlockKind::Rejects, region, &mut buffer, |header, bytes| {
+                let (checkpoint, _) =
+                    split_rejects(bytes).map_err(|malformed| snapshot.misencoded(header, malformed))?;
+                match known.contains_key(&checkpoint.instance) {
+                    true => writer.rejects(header.count, bytes),
+                    false => Ok(()),
+                }
+            })?;
+        }
+        for place in self.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
+            let segment = &self.view.segments[place.segment];
+            for section in place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects) {
+                let checkpoint = place.checkpoint(segment)?;
+                if known.contains_key(&checkpoint.instance) {
+                    let mut payload = Vec::new();
+                    put_checkpoint(&mut payload, &checkpoint);
+                    payload.extend_from_slice(&segment.section(section)?);
+                    writer.rejects(section.entry.count, &payload)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One thread's buffers and what it found.
+#[derive(Default)]
+struct Worker {
+    gather: Gather,
+    fold: Fold,
+    encoder: EventsEncoder,
+    order: Vec<(u64, u32)>,
+    piece: Piece,
+    copies: u64,
+    sites: Vec<IndexedSite>,
+}
+
+impl Worker {
+    /// Makes a piece of a task.
+    fn fold(&mut self, inputs: &Inputs<'_>, task: &Task) -> Result<()> {
+        let Worker { gather, fold, encoder, order, piece, copies, .. } = self;
+        piece.blocks.clear();
+        piece.bytes.clear();
+        gather.begin(task);
+        gather.tail(inputs.view, inputs.frames, task, &|_| true)?;
+        for snapshot in inputs.snapshots {
+            let shard = |number: u8| snapshot.shards()[usize::from(number)];
+            let (first, last) = (shard(*task.shards.start()), shard(*task.shards.end()));
+            gather.snapshot(snapshot, first.at..last.at + last.length, task, &|_| true)?;
+        }
+        gather.finish(|shard, table, merged| {
+            *copies += merged.copies;
+            piece.shard(shard, table, fold, encoder, order);
+            Ok(())
+        })
+    }
+
+    /// Writes the piece, now that its place is known.
+    fn write(&mut self, writer: &mut SnapshotWriter<'_>) -> Result<()> {
+        let start = writer.end();
+        writer.append(&self.piece.blocks, &mut self.piece.bytes)?;
+        let moved = |mut site: IndexedSite| {
+            site.entry.at += start;
+            site
+        };
+        self.sites.extend(self.piece.sites.drain(..).map(moved));
+        Ok(())
+    }
+}
+
+impl Piece {
+    /// Appends a shard, whose rows are in order and each once.
+    fn shard(
+        &mut self,
+        shard: u8,
+        table: &Table,
+        fold: &mut Fold,
+        encoder: &mut EventsEncoder,
+        order: &mut Vec<(u64, u32)>,
+    ) {
+        encoder.begin(table);
+        let mut index = 0u32;
+        let mut groups: Vec<(std::ops::Range<u32>, &[crate::table::Row])> = Vec::new();
+        for rows in by_site(table) {
+            let end = index + rows.len() as u32;
+            groups.push((index..end, rows));
+            index = end;
+        }
+        groups.sort_unstable_by(|a, b| table.compare_sites(a.1[0].site, b.1[0].site));
+        // Sites of which events are in the block at hand, from this place on.
+        let mut open = self.sites.len();
+        order.clear();
+        for (places, rows) in groups {
+            if order.len() + rows.len() > BLOCK_EVENTS && !order.is_empty() {
+                self.block(shard, table, encoder, order, open);
+                open = self.sites.len();
+            }
+            let (first, last) = (rows[0], rows[rows.len() - 1]);
+            let entry = SiteEntry {
+                summary: fold.site(rows, table.names(), Window::ALL),
+                events: rows.len() as u64,
+                disputed: rows.iter().filter(|row| row.disputed).count() as u64,
+                earliest: first.timestamp,
+                latest: last.timestamp,
+                at: u64::MAX,
+                length: 0,
+            };
+            self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
+            for place in places {
+                order.push((first.site, place));
+                if order.len() == BLOCK_EVENTS {
+                    self.block(shard, table, encoder, order, open);
+                    // The site at hand may go on.
+                    open = self.sites.len() - 1;
+                }
+            }
+            if order.is_empty() {
+                open = self.sites.len();
+            }
+        }
+        if !order.is_empty() {
+            self.block(shard, table, encoder, order, open);
+        }
+    }
+
+    /// Ends the block at hand.
+    fn block(
+        &mut self,
+        shard: u8,
+        table: &Table,
+        encoder: &mut EventsEncoder,
+        order: &mut Vec<(u64, u32)>,
+        open: usize,
+    ) {
+        let start = self.bytes.len();
+        self.bytes.resize(start + BLOCK_HEADER, 0);
+        encoder.section(table, order, &mut self.bytes);
+        let payload = &self.bytes[start + BLOCK_HEADER..];
+        self.blocks.push(PendingBlock::new(BlockKind::Events, shard, order.len() as u32, payload));
+        for site in &mut self.sites[open..] {
+            site.entry.at = site.entry.at.min(start as u64);
+            site.entry.length = self.bytes.len() as u64 - site.entry.at;
+        }
+        order.clear();
+    }
+}
+
+/// Compaction beside an ingest: a thread that folds the tail whenever it has passed a bound.
+pub struct Background {
+    storage: Arc<dyn Storage>,
+    options: CompactOptions,
+    /// Bytes of sealed segments that are in no snapshot.
+    tail: Arc<AtomicU64>,
+    bound: u64,
+    stop: Arc<AtomicBool>,
+    running: Option<JoinHandle<Result<Option<Outcome>>>>,
+    /// What was done so far.
+    pub outcomes: Vec<Outcome>,
+    failure: Option<Error>,
+}
+
+impl Background {
+    /// Watches the tail of a log, which [`crate::log::Log::tail`] gives.
+    pub fn new(storage: Arc<dyn Storage>, options: CompactOptions, tail: Arc<AtomicU64>, bound: u64) -> Background {
+        let stop = Arc::default();
+        Background { storage, options, tail, bound, stop, running: None, outcomes: Vec::new(), failure: None }
+    }
+
+    /// Starts a compaction if one is due; never waits. After one that failed there is none.
+    pub fn poke(&mut self) {
+        if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.join();
+        }
+        if self.running.is_some() || self.failure.is_some() || self.tail.load(Ordering::Relaxed) < self.bound {
+            return;
+        }
+        let (storage, options) = (Arc::clone(&self.storage), self.options);
+        let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
+        let thread = std::thread::Builder::new().name("compactor".into()).spawn(move || {
+            let outcome = compact(&*storage, &options, &stop, &|_| ())?;
+            if let Some(outcome) = &outcome {
+                tail.fetch_sub(outcome.tail, Ordering::Relaxed);
+            }
+            Ok(outcome)
+        });
+        match thread {
+            Ok(thread) => self.running = Some(thread),
+            Err(error) => {
+                let path = self.storage.path().display().to_string();
+                self.failure = Some(Error::io("start a thread for", path)(error));
+            }
+        }
+    }
+
+    fn join(&mut self) {
+        let Some(thread) = self.running.take() else { return };
+        match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Ok(outcome) => self.outcomes.extend(outcome),
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    /// Waits for the compaction at hand, or gives it up if `give_up`; what is durable is safe either way.
+    pub fn finish(&mut self, give_up: bool) -> Result<()> {
+        self.stop.store(give_up, Ordering::Relaxed);
+        self.join();
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.join();
+    }
+}

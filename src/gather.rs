@@ -1,0 +1,241 @@
+//! Events of some shards, brought together from wherever they are: the tail of the log, and snapshots.
+//!
+//! A task is a run of neighbouring shards: every frame gives it one contiguous piece, and so does every snapshot, so each
+//! file is read once, in pieces, by as many threads as there are, and no task holds more than its share of the memory.
+//! Which threads there are, how large the tasks are and how the store is cut changes nothing in the answer: each shard is
+//! ordered and folded alone. Reports and compaction both begin here.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::Result;
+use crate::event::Site;
+use crate::format::SHARDS;
+use crate::format::batch::EventsDecoder;
+use crate::format::block::BlockKind;
+use crate::format::coding::{shard, site_hash};
+use crate::format::frame::SectionKind;
+use crate::merge::{Merge, Merged};
+use crate::segment::{Section, next_section};
+use crate::snapshot::{IndexedSite, Snapshot};
+use crate::store::{Place, View, misencoded};
+use crate::table::{Row, Table};
+
+/// Memory for events, all threads together, unless told otherwise.
+pub const MEMORY: u64 = 64 << 20;
+
+/// Memory that an event takes while its shard is worked on, and a margin for the texts.
+const BYTES_AN_EVENT: u64 = 64;
+
+/// A task that is much larger than the caches gains nothing, and small tasks end together.
+const EVENTS_A_TASK: u64 = 1 << 18;
+
+/// A run of shards, and of the hash's further bits those that one pass takes.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The shards.
+    pub shards: RangeInclusive<u8>,
+    pass: u64,
+    passes: u64,
+}
+
+impl Task {
+    /// Whether the pass takes the site: by the bits of the hash behind those of the shard.
+    pub fn takes(&self, site: Site<'_>) -> bool {
+        self.passes == 1 || (site_hash(site) >> 40) & (self.passes - 1) == self.pass
+    }
+}
+
+/// Events in some frames, by shard.
+pub fn frame_counts(frames: &[Place]) -> [u64; SHARDS] {
+    let mut counts = [0u64; SHARDS];
+    for section in frames.iter().flat_map(|place| &place.frame.sections) {
+        if section.entry.kind == SectionKind::Events {
+            counts[usize::from(section.entry.shard)] += u64::from(section.entry.count);
+        }
+    }
+    counts
+}
+
+/// Cuts the shards that have events into tasks that fit `memory` bytes each; one that doesn't is taken in several passes.
+pub fn tasks(counts: &[u64; SHARDS], memory: u64) -> Vec<Task> {
+    let fits = (memory / BYTES_AN_EVENT).max(1);
+    let most = fits.min(EVENTS_A_TASK);
+    let mut tasks: Vec<Task> = Vec::new();
+    let mut events = u64::MAX;
+    for (number, &count) in (0u8..=255).zip(counts) {
+        if count == 0 {
+            continue;
+        }
+        match tasks.last_mut() {
+            Some(last) if events.saturating_add(count) <= most && last.shards.end() + 1 == number => {
+                last.shards = *last.shards.start()..=number;
+                events += count;
+            }
+            _ => {
+                let passes = count.div_ceil(most.max(fits)).next_power_of_two().min(1 << 16);
+                tasks.extend((0..passes).map(|pass| Task { shards: number..=number, pass, passes }));
+                events = if passes == 1 { count } else { u64::MAX };
+            }
+        }
+    }
+    tasks
+}
+
+/// Runs `count` pieces of work on up to `threads` threads, each with a state of its own; gives the states. The first
+/// error ends it.
+pub fn parallel<S: Send>(
+    threads: usize,
+    count: usize,
+    start: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) -> Result<()> + Sync,
+) -> Result<Vec<S>> {
+    let next = AtomicUsize::new(0);
+    let run = || -> Result<S> {
+        let mut state = start();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return Ok(state);
+            }
+            if let Err(error) = work(&mut state, index) {
+                next.fetch_max(count, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
+        let mut states = vec![run()];
+        // A worker only returns errors; a panic in it is a bug and goes on here.
+        states.extend(
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        );
+        states.into_iter().collect()
+    })
+}
+
+/// The events of the shards of one task, and the buffers they pass through.
+#[derive(Default)]
+pub struct Gather {
+    buffer: Vec<u8>,
+    decoder: EventsDecoder,
+    merge: Merge,
+    tables: Vec<Table>,
+    first: u8,
+    used: usize,
+}
+
+impl Gather {
+    /// Begins with a task: nothing is gathered yet.
+    pub fn begin(&mut self, task: &Task) {
+        self.first = *task.shards.start();
+        self.used = task.shards.clone().count();
+        self.tables.resize_with(self.tables.len().max(self.used), Table::default);
+        self.tables.iter_mut().for_each(Table::clear);
+    }
+
+    /// Adds what some frames of a view hold of the task's shards and of the sites that `wanted` answers for.
+    pub fn tail(
+        &mut self,
+        view: &View,
+        frames: &[Place],
+        task: &Task,
+        wanted: &dyn Fn(Site<'_>) -> bool,
+    ) -> Result<()> {
+        for place in frames {
+            let segment = &view.segments[place.segment];
+            let sections = place.events(&task.shards);
+            let mut run = segment.read_sections(sections, &mut self.buffer)?;
+            for section in sections {
+                let bytes = next_section(&mut run, section);
+                segment.check(section, bytes)?;
+                let (shard, count) = (section.entry.shard, section.entry.count);
+                let table = &mut self.tables[usize::from(shard - self.first)];
+                let takes = |site: Site<'_>| task.takes(site) && wanted(site);
+                let decoded = self.decoder.decode(bytes, count, shard, table, takes);
+                decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a stretch of a snapshot's events holds of the sites that `wanted` answers for. The stretch begins and ends
+    /// with a block, and all its blocks are of the task's shards.
+    pub fn snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        stretch: std::ops::Range<u64>,
+        task: &Task,
+        wanted: &dyn Fn(Site<'_>) -> bool,
+    ) -> Result<()> {
+        let Gather { buffer, decoder, tables, first, used, .. } = self;
+        snapshot.blocks(BlockKind::Events, stretch, buffer, |header, bytes| {
+            let table = header.shard.checked_sub(*first).map(usize::from).filter(|index| index < used);
+            let Some(table) = table.and_then(|index| tables.get_mut(index)) else {
+                let found = format!("shard {}", header.shard);
+                return Err(snapshot.corrupt(header.offset, "a block of the shard that lies here", found).into());
+            };
+            let takes = |site: Site<'_>| task.takes(site) && wanted(site);
+            let decoded = decoder.decode(bytes, header.count, header.shard, table, takes);
+            decoded.map_err(|malformed| snapshot.misencoded(header, malformed))
+        })
+    }
+
+    /// Visits each site that something was gathered of.
+    pub fn each_site(&self, mut visit: impl FnMut(Site<'_>)) {
+        let mut seen = HashSet::new();
+        for table in &self.tables[..self.used] {
+            seen.clear();
+            table.rows.iter().filter(|row| seen.insert(row.site)).for_each(|row| visit(table.site_of(row)));
+        }
+    }
+
+    /// Orders what was gathered, drops copies, and gives each shard that has events with its rows: those of a site together,
+    /// in order and each once.
+    pub fn finish(&mut self, mut visit: impl FnMut(u8, &Table, Merged) -> Result<()>) -> Result<()> {
+        for (shard, table) in (self.first..=u8::MAX).zip(&mut self.tables[..self.used]) {
+            if !table.rows.is_empty() {
+                let merged = self.merge.unique(table);
+                visit(shard, table, merged)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of each site, in turn.
+pub fn by_site(table: &Table) -> impl Iterator<Item = &[Row]> {
+    table.rows.chunk_by(|a, b| a.site == b.site)
+}
+
+impl Place {
+    /// The sections of events of these shards; neighbours in the file.
+    fn events(&self, shards: &RangeInclusive<u8>) -> &[Section] {
+        let sections = &self.frame.sections;
+        let place = |section: &Section| (section.entry.kind, section.entry.shard);
+        let from = sections.partition_point(|section| place(section) < (SectionKind::Events, *shards.start()));
+        let to = sections.partition_point(|section| place(section) <= (SectionKind::Events, *shards.end()));
+        &sections[from..to]
+    }
+}
+
+/// Gives `use_it` the events of one site, in order and each once; reads nothing that cannot hold some.
+pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -> Result<T> {
+    let site = Site::new(name);
+    let shard = shard(site_hash(site));
+    let task = Task { shards: shard..=shard, pass: 0, passes: 1 };
+    let mut gather = Gather::default();
+    gather.begin(&task);
+    for snapshot in &view.snapshots {
+        let mut buffer = Vec::new();
+        if let Some(IndexedSite { entry, .. }) = snapshot.site(name, &mut buffer)? {
+            let stretch = entry.at..entry.at.saturating_add(entry.length);
+            gather.snapshot(snapshot, stretch, &task, &|other| other == site)?;
+        }
+    }
+    gather.tail(view, &view.frames, &task, &|other| other == site)?;
+    gather.finish(|_, _, _| Ok(()))?;
+    Ok(use_it(&gather.tables[0]))
+}

@@ -1,0 +1,461 @@
+//! One snapshot: unique events of many segments, site by site, with an index that holds the finished summary of each site.
+//!
+//! It is written once, from front to back, and never changed. Everything in it but its header is a block, and everything
+//! but the events is there so that nobody needs to read them: `wal-format.md`, section 7, has the layout.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Corruption, Error, Result};
+use crate::event::{Site, SiteName};
+use crate::format::block::{
+    BLOCK_HEADER, BlockHeader, BlockKind, Fence, InputEntry, MAX_BLOCK, SNAPSHOT_HEADER, ShardEntry, SiteEntry,
+    SnapshotHeader, decode_fences, decode_inputs, decode_shards, each_site, encode_fences, encode_shards, put_input,
+    put_site,
+};
+use crate::format::coding::Malformed;
+use crate::format::frame::{BadSegment, crc};
+use crate::format::{SHARDS, Uid};
+use crate::storage::{File, Publication, Storage, path_of};
+
+/// Read at once, unless a block is longer.
+const PIECE: usize = 1 << 20;
+
+/// Bytes at which a block of the index ends: what is read and decoded to find one site.
+const INDEX_BLOCK: usize = 8 << 10;
+
+/// Bytes at which a block of inputs or fences ends.
+const TABLE_BLOCK: usize = 1 << 20;
+
+/// A snapshot that is open.
+pub struct Snapshot {
+    /// Its path, for messages.
+    pub path: String,
+    /// Its header.
+    pub header: SnapshotHeader,
+    /// The inputs it inherits.
+    pub inputs: Vec<InputEntry>,
+    /// Inputs that count no longer, wherever they are.
+    pub forgotten: Vec<Uid>,
+    file: Box<dyn File>,
+    fences: Vec<Fence>,
+    shards: [ShardEntry; SHARDS],
+    read: AtomicU64,
+}
+
+/// A site of the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexedSite {
+    /// Its name.
+    pub name: SiteName,
+    /// What the index says of it.
+    pub entry: SiteEntry,
+}
+
+impl Snapshot {
+    /// Opens a snapshot: reads its header and its tables, but neither events nor index. A snapshot is published whole, so
+    /// anything unexpected is corruption.
+    pub fn open(path: String, file: Box<dyn File>) -> Result<Snapshot> {
+        let length = file.length().map_err(Error::io("read", &path))?;
+        let mut bytes = [0; SNAPSHOT_HEADER];
+        let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+        let header = match SnapshotHeader::decode(&bytes[..read]) {
+            Ok(header) => header,
+            Err(BadSegment::Version(version)) => {
+                return Err(Error::Version { file: path, found: format!("written in format {version}") });
+            }
+            Err(BadSegment::Damaged(expected)) => {
+                let found = format!("something else in {length} bytes");
+                return Err(Corruption { file: path, offset: 0, expected: expected.into(), found }.into());
+            }
+        };
+        let end = header.region(BlockKind::Rejects).end;
+        if length != end {
+            let (expected, found) = (format!("a file of {end} bytes"), format!("{length} bytes"));
+            return Err(Corruption { file: path, offset: length.min(end), expected, found }.into());
+        }
+        let mut snapshot = Snapshot {
+            path,
+            header,
+            inputs: Vec::new(),
+            forgotten: Vec::new(),
+            file,
+            fences: Vec::new(),
+            shards: [ShardEntry::default(); SHARDS],
+            read: AtomicU64::new(SNAPSHOT_HEADER as u64),
+        };
+        snapshot.read_tables()?;
+        Ok(snapshot)
+    }
+
+    fn read_tables(&mut self) -> Result<()> {
+        let mut buffer = Vec::new();
+        let (mut fences, mut inputs, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
+        let mut shards = None;
+        let mut each = |kind: BlockKind, visit: &mut dyn FnMut(&BlockHeader, &[u8]) -> Result<()>| {
+            self.blocks(kind, self.header.region(kind), &mut buffer, visit)
+        };
+        each(BlockKind::Fences, &mut |header, bytes| {
+            decode_fences(bytes, header.count, &mut fences).map_err(|malformed| self.misencoded(header, malformed))
+        })?;
+        each(BlockKind::Shards, &mut |header, bytes| {
+            let table = decode_shards(bytes, &self.header.region(BlockKind::Events));
+            shards = Some(table.map_err(|malformed| self.misencoded(header, malformed))?);
+            Ok(())
+        })?;
+        each(BlockKind::Inputs, &mut |header, bytes| {
+            let some = decode_inputs(bytes, header.count);
+            inputs.extend(some.map_err(|malformed| self.misencoded(header, malformed))?);
+            Ok(())
+        })?;
+        each(BlockKind::Forgotten, &mut |header, bytes| {
+            let (whole, rest) = bytes.as_chunks::<16>();
+            forgotten.extend_from_slice(whole);
+            match rest {
+                [] => Ok(()),
+                _ => Err(self.corrupt(header.offset, "instances of 16 bytes", "something else").into()),
+            }
+        })?;
+        let Some(shards) = shards else {
+            let at = self.header.region(BlockKind::Shards).start;
+            return Err(self.corrupt(at, "a table of shards", "none").into());
+        };
+        let index = self.header.region(BlockKind::Index);
+        let outside = |fence: &Fence| !index.contains(&fence.at);
+        if fences.first().map_or(!index.is_empty(), |first| first.at != index.start) || fences.iter().any(outside) {
+            let at = self.header.region(BlockKind::Fences).start;
+            return Err(self.corrupt(at, "a fence for each block of the index", "others").into());
+        }
+        (self.fences, self.shards, self.inputs, self.forgotten) = (fences, shards, inputs, forgotten);
+        Ok(())
+    }
+
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.header.region(BlockKind::Rejects).end
+    }
+
+    /// Bytes read of it so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Where the events of each shard are.
+    pub fn shards(&self) -> &[ShardEntry; SHARDS] {
+        &self.shards
+    }
+
+    /// A [`Corruption`] of this snapshot.
+    pub fn corrupt(&self, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> Corruption {
+        Corruption { file: self.path.clone(), offset, expected: expected.into(), found: found.into() }
+    }
+
+    /// Bytes of a block whose CRC is right and that still are not what the format says.
+    pub fn misencoded(&self, header: &BlockHeader, malformed: Malformed) -> Error {
+        let at = header.offset + (BLOCK_HEADER + malformed.at) as u64;
+        self.corrupt(at, malformed.expected, "something else").into()
+    }
+
+    /// Visits the blocks that fill `stretch`, each of this kind, checked. What lies there is read once, in large pieces.
+    pub fn blocks(
+        &self,
+        kind: BlockKind,
+        stretch: Range<u64>,
+        buffer: &mut Vec<u8>,
+        mut visit: impl FnMut(&BlockHeader, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let region = self.header.region(kind);
+        if stretch.start > stretch.end || stretch.start < region.start || stretch.end > region.end {
+            let found = format!("the bytes {} to {}", stretch.start, stretch.end);
+            return Err(self.corrupt(stretch.start, format!("a place among the {}", kind.name()), found).into());
+        }
+        let mut at = stretch.start;
+        let mut wanted = PIECE as u64;
+        while at < stretch.end {
+            // Bounded by the file's own length, which the header was checked against, and by MAX_BLOCK.
+            let length = wanted.min(stretch.end - at) as usize;
+            if buffer.len() < length {
+                buffer.resize(length, 0);
+            }
+            let read = self.file.read_at(&mut buffer[..length], at).map_err(Error::io("read", &self.path))?;
+            self.read.fetch_add(read as u64, Ordering::Relaxed);
+            let mut rest = &buffer[..read];
+            wanted = PIECE as u64;
+            loop {
+                if rest.len() < BLOCK_HEADER && at + (rest.len() as u64) < stretch.end {
+                    break;
+                }
+                if rest.is_empty() {
+                    break;
+                }
+                let header = self.block_header(kind, rest, at)?;
+                if header.whole() > stretch.end - at {
+                    let expected = format!("a block that ends before byte {}", stretch.end);
+                    return Err(self.corrupt(at, expected, format!("one of {} bytes", header.whole())).into());
+                }
+                let whole = header.whole() as usize;
+                let Some(payload) = rest.get(BLOCK_HEADER..whole) else {
+                    wanted = wanted.max(header.whole());
+                    break;
+                };
+                let found = crc(payload);
+                if found != header.payload_crc {
+                    let expected = format!("a block with CRC {:08x}", header.payload_crc);
+                    return Err(self.corrupt(at + BLOCK_HEADER as u64, expected, format!("{found:08x}")).into());
+                }
+                visit(&header, payload)?;
+                rest = &rest[whole..];
+                at += header.whole();
+            }
+            if read == 0 {
+                return Err(self.corrupt(at, "a block", "the end of the file").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn block_header(&self, kind: BlockKind, bytes: &[u8], at: u64) -> Result<BlockHeader> {
+        let header = BlockHeader::decode(bytes).map_err(|expected| self.corrupt(at, expected, "something else"))?;
+        if header.salt != self.header.salt || header.offset != at {
+            let found = format!("one of another place ({})", header.offset);
+            return Err(self.corrupt(at, "a block of this snapshot at this offset", found).into());
+        }
+        if header.kind != kind || header.length as usize > MAX_BLOCK {
+            let found = format!("{} bytes of {}", header.length, header.kind.name());
+            return Err(self.corrupt(at, format!("a block of {}", kind.name()), found).into());
+        }
+        Ok(header)
+    }
+
+    /// How many blocks the index has; [`Snapshot::sites`] reads them by their number.
+    pub fn index_blocks(&self) -> usize {
+        self.fences.len()
+    }
+
+    /// The sites of some neighbouring blocks of the index, in the order of the report, appended to `sites`.
+    pub fn sites(&self, blocks: Range<usize>, buffer: &mut Vec<u8>, sites: &mut Vec<IndexedSite>) -> Result<()> {
+        let region = self.header.region(BlockKind::Index);
+        let place = |block: usize| self.fences.get(block).map_or(region.end, |fence| fence.at);
+        let mut number = blocks.start;
+        self.blocks(BlockKind::Index, place(blocks.start)..place(blocks.end), buffer, |header, bytes| {
+            let first = sites.len();
+            let decoded = each_site(bytes, header.count, |name, entry| {
+                sites.push(IndexedSite { name: Site::new(name).into(), entry });
+            });
+            decoded.map_err(|malformed| self.misencoded(header, malformed))?;
+            // The fences are what a search goes by, so they have to agree with the blocks.
+            let fence = self.fences.get(number).filter(|fence| fence.at == header.offset);
+            let agrees = match (fence, sites.get(first)) {
+                (Some(fence), Some(site)) => *site.name.text(&mut [0; 20]) == *fence.site,
+                _ => false,
+            };
+            number += 1;
+            match agrees {
+                true => Ok(()),
+                false => Err(self.corrupt(header.offset, "the first site that its fence names", "another").into()),
+            }
+        })
+    }
+
+    /// What the index says of one site; reads one block of it.
+    pub fn site(&self, name: &[u8], buffer: &mut Vec<u8>) -> Result<Option<IndexedSite>> {
+        let Some(block) = self.fences.partition_point(|fence| *fence.site <= *name).checked_sub(1) else {
+            return Ok(None);
+        };
+        let mut sites = Vec::new();
+        self.sites(block..block + 1, buffer, &mut sites)?;
+        Ok(sites.into_iter().find(|site| site.name.text(&mut [0; 20]) == name))
+    }
+}
+
+/// A block whose place is not known yet.
+pub struct PendingBlock {
+    /// What it holds.
+    pub kind: BlockKind,
+    /// The shard of its events.
+    pub shard: u8,
+    /// How many things it holds.
+    pub count: u32,
+    /// Bytes of its payload.
+    pub length: u32,
+    /// CRC of its payload.
+    pub crc: u32,
+}
+
+impl PendingBlock {
+    /// The block of this payload.
+    pub fn new(kind: BlockKind, shard: u8, count: u32, payload: &[u8]) -> PendingBlock {
+        PendingBlock { kind, shard, count, length: payload.len() as u32, crc: crc(payload) }
+    }
+}
+
+/// Writes a snapshot from front to back; nobody sees it before [`SnapshotWriter::publish`].
+pub struct SnapshotWriter<'a> {
+    publication: Publication<'a>,
+    header: SnapshotHeader,
+    end: u64,
+    shards: [ShardEntry; SHARDS],
+}
+
+impl<'a> SnapshotWriter<'a> {
+    /// Begins one; `header` says what it covers, the rest of it is filled in.
+    pub fn create(storage: &'a dyn Storage, name: &str, mut header: SnapshotHeader) -> Result<SnapshotWriter<'a>> {
+        let random = storage.random().map_err(Error::io("get random bytes for", path_of(storage, name)))?;
+        header.salt = (u128::from_le_bytes(random) >> 64) as u64;
+        let publication = Publication::begin(storage, name)?;
+        Ok(SnapshotWriter { publication, header, end: SNAPSHOT_HEADER as u64, shards: [ShardEntry::default(); SHARDS] })
+    }
+
+    /// Where the next block will be.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends blocks. `bytes` holds, for each, room for its header and its payload behind it.
+    pub fn append(&mut self, blocks: &[PendingBlock], bytes: &mut [u8]) -> Result<()> {
+        let mut rest = &mut *bytes;
+        let mut offset = self.end;
+        for block in blocks {
+            let header = BlockHeader {
+                kind: block.kind,
+                shard: block.shard,
+                count: block.count,
+                length: block.length,
+                offset,
+                salt: self.header.salt,
+                payload_crc: block.crc,
+            };
+            if let Some((room, behind)) = std::mem::take(&mut rest).split_at_mut_checked(BLOCK_HEADER) {
+                room.copy_from_slice(&header.encode());
+                rest = behind.split_at_mut_checked(block.length as usize).map(|(_, rest)| rest).unwrap_or_default();
+            }
+            if let (BlockKind::Events, Some(shard)) = (block.kind, self.shards.get_mut(usize::from(block.shard))) {
+                if shard.length == 0 {
+                    shard.at = offset;
+                }
+                shard.length += header.whole();
+                shard.events += u64::from(block.count);
+            }
+            offset += header.whole();
+        }
+        self.publication.write_at(bytes, self.end)?;
+        self.end = offset;
+        Ok(())
+    }
+
+    fn block(&mut self, kind: BlockKind, count: u32, payload: &[u8]) -> Result<()> {
+        let block = PendingBlock::new(kind, 0, count, payload);
+        let mut bytes = vec![0; BLOCK_HEADER];
+        bytes.extend_from_slice(payload);
+        self.append(&[block], &mut bytes)
+    }
+
+    fn end_region(&mut self, kind: BlockKind) {
+        if let Some(end) = self.header.ends.get_mut(kind.place()) {
+            *end = self.end;
+        }
+    }
+
+    /// Writes the index behind the events. `sites` ascend as [`SiteName`] does.
+    pub fn index<'s>(&mut self, sites: impl Iterator<Item = (&'s SiteName, SiteEntry)>) -> Result<()> {
+        self.end_region(BlockKind::Events);
+        let mut next = SNAPSHOT_HEADER as u64;
+        for shard in &mut self.shards {
+            if shard.length == 0 {
+                shard.at = next;
+            }
+            next = shard.at + shard.length;
+        }
+        (self.header.earliest, self.header.latest) = (i64::MAX, i64::MIN);
+        let mut fences: Vec<Fence> = Vec::new();
+        // Gathered over many blocks: a call a block would cost more than the blocks.
+        let (mut blocks, mut bytes) = (Vec::new(), Vec::new());
+        let (mut payload, mut before, mut count) = (Vec::new(), Vec::new(), 0u32);
+        let mut buffer = [0; 20];
+        for (site, entry) in sites {
+            let header = &mut self.header;
+            header.sites += 1;
+            header.events += entry.events;
+            header.disputed += entry.disputed;
+            header.earliest = header.earliest.min(entry.earliest);
+            header.latest = header.latest.max(entry.latest);
+            let name = site.text(&mut buffer);
+            if payload.len() >= INDEX_BLOCK {
+                blocks.push(PendingBlock::new(BlockKind::Index, 0, count, &payload));
+                bytes.resize(bytes.len() + BLOCK_HEADER, 0);
+                bytes.append(&mut payload);
+                (count, before) = (0, Vec::new());
+                if bytes.len() >= TABLE_BLOCK {
+                    self.append(&blocks, &mut bytes)?;
+                    blocks.clear();
+                    bytes.clear();
+                }
+            }
+            if count == 0 {
+                fences.push(Fence { site: name.into(), at: self.end + bytes.len() as u64 });
+            }
+            put_site(&mut payload, &before, name, &entry);
+            before.clear();
+            before.extend_from_slice(name);
+            count += 1;
+        }
+        if count > 0 {
+            blocks.push(PendingBlock::new(BlockKind::Index, 0, count, &payload));
+            bytes.resize(bytes.len() + BLOCK_HEADER, 0);
+            bytes.append(&mut payload);
+        }
+        self.append(&blocks, &mut bytes)?;
+        self.end_region(BlockKind::Index);
+        // A block a few thousand fences: their names are short, but may not be.
+        for some in fences.chunks(1 << 12) {
+            self.block(BlockKind::Fences, some.len() as u32, &encode_fences(some))?;
+        }
+        self.end_region(BlockKind::Fences);
+        let shards = encode_shards(&self.shards);
+        self.block(BlockKind::Shards, SHARDS as u32, &shards)?;
+        self.end_region(BlockKind::Shards);
+        Ok(())
+    }
+
+    /// Writes the inputs, and those that count no longer, behind the index.
+    pub fn inputs<'i>(&mut self, inputs: impl Iterator<Item = &'i InputEntry>, forgotten: &[Uid]) -> Result<()> {
+        let (mut payload, mut count) = (Vec::new(), 0);
+        for input in inputs {
+            put_input(&mut payload, input);
+            count += 1;
+            if payload.len() >= TABLE_BLOCK {
+                self.block(BlockKind::Inputs, count, &payload)?;
+                payload.clear();
+                count = 0;
+            }
+        }
+        if count > 0 {
+            self.block(BlockKind::Inputs, count, &payload)?;
+        }
+        self.end_region(BlockKind::Inputs);
+        for some in forgotten.chunks(TABLE_BLOCK / 16) {
+            self.block(BlockKind::Forgotten, some.len() as u32, some.as_flattened())?;
+        }
+        self.end_region(BlockKind::Forgotten);
+        Ok(())
+    }
+
+    /// Writes the rejects of one batch behind the inputs: its checkpoint and its section of rejects.
+    pub fn rejects(&mut self, count: u32, payload: &[u8]) -> Result<()> {
+        self.block(BlockKind::Rejects, count, payload)
+    }
+
+    /// Gives it up.
+    pub fn abandon(self) {
+        self.publication.abandon();
+    }
+
+    /// Makes it durable and part of the store; gives its bytes. `copies` is how many were dropped on the way.
+    pub fn publish(mut self, copies: u64) -> Result<u64> {
+        self.end_region(BlockKind::Rejects);
+        self.header.copies = copies;
+        self.publication.write_at(&self.header.encode(), 0)?;
+        self.publication.commit()?;
+        Ok(self.end)
+    }
+}
