@@ -133,9 +133,10 @@ impl Report {
     fn take(&mut self, index: Index, plan: &Plan, folded: Vec<SiteSummary>, window: Window) {
         let mut lists = usize::from(!folded.is_empty());
         self.sites = folded;
-        for (sites, done) in index.sites.into_iter().zip(&plan.done) {
+        self.sites.reserve(index.pieces.iter().flatten().map(Vec::len).sum());
+        for (pieces, done) in index.pieces.into_iter().zip(&plan.done) {
             let before = self.sites.len();
-            for (IndexedSite { name, entry }, done) in sites.into_iter().zip(done) {
+            for (IndexedSite { name, entry }, done) in pieces.into_iter().flatten().zip(done.iter().flatten()) {
                 if done.load(Ordering::Relaxed) {
                     continue;
                 }
@@ -156,24 +157,29 @@ impl Report {
     }
 }
 
-/// The sites of each snapshot's index, in the order of the report: all of them, or those asked for.
+/// The sites of each snapshot's index, in the order of the report: all of them, or those asked for. In pieces, as they were
+/// read: there may be millions, and to copy them into one list takes as long as to read them.
 struct Index {
-    sites: Vec<Vec<IndexedSite>>,
+    pieces: Vec<Vec<Vec<IndexedSite>>>,
 }
+
+/// A site of the index: snapshot, piece, place in the piece.
+type At = (usize, usize, usize);
 
 /// Blocks of an index that are read at once.
 const BLOCKS: usize = 64;
 
 impl Index {
     fn read(view: &View, threads: usize, wanted: Option<&HashSet<Site<'_>>>) -> Result<Index> {
-        let mut sites = Vec::new();
+        let mut all = Vec::new();
         for snapshot in &view.snapshots {
-            let mut found = Vec::new();
             let Some(wanted) = wanted else {
                 let blocks = snapshot.index_blocks();
                 let start = || (Vec::new(), Vec::new());
                 let pieces = parallel(threads, blocks.div_ceil(BLOCKS), start, |(buffer, pieces), number| {
-                    let mut piece = Vec::new();
+                    // Its share of the sites, and some: growing would copy them.
+                    let share = snapshot.header.sites as usize / blocks.max(1) * BLOCKS;
+                    let mut piece = Vec::with_capacity(share.min(1 << 16));
                     let first = number * BLOCKS;
                     snapshot.sites(first..blocks.min(first + BLOCKS), buffer, &mut piece)?;
                     pieces.push((number, piece));
@@ -181,53 +187,66 @@ impl Index {
                 })?;
                 let mut pieces: Vec<_> = pieces.into_iter().flat_map(|(_, pieces)| pieces).collect();
                 pieces.sort_unstable_by_key(|(number, _)| *number);
-                found.reserve_exact(pieces.iter().map(|(_, piece)| piece.len()).sum());
-                pieces.into_iter().for_each(|(_, piece)| found.extend(piece));
-                sites.push(found);
+                all.push(pieces.into_iter().map(|(_, piece)| piece).collect());
                 continue;
             };
-            let mut buffer = Vec::new();
+            let (mut found, mut buffer) = (Vec::new(), Vec::new());
             for site in wanted {
                 found.extend(snapshot.site(site.name(&mut [0; 20]), &mut buffer)?);
             }
             found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            sites.push(found);
+            all.push(vec![found]);
         }
-        Ok(Index { sites })
+        Ok(Index { pieces: all })
     }
 
-    /// The places of a site: a snapshot and the place in its list.
-    fn find(&self, site: Site<'_>) -> impl Iterator<Item = (usize, usize)> {
+    fn get(&self, (snapshot, piece, place): At) -> &IndexedSite {
+        &self.pieces[snapshot][piece][place]
+    }
+
+    /// The places of a site.
+    fn find(&self, site: Site<'_>) -> impl Iterator<Item = At> {
         let name = SiteName::from(site);
-        let find = move |(snapshot, sites): (usize, &Vec<IndexedSite>)| {
-            let place = sites.binary_search_by(|other| other.name.cmp(&name)).ok()?;
-            Some((snapshot, place))
+        let find = move |(snapshot, pieces): (usize, &Vec<Vec<IndexedSite>>)| {
+            let begins = |piece: &Vec<IndexedSite>| piece.first().is_some_and(|first| first.name <= name);
+            let piece = pieces.partition_point(begins).checked_sub(1)?;
+            let place = pieces[piece].binary_search_by(|other| other.name.cmp(&name)).ok()?;
+            Some((snapshot, piece, place))
         };
-        self.sites.iter().enumerate().filter_map(find)
+        self.pieces.iter().enumerate().filter_map(find)
+    }
+
+    /// The sites of one snapshot and their places, in order.
+    fn each(&self, snapshot: usize) -> impl Iterator<Item = (At, &IndexedSite)> {
+        self.pieces[snapshot].iter().enumerate().flat_map(move |(piece, sites)| {
+            sites.iter().enumerate().map(move |(place, site)| ((snapshot, piece, place), site))
+        })
     }
 
     /// Visits each site that several snapshots hold, with its places.
-    fn each_shared(&self, mut visit: impl FnMut(&[(usize, usize)])) {
-        let mut next = vec![0; self.sites.len()];
+    fn each_shared(&self, mut visit: impl FnMut(&[At])) {
+        let mut lists: Vec<_> = (0..self.pieces.len()).map(|snapshot| self.each(snapshot).peekable()).collect();
         let mut holders = Vec::new();
         loop {
             holders.clear();
             let mut least: Option<&SiteName> = None;
-            for (snapshot, (sites, &place)) in self.sites.iter().zip(&next).enumerate() {
-                let Some(site) = sites.get(place) else { continue };
+            for list in &mut lists {
+                let Some((at, site)) = list.peek() else { continue };
                 let order = least.map_or(std::cmp::Ordering::Less, |least| site.name.cmp(least));
                 if order.is_lt() {
                     holders.clear();
                     least = Some(&site.name);
                 }
                 if order.is_le() {
-                    holders.push((snapshot, place));
+                    holders.push(*at);
                 }
             }
             if holders.is_empty() {
                 return;
             }
-            holders.iter().for_each(|(snapshot, _)| next[*snapshot] += 1);
+            for (snapshot, ..) in &holders {
+                lists[*snapshot].next();
+            }
             if holders.len() > 1 {
                 visit(&holders);
             }
@@ -237,33 +256,32 @@ impl Index {
 
 /// What is known before the tail is read.
 struct Plan {
-    /// By snapshot and place: whether the site is answered from its events.
-    done: Vec<Vec<AtomicBool>>,
+    /// By place: whether the site is answered from its events.
+    done: Vec<Vec<Vec<AtomicBool>>>,
     /// By shard: places of which the events have to be read whatever the tail holds.
-    touched: Vec<Vec<(usize, usize)>>,
+    touched: Vec<Vec<At>>,
     /// By shard: events that may have to be held.
     counts: [u64; SHARDS],
 }
 
 impl Plan {
     fn of(view: &View, index: &Index, window: Window) -> Plan {
-        let done = index.sites.iter().map(|sites| sites.iter().map(|_| AtomicBool::new(false)).collect()).collect();
+        let undone = |piece: &Vec<IndexedSite>| piece.iter().map(|_| AtomicBool::new(false)).collect();
+        let done = index.pieces.iter().map(|pieces| pieces.iter().map(undone).collect()).collect();
         let mut touched = vec![Vec::new(); SHARDS];
         let mut counts = [0u64; SHARDS];
-        let mut touch = |(snapshot, place): (usize, usize)| {
-            let IndexedSite { name, entry } = &index.sites[snapshot][place];
+        let mut touch = |at: At| {
+            let IndexedSite { name, entry } = index.get(at);
             let shard = usize::from(shard(site_hash(name.site())));
-            touched[shard].push((snapshot, place));
+            touched[shard].push(at);
             counts[shard] += entry.events;
         };
-        if index.sites.len() > 1 {
-            index.each_shared(|places| places.iter().for_each(|place| touch(*place)));
+        if index.pieces.len() > 1 {
+            index.each_shared(|places| places.iter().for_each(|at| touch(*at)));
         }
-        for (snapshot, sites) in index.sites.iter().enumerate() {
-            for (place, IndexedSite { entry, .. }) in sites.iter().enumerate() {
-                if window.cuts(entry.earliest, entry.latest) {
-                    touch((snapshot, place));
-                }
+        for (at, IndexedSite { entry, .. }) in (0..index.pieces.len()).flat_map(|snapshot| index.each(snapshot)) {
+            if window.cuts(entry.earliest, entry.latest) {
+                touch(at);
             }
         }
         // Which sites the tail holds is known only once it is read: as far as memory goes, it may be all of them.
@@ -296,18 +314,18 @@ impl Worker {
         let Worker { gather, fold, report } = self;
         gather.begin(task);
         gather.tail(view, &view.frames, task, &|site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
-        let mut places: Vec<(usize, usize)> = Vec::new();
-        if !index.sites.is_empty() {
+        let mut places: Vec<At> = Vec::new();
+        if !index.pieces.is_empty() {
             gather.each_site(|site| places.extend(index.find(site)));
             let touched = task.shards.clone().flat_map(|shard| &plan.touched[usize::from(shard)]);
-            places.extend(touched.filter(|(snapshot, place)| task.takes(index.sites[*snapshot][*place].name.site())));
+            places.extend(touched.filter(|at| task.takes(index.get(**at).name.site())));
         }
         for (number, snapshot) in view.snapshots.iter().enumerate() {
             let mut sites = HashSet::new();
             let mut stretches = Vec::new();
-            for (_, place) in places.iter().filter(|(snapshot, _)| *snapshot == number) {
-                let IndexedSite { name, entry } = &index.sites[number][*place];
-                plan.done[number][*place].store(true, Ordering::Relaxed);
+            for &at @ (_, piece, place) in places.iter().filter(|(snapshot, ..)| *snapshot == number) {
+                let IndexedSite { name, entry } = index.get(at);
+                plan.done[number][piece][place].store(true, Ordering::Relaxed);
                 sites.insert(name.site());
                 stretches.push(entry.at..entry.at.saturating_add(entry.length));
             }
