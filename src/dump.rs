@@ -1,4 +1,6 @@
-//! A segment for human eyes: every frame and its verdict, past any damage.
+//! A segment or a snapshot for human eyes: every frame or block and its verdict, past any damage.
+
+mod snapshot;
 
 use std::io::Write;
 use std::path::Path;
@@ -8,15 +10,17 @@ use serde::Serialize;
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, Kind, UUID_TEXT};
 use crate::format::batch::EventsDecoder;
+use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
 use crate::format::hex;
 use crate::mmap::Mapped;
 use crate::render::printable;
 use crate::segment::{Frame, Link, Segment};
+use crate::storage::File as _;
 use crate::store::{Place, misencoded};
 use crate::table::Table;
 
-/// What a dump says of a segment, judged as if it were the last of its store.
+/// What a dump says of a file; a segment is judged as if it were the last of its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Damage to what was durable.
@@ -54,7 +58,7 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Re
                 visit(Found::Frame(&frame, checked))?;
             }
             Err(corruption) => {
-                let next = segment.search(offset, |_| true)?;
+                let next = segment.next_frame(offset)?;
                 let end = next.map_or(segment.length, |next| next.offset);
                 visit(Found::Gap(&corruption, end - offset))?;
                 bad.push((link.sequence, offset, corruption));
@@ -65,7 +69,7 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Re
     }
     let mut verdict = Verdict::default();
     for (sequence, offset, corruption) in bad {
-        if sealed || durable_upto >= sequence {
+        if sealed || durable_upto >= sequence || segment.proof_of(sequence, offset)?.is_some() {
             verdict.corrupt.push(corruption);
         } else if verdict.torn.is_none() {
             verdict.torn = Some((corruption, segment.length - offset));
@@ -74,19 +78,34 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Re
     Ok(verdict)
 }
 
-fn open(path: &Path) -> Result<Segment> {
+/// What a file is by its first bytes.
+enum Opened {
+    Segment(Segment),
+    Snapshot(String, Mapped),
+}
+
+fn open(path: &Path) -> Result<Opened> {
     let shown = path.display().to_string();
     let mapped = Mapped::open(path).map_err(Error::io("open", &shown))?;
-    Segment::open(shown, Box::new(mapped))
+    let mut magic = [0; SNAPSHOT_MAGIC.len()];
+    let read = mapped.read_at(&mut magic, 0).map_err(Error::io("read", &shown))?;
+    if magic[..read] == SNAPSHOT_MAGIC {
+        return Ok(Opened::Snapshot(shown, mapped));
+    }
+    Ok(Opened::Segment(Segment::open(shown, Box::new(mapped))?))
 }
 
 fn written(result: std::io::Result<()>) -> Result<()> {
     result.map_err(Error::io("write to", "standard output"))
 }
 
-/// Writes a line on the segment and one a frame: offset, length, sequence number, kind, `ok` or `BAD`, and what it holds.
+/// Writes a line on the file and one a frame: offset, length, sequence number, kind, `ok` or `BAD`, and what it holds; of a
+/// snapshot, one a block.
 pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
-    let segment = open(path)?;
+    let segment = match open(path)? {
+        Opened::Segment(segment) => segment,
+        Opened::Snapshot(path, file) => return snapshot::blocks(path, file, out),
+    };
     let header = &segment.header;
     written(writeln!(
         out,
@@ -170,10 +189,13 @@ enum Data<'a> {
     Status(&'a str),
 }
 
-/// Writes the events of every intact frame before a torn end, as lines that can be ingested again. The texts of messages
+/// Writes the events of every intact frame before a torn end, or of every intact block of a snapshot, as lines that can be ingested again. The texts of messages
 /// are not kept: they are empty.
 pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
-    let segment = open(path)?;
+    let segment = match open(path)? {
+        Opened::Segment(segment) => segment,
+        Opened::Snapshot(path, file) => return snapshot::events(path, file, out),
+    };
     let mut decoder = EventsDecoder::default();
     let mut table = Table::default();
     let mut torn = false;

@@ -111,6 +111,9 @@ impl Error {
             Error::NoStore { .. } => {
                 "name a store with --store DIR; `chatwal ingest --store DIR FILE` makes one".into()
             }
+            Error::Io { path, .. } if path == "standard output" => {
+                "see to what takes the output, and run again; the store is as it was".into()
+            }
             Error::Io { source, .. } if is_full(source) => {
                 "make room and run again: what was acknowledged is safe, and the rerun continues after it".into()
             }

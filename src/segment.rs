@@ -237,9 +237,20 @@ impl Segment {
         Ok(Ok(()))
     }
 
+    /// The next frame in its place behind `after`.
+    pub fn next_frame(&self, after: u64) -> Result<Option<FrameHeader>> {
+        self.search(after, |header, offset| header.offset == offset)
+    }
+
+    /// A header behind `after` that proves frame `lost` to have been durable. It may stand anywhere: what it claims is true
+    /// wherever its bytes are now, and bytes that were inserted or taken out move all that follow.
+    pub fn proof_of(&self, lost: u64, after: u64) -> Result<Option<FrameHeader>> {
+        self.search(after, |header, _| header.durable_upto >= lost)
+    }
+
     /// The first intact header of a frame of this segment behind `after`, found by trying every offset, for which
-    /// `wanted` holds.
-    pub fn search(&self, after: u64, wanted: impl Fn(&FrameHeader) -> bool) -> Result<Option<FrameHeader>> {
+    /// `wanted` holds; it is told the offset.
+    fn search(&self, after: u64, wanted: impl Fn(&FrameHeader, u64) -> bool) -> Result<Option<FrameHeader>> {
         let finder = memmem::Finder::new(&FRAME_MAGIC);
         let mut buffer = vec![0; SEARCH_READ];
         let mut start = after + 1;
@@ -249,7 +260,7 @@ impl Segment {
             for at in finder.find_iter(found) {
                 let offset = start + at as u64;
                 match FrameHeader::decode(&found[at..]) {
-                    Ok(header) if header.is_at(&self.header, offset) && wanted(&header) => return Ok(Some(header)),
+                    Ok(header) if header.is_of(&self.header) && wanted(&header, offset) => return Ok(Some(header)),
                     _ => {}
                 }
             }

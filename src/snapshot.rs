@@ -99,7 +99,7 @@ impl Snapshot {
             decode_fences(bytes, header.count, &mut fences).map_err(|malformed| self.misencoded(header, malformed))
         })?;
         each(BlockKind::Shards, &mut |header, bytes| {
-            let table = decode_shards(bytes, &self.header.region(BlockKind::Events));
+            let table = decode_shards(bytes, header.count, &self.header.region(BlockKind::Events));
             shards = Some(table.map_err(|malformed| self.misencoded(header, malformed))?);
             Ok(())
         })?;
@@ -330,9 +330,6 @@ impl<'a> SnapshotWriter<'a> {
                 rest = behind.split_at_mut_checked(block.length as usize).map(|(_, rest)| rest).unwrap_or_default();
             }
             if let (BlockKind::Events, Some(shard)) = (block.kind, self.shards.get_mut(usize::from(block.shard))) {
-                if shard.length == 0 {
-                    shard.at = offset;
-                }
                 shard.length += header.whole();
                 shard.events += u64::from(block.count);
             }
@@ -359,13 +356,6 @@ impl<'a> SnapshotWriter<'a> {
     /// Writes the index behind the events. `sites` ascend as [`SiteName`] does.
     pub fn index<'s>(&mut self, sites: impl Iterator<Item = (&'s SiteName, SiteEntry)>) -> Result<()> {
         self.end_region(BlockKind::Events);
-        let mut next = SNAPSHOT_HEADER as u64;
-        for shard in &mut self.shards {
-            if shard.length == 0 {
-                shard.at = next;
-            }
-            next = shard.at + shard.length;
-        }
         (self.header.earliest, self.header.latest) = (i64::MAX, i64::MIN);
         let mut fences: Vec<Fence> = Vec::new();
         // Gathered over many blocks: a call a block would cost more than the blocks.
@@ -411,8 +401,8 @@ impl<'a> SnapshotWriter<'a> {
             self.block(BlockKind::Fences, some.len() as u32, &encode_fences(some))?;
         }
         self.end_region(BlockKind::Fences);
-        let shards = encode_shards(&self.shards);
-        self.block(BlockKind::Shards, SHARDS as u32, &shards)?;
+        let (shards, count) = encode_shards(&self.shards);
+        self.block(BlockKind::Shards, count, &shards)?;
         self.end_region(BlockKind::Shards);
         Ok(())
     }

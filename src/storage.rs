@@ -193,11 +193,19 @@ impl Storage for Disk {
             }
             Err(error) => return Err(Error::io("lock", path)(error)),
         }
+        // The directory as well, where the file system lets one: who deletes LOCK, taking it for stale, lets nobody in.
+        let directory = fs::File::open(&self.path).map_err(Error::io("open", self.path.display().to_string()))?;
+        match fs2::FileExt::try_lock_exclusive(&directory) {
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                return Err(Error::Locked { store: self.path.display().to_string(), pid: None });
+            }
+            _ => {}
+        }
         // Who holds it, for the message of the next one. The lock is the kernel's and dies with the process; the file
         // stays, since deleting it would let two processes lock two files of one name.
         let pid = format!("{}\n", std::process::id());
         file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(Error::io("write", path))?;
-        Ok(Box::new(file))
+        Ok(Box::new((file, directory)))
     }
 
     fn random(&self) -> io::Result<Uid> {

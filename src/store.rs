@@ -351,7 +351,7 @@ impl View {
         if self.durable_upto >= lost {
             return Err(torn.what.clone().into());
         }
-        match segment.search(offset, |header| header.durable_upto >= lost)? {
+        match segment.proof_of(lost, offset)? {
             Some(_) => Err(torn.what.clone().into()),
             None => Ok(()),
         }

@@ -47,7 +47,7 @@ fn periods(rows: &[Row]) -> Vec<Period> {
             Kind::Offline => drop(present.remove(&row.from)),
         }
         let operators = present.len() as u64;
-        if period.online == !present.is_empty() {
+        if period.online != present.is_empty() {
             period.operators = period.operators.max(operators);
             continue;
         }

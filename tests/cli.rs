@@ -80,8 +80,10 @@ fn the_report_of_some_sites() {
     assert_eq!(report("--site 2"), lines[1]);
     assert_eq!(report("--site a,b 10"), [lines[0], lines[2]].concat());
     assert_eq!(report("--site a,b --site 10 --site 10"), [lines[0], lines[2]].concat());
-    assert_eq!(report("--site none"), "");
-    assert_eq!(report("--site none 2"), lines[1]);
+    for (options, out) in [("--site none", ""), ("--site none 2", lines[1])] {
+        let ran = sandbox.run(&format!("report --store s {options}")).expect(0).says(&["none: no event of this site"]);
+        assert_eq!(ran.out, out);
+    }
     // The number 2 and names that look like it.
     assert_eq!(report("--site 02 2.0 +2"), "");
 }
@@ -293,6 +295,7 @@ fn wrong_usage_exits_2() {
         "ingest --store s --durability maybe a",
         "report --store s --threads 0",
         "report --store s --memory lots",
+        "report --store s --memory 64K",
         "report -q -v --store s",
         "dump",
     ] {

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use std::sync::atomic::AtomicBool;
+
+use chatwal::compact::{CompactOptions, compact};
 use chatwal::error::Result;
 use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows};
@@ -52,8 +55,8 @@ oops
 {"id":"m-1","type":"message","from":"visitor1","site_id":"shop","timestamp":-1,"data":{"message":"?"}}
 "#;
 
-/// The segment that the page describes, byte by byte.
-fn segment() -> Vec<u8> {
+/// The segment that the page describes, byte by byte, and the snapshot that it becomes.
+fn files() -> (Vec<u8>, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let storage = Arc::new(Fixed(Disk::open(directory.path()).unwrap()));
     let mut table = Table::default();
@@ -90,10 +93,14 @@ fn segment() -> Vec<u8> {
         windows,
         name: b"chat".to_vec(),
     };
-    let (mut log, _, _) = Log::open(storage, LogOptions::default()).unwrap();
+    let (mut log, _, _) = Log::open(Arc::clone(&storage) as Arc<dyn Storage>, LogOptions::default()).unwrap();
     log.append_batch(&checkpoint, &batch).unwrap();
     log.settle().unwrap();
-    std::fs::read(directory.path().join("0000000001.wal")).unwrap()
+    let segment = std::fs::read(directory.path().join("0000000001.wal")).unwrap();
+    log.seal().unwrap();
+    let options = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+    compact(&*storage, &options, &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
+    (segment, std::fs::read(directory.path().join("0000000001-0000000001.snap")).unwrap())
 }
 
 /// The bytes in the page's ```hex blocks; what stands behind `|` explains them.
@@ -117,9 +124,12 @@ fn hex_of(page: &str) -> Vec<u8> {
 #[test]
 fn the_worked_example_is_what_the_store_writes() {
     let page = include_str!("../wal-format.md");
-    let (told, written) = (hex_of(page), segment());
-    let first = told.iter().zip(&written).position(|(a, b)| a != b).unwrap_or(told.len().min(written.len()));
-    let shown: Vec<String> = written.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(told == written, "differs at byte {first}; the store writes:\n{}", shown.join(" "));
+    let (of_segment, of_snapshot) = page.split_once("### The snapshot").unwrap();
+    let (segment, snapshot) = files();
+    for (told, written) in [(hex_of(of_segment), segment), (hex_of(of_snapshot), snapshot)] {
+        let first = told.iter().zip(&written).position(|(a, b)| a != b).unwrap_or(told.len().min(written.len()));
+        let shown: Vec<String> = written.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(told == written, "differs at byte {first}; the store writes:\n{}", shown.join(" "));
+    }
     assert!(page.contains(INPUT), "the page shows the input");
 }

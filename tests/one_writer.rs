@@ -104,3 +104,16 @@ fn two_stores_do_not_mind_each_other() {
     sandbox.run("ingest --store other in.jsonl").expect(0);
     writer.end().expect(0);
 }
+
+#[test]
+fn who_deletes_the_lock_file_lets_nobody_in() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
+    let mut writer = held(&sandbox, &line("pipe"));
+    fs::remove_file(sandbox.path("s/LOCK")).unwrap();
+    sandbox.run("ingest --store s in.jsonl").fails(11, &["s: locked by another writer"]);
+    writer.send(line("later"));
+    writer.end().expect(0);
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+    sandbox.reports(line("file") + &line("pipe") + &line("later"));
+}

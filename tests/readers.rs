@@ -53,7 +53,7 @@ fn report_beside(sandbox: &Sandbox, prefixes: &Prefixes, acknowledged: &AtomicU6
     let (mut least, mut previous) = (0, String::new());
     while goes_on.load(Ordering::Relaxed) {
         let before = acknowledged.load(Ordering::Relaxed).max(least);
-        let options = ["", "--threads 1", "--memory 1K"][rounds as usize % 3];
+        let options = ["", "--threads 1", "--memory 1M"][rounds as usize % 3];
         let report = sandbox.run(&format!("report --store s {options}")).expect(0).silently().out;
         let (fewest, most) = prefixes.lengths(&report);
         assert!(most >= before, "{before} lines were acknowledged, at most {most} are reported");

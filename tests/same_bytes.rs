@@ -93,7 +93,7 @@ fn any_threads_segments_memory_and_durability() {
         sandbox.write("in.jsonl", &input);
         sandbox.run(&format!("ingest --store s in.jsonl {options}")).expect(3);
         for options in
-            ["--threads 1", "--threads 2", "--threads 5", "--memory 1K", "--memory 64K --threads 5", "--memory 0"]
+            ["--threads 1", "--threads 2", "--threads 5", "--memory 1M", "--memory 1M --threads 5", "--memory 2M"]
         {
             let ran = sandbox.run(&format!("report --store s {options}")).expect(0);
             assert!(ran.out.as_bytes() == expected, "{options}");

@@ -447,3 +447,25 @@ fn a_proof_that_recovery_cuts_off_is_written_again() {
     disk.edit(&segment_name(1), |bytes| bytes[SEGMENT_HEADER] ^= 1);
     assert!(matches!(View::open(&disk), Err(Error::Corruption(_))), "an acknowledged batch is gone in silence");
 }
+
+#[test]
+fn bytes_that_were_inserted_or_taken_out_are_corruption_though_they_move_every_proof() {
+    let fixture = fixture(41, 0);
+    let last = fixture.last();
+    let frames = fixture.of_segment(last);
+    // Before the header that proves the last batch: it moves with what is behind the damage.
+    let proof = frames.last().unwrap().start;
+    for at in (SEGMENT_HEADER..proof).step_by(7) {
+        for insert in [true, false] {
+            let disk = fixture.damaged(last, |bytes| {
+                if insert {
+                    bytes.insert(at, b'\r');
+                } else {
+                    bytes.remove(at);
+                }
+            });
+            let verdict = fixture.verdict(&disk);
+            assert!(matches!(verdict, Verdict::Corrupt(_)), "byte {at}, inserted: {insert}: {verdict:?}");
+        }
+    }
+}

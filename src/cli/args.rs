@@ -44,7 +44,7 @@ pub struct Global {
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub store: Option<PathBuf>,
     /// Memory that a report or a compaction may use for events, such as 64M or 1G
-    #[arg(long, global = true, value_name = "BYTES", value_parser = bytes, default_value = "64M")]
+    #[arg(long, global = true, value_name = "BYTES", value_parser = memory, default_value = "64M")]
     pub memory: u64,
     /// Threads that work [default: as many as there are processors]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -261,6 +261,13 @@ fn bytes(text: &str) -> Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        size if size < 1 << 20 => Err("1M is the least that a report or a compaction gets by with".into()),
+        size => Ok(size),
+    }
 }
 
 fn segment_size(text: &str) -> Result<u64, String> {

@@ -148,6 +148,11 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
     // Nothing is before the first moment there is.
     let window = to.map_or(Window::NONE, |to| Window { from: args.since.unwrap_or(i64::MIN), to });
     let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
+    for site in &args.site {
+        if report.sites.iter().all(|found| found.site(&mut [0; 20]) != site.as_bytes()) {
+            console.warning(&format!("{site}: no event of this site"));
+        }
+    }
     print_report(&report, args.output.format.into(), console)?;
     tell_read(&view, console);
     Ok(status::DONE)
@@ -160,7 +165,7 @@ fn report_options(global: &Global) -> ReportOptions {
 /// What an answer cost.
 fn tell_read(view: &View, console: &Console) {
     if console.verbose {
-        console.note(&format!("read {} of the store's {} bytes", view.bytes_read(), view.bytes()));
+        console.note(&format!("read {} bytes; the store has {}", view.bytes_read(), view.bytes()));
     }
 }
 

@@ -424,11 +424,14 @@ impl EventsDecoder {
         let places = reader.packed(events, actor_width, "the actors of the events")?;
         let mut uuids = Reader::new(reader.bytes(16 * events.saturating_sub(texts), "the UUIDs")?);
 
+        // Most sections hold nothing of what is asked for where that is one site, or one of many passes.
+        if self.sites.iter().all(|site| *site == UNWANTED) {
+            return Ok(());
+        }
         let mut sites = self.sites.iter();
         let mut site = UNWANTED;
-        let mut textual = textual.map(|bits| bits.iter());
         let mut begun = false;
-        for (first, (time, place)) in new_site.iter().zip(times.iter().zip(places.iter())) {
+        for (index, first) in new_site.iter().enumerate() {
             if first == 1 {
                 match sites.next() {
                     Some(next) => site = *next,
@@ -438,11 +441,7 @@ impl EventsDecoder {
             } else if !begun {
                 return reader.malformed("a first event that begins a site");
             }
-            let Some(&(from, kind, disputed)) = usize::try_from(place).ok().and_then(|place| self.actors.get(place))
-            else {
-                return reader.malformed("an actor of the dictionary");
-            };
-            let id = match textual.as_mut().and_then(Iterator::next) {
+            let id = match textual.map(|bits| bits.get(index)) {
                 Some(1) => {
                     let length = reader.count(MAX_NAME, "an id of at most 1,024 bytes")?;
                     let text = reader.bytes(length, "an id")?;
@@ -453,9 +452,15 @@ impl EventsDecoder {
                 }
                 _ => Id::Uuid(uuids.array("as many UUIDs as the bits say")?),
             };
-            if site != UNWANTED {
-                table.push_row(site, earliest.wrapping_add_unsigned(time), id, from, kind, shard, disputed);
+            if site == UNWANTED {
+                continue;
             }
+            let place = usize::try_from(places.get(index)).ok();
+            let Some(&(from, kind, disputed)) = place.and_then(|place| self.actors.get(place)) else {
+                return reader.malformed("an actor of the dictionary");
+            };
+            let timestamp = earliest.wrapping_add_unsigned(times.get(index));
+            table.push_row(site, timestamp, id, from, kind, shard, disputed);
         }
         if sites.next().is_some() || uuids.left() > 0 {
             return reader.malformed("an event for each site and each UUID");

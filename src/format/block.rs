@@ -355,26 +355,43 @@ pub struct ShardEntry {
     pub events: u64,
 }
 
-/// The shard table's bytes.
-pub fn encode_shards(shards: &[ShardEntry; SHARDS]) -> Vec<u8> {
-    let numbers = shards.iter().flat_map(|shard| [shard.at, shard.length, shard.events]);
-    numbers.flat_map(u64::to_le_bytes).collect()
+/// The shard table's bytes, and how many shards it tells of: those that have events. Their places follow from their order.
+pub fn encode_shards(shards: &[ShardEntry; SHARDS]) -> (Vec<u8>, u32) {
+    let (mut out, mut count) = (Vec::new(), 0);
+    for (number, shard) in (0u8..=255).zip(shards).filter(|(_, shard)| shard.events > 0) {
+        out.push(number);
+        put_varint(&mut out, shard.length);
+        put_varint(&mut out, shard.events);
+        count += 1;
+    }
+    (out, count)
 }
 
 /// The shard table; its shards fill `region` without gaps.
-pub fn decode_shards(bytes: &[u8], region: &std::ops::Range<u64>) -> Decoded<[ShardEntry; SHARDS]> {
-    let what = "a shard behind the one before it";
+pub fn decode_shards(bytes: &[u8], count: u32, region: &std::ops::Range<u64>) -> Decoded<[ShardEntry; SHARDS]> {
     let mut reader = Reader::new(bytes);
     let mut shards = [ShardEntry::default(); SHARDS];
-    let mut next = region.start;
-    for shard in &mut shards {
-        *shard = ShardEntry { at: reader.u64(what)?, length: reader.u64(what)?, events: reader.u64(what)? };
-        match shard.at.checked_add(shard.length) {
-            Some(end) if shard.at == next => next = end,
-            _ => return reader.malformed(what),
+    let mut before = None;
+    for _ in 0..count {
+        let number = reader.u8("a shard")?;
+        let (length, events) = (reader.varint("bytes of a shard")?, reader.varint("events of a shard")?);
+        if before.is_some_and(|before| before >= number) {
+            return reader.malformed("a shard behind the one before it");
+        }
+        before = Some(number);
+        if let Some(shard) = shards.get_mut(usize::from(number)) {
+            *shard = ShardEntry { at: 0, length, events };
         }
     }
     reader.end("the end of the shards")?;
+    let mut next = region.start;
+    for shard in &mut shards {
+        shard.at = next;
+        next = match next.checked_add(shard.length) {
+            Some(end) if end <= region.end => end,
+            _ => return reader.malformed("shards inside the events"),
+        };
+    }
     if next == region.end { Ok(shards) } else { reader.malformed("shards up to the end of the events") }
 }
 
@@ -508,10 +525,14 @@ mod tests {
         assert_eq!(back, fences);
         assert!(decode_fences(&bytes, 2, &mut back).is_err(), "they no longer ascend");
         let mut shards = [ShardEntry { at: 200, ..ShardEntry::default() }; SHARDS];
-        shards[255] = ShardEntry { at: 200, length: 50, events: 7 };
-        let bytes = encode_shards(&shards);
-        assert_eq!(decode_shards(&bytes, &(200..250)), Ok(shards));
-        assert!(decode_shards(&bytes, &(200..251)).is_err());
-        assert!(decode_shards(&bytes[1..], &(200..250)).is_err());
+        shards[7] = ShardEntry { at: 200, length: 50, events: 7 };
+        shards[8..].iter_mut().for_each(|shard| shard.at = 250);
+        shards[255] = ShardEntry { at: 250, length: 300, events: 1 };
+        let (bytes, count) = encode_shards(&shards);
+        assert_eq!(decode_shards(&bytes, count, &(200..550)), Ok(shards));
+        assert!(decode_shards(&bytes, count, &(200..551)).is_err());
+        assert!(decode_shards(&bytes, count, &(200..549)).is_err());
+        assert!(decode_shards(&bytes[1..], count, &(200..550)).is_err());
+        assert!(decode_shards(&bytes, 1, &(200..550)).is_err());
     }
 }

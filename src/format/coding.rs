@@ -157,7 +157,8 @@ impl<'a> Packed<'a> {
         (0..self.count).map(move |index| self.get(index))
     }
 
-    fn get(&self, index: usize) -> u64 {
+    /// One of them; 0 behind the last.
+    pub fn get(&self, index: usize) -> u64 {
         let bit = index * self.width as usize;
         let (byte, shift) = (bit / 8, bit % 8);
         let rest = self.bytes.get(byte..).unwrap_or_default();

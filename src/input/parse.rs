@@ -128,7 +128,9 @@ impl fmt::Display for Reason {
             Reason::MissingData => "`data` is missing",
             Reason::WrongData => "`data` is wrong; expected an object",
             Reason::MissingMessage => "`data.message` is missing, and `type` is \"message\"",
-            Reason::WrongMessage => "`data.message` is wrong; expected a string of valid Unicode",
+            Reason::WrongMessage => {
+                "`data.message` is wrong; expected a JSON string of valid Unicode, control characters escaped"
+            }
             Reason::MissingStatus => "`data.status` is missing, and `type` is \"status\"",
             Reason::WrongStatus => "`data.status` is wrong; expected \"online\" or \"offline\"",
         })

@@ -120,7 +120,10 @@ impl Source {
     pub fn error(&self, offset: u64, error: &io::Error) -> Error {
         let problem = format!("cannot read on at byte {offset}: {error}");
         let hint = match self.body {
-            Body::Packed(..) | Body::Piped(_) => "what came before is stored; mend or complete the input and run again",
+            Body::Packed(..) => {
+                "what came before is stored; complete the input and run again, or mend it and run with --from-start"
+            }
+            Body::Piped(_) => "what came before is stored; mend or complete the input and run again",
             Body::Plain(_) => "what came before is stored; see to the cause and run again",
         };
         Error::Input { input: self.name.clone(), problem, hint: hint.into() }
