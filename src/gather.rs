@@ -5,7 +5,6 @@
 //! Which threads there are, how large the tasks are and how the store is cut changes nothing in the answer: each shard is
 //! ordered and folded alone. Reports and compaction both begin here.
 
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -185,7 +184,7 @@ impl Gather {
 
     /// Visits each site that something was gathered of.
     pub fn each_site(&self, mut visit: impl FnMut(Site<'_>)) {
-        let mut seen = HashSet::new();
+        let mut seen = hashbrown::HashSet::new();
         for table in &self.tables[..self.used] {
             seen.clear();
             table.rows.iter().filter(|row| seen.insert(row.site)).for_each(|row| visit(table.site_of(row)));

@@ -4,6 +4,7 @@
 //! the others are gathered from wherever they are, merged and folded, shard by shard. So a report costs what changed since
 //! the last compaction, and the sites.
 
+use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -164,7 +165,7 @@ struct Index {
 }
 
 /// A site of the index: snapshot, piece, place in the piece.
-type At = (usize, usize, usize);
+type At = (u32, u32, u32);
 
 /// Blocks of an index that are read at once.
 const BLOCKS: usize = 64;
@@ -201,25 +202,14 @@ impl Index {
     }
 
     fn get(&self, (snapshot, piece, place): At) -> &IndexedSite {
-        &self.pieces[snapshot][piece][place]
-    }
-
-    /// The places of a site.
-    fn find(&self, site: Site<'_>) -> impl Iterator<Item = At> {
-        let name = SiteName::from(site);
-        let find = move |(snapshot, pieces): (usize, &Vec<Vec<IndexedSite>>)| {
-            let begins = |piece: &Vec<IndexedSite>| piece.first().is_some_and(|first| first.name <= name);
-            let piece = pieces.partition_point(begins).checked_sub(1)?;
-            let place = pieces[piece].binary_search_by(|other| other.name.cmp(&name)).ok()?;
-            Some((snapshot, piece, place))
-        };
-        self.pieces.iter().enumerate().filter_map(find)
+        &self.pieces[snapshot as usize][piece as usize][place as usize]
     }
 
     /// The sites of one snapshot and their places, in order.
     fn each(&self, snapshot: usize) -> impl Iterator<Item = (At, &IndexedSite)> {
         self.pieces[snapshot].iter().enumerate().flat_map(move |(piece, sites)| {
-            sites.iter().enumerate().map(move |(place, site)| ((snapshot, piece, place), site))
+            let at = move |place| (snapshot as u32, piece as u32, place as u32);
+            sites.iter().enumerate().map(move |(place, site)| (at(place), site))
         })
     }
 
@@ -245,7 +235,7 @@ impl Index {
                 return;
             }
             for (snapshot, ..) in &holders {
-                lists[*snapshot].next();
+                lists[*snapshot as usize].next();
             }
             if holders.len() > 1 {
                 visit(&holders);
@@ -258,6 +248,8 @@ impl Index {
 struct Plan {
     /// By place: whether the site is answered from its events.
     done: Vec<Vec<Vec<AtomicBool>>>,
+    /// By shard: the sites of the index, where the tail may hold some of them.
+    held: Vec<Vec<At>>,
     /// By shard: places of which the events have to be read whatever the tail holds.
     touched: Vec<Vec<At>>,
     /// By shard: events that may have to be held.
@@ -285,11 +277,18 @@ impl Plan {
             }
         }
         // Which sites the tail holds is known only once it is read: as far as memory goes, it may be all of them.
-        for (shard, tail) in frame_counts(&view.frames).into_iter().enumerate().filter(|(_, tail)| *tail > 0) {
-            let held: u64 = view.snapshots.iter().map(|snapshot| snapshot.shards()[shard].events).sum();
-            counts[shard] = tail + held;
+        let tail = frame_counts(&view.frames);
+        let mut held = vec![Vec::new(); SHARDS];
+        if tail.iter().any(|tail| *tail > 0) {
+            for (at, site) in (0..index.pieces.len()).flat_map(|snapshot| index.each(snapshot)) {
+                held[usize::from(shard(site_hash(site.name.site())))].push(at);
+            }
         }
-        Plan { done, touched, counts }
+        for (shard, tail) in tail.into_iter().enumerate().filter(|(_, tail)| *tail > 0) {
+            let folded: u64 = view.snapshots.iter().map(|snapshot| snapshot.shards()[shard].events).sum();
+            counts[shard] = tail + folded;
+        }
+        Plan { done, held, touched, counts }
     }
 }
 
@@ -316,16 +315,23 @@ impl Worker {
         gather.tail(view, &view.frames, task, &|site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
         let mut places: Vec<At> = Vec::new();
         if !index.pieces.is_empty() {
-            gather.each_site(|site| places.extend(index.find(site)));
+            let name = |at: &At| index.get(*at).name.site();
+            let mut known = HashTable::new();
+            for at in task.shards.clone().flat_map(|shard| &plan.held[usize::from(shard)]) {
+                known.insert_unique(site_hash(name(at)), *at, |at| site_hash(name(at)));
+            }
+            gather.each_site(|site| {
+                places.extend(known.iter_hash(site_hash(site)).filter(|at| name(at) == site));
+            });
             let touched = task.shards.clone().flat_map(|shard| &plan.touched[usize::from(shard)]);
             places.extend(touched.filter(|at| task.takes(index.get(**at).name.site())));
         }
         for (number, snapshot) in view.snapshots.iter().enumerate() {
             let mut sites = HashSet::new();
             let mut stretches = Vec::new();
-            for &at @ (_, piece, place) in places.iter().filter(|(snapshot, ..)| *snapshot == number) {
+            for &at @ (_, piece, place) in places.iter().filter(|(snapshot, ..)| *snapshot as usize == number) {
                 let IndexedSite { name, entry } = index.get(at);
-                plan.done[number][piece][place].store(true, Ordering::Relaxed);
+                plan.done[number][piece as usize][place as usize].store(true, Ordering::Relaxed);
                 sites.insert(name.site());
                 stretches.push(entry.at..entry.at.saturating_add(entry.length));
             }
