@@ -85,7 +85,11 @@ fn the_report_of_some_sites() {
         assert_eq!(ran.out, out);
     }
     // The number 2 and names that look like it.
-    assert_eq!(report("--site 02 2.0 +2"), "");
+    let ran = sandbox.run("report --store s --site 02 2.0 +2").expect(0);
+    assert_eq!(ran.out, "");
+    for name in ["02", "2.0", "+2"] {
+        assert!(ran.err.contains(&format!("{name}: no event of this site")), "{ran:#?}");
+    }
 }
 
 #[test]

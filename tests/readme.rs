@@ -8,7 +8,7 @@ fn commands(page: &str) -> Vec<&str> {
     let mut inside = false;
     let mut commands = Vec::new();
     for line in page.lines() {
-        match line {
+        match line.trim() {
             "```sh" => inside = true,
             "```" => inside = false,
             line if inside => commands.push(line),
