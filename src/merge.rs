@@ -11,11 +11,21 @@ pub struct Merged {
     pub disputed: u64,
 }
 
-/// Orders the rows of a table and drops copies; keeps its buffer.
+/// The most rows that are ordered by way of a second list of them; more are ordered in their place.
+const MOST_MOVED: usize = 1 << 18;
+
+/// Rows of a bucket when they are spread: as many as the standard library orders without a division.
+const BUCKET: usize = 32;
+
+/// Orders the rows of a table and drops copies; keeps its buffers.
 #[derive(Default)]
 pub struct Merge {
     /// Open addressing over the ids of one site: the index of a kept row plus one, or 0.
     seen: Vec<u32>,
+    /// By bucket: where its keys end.
+    ends: Vec<u32>,
+    keys: Vec<u64>,
+    moved: Vec<Row>,
 }
 
 impl Merge {
@@ -25,7 +35,9 @@ impl Merge {
         let mut rows = std::mem::take(&mut table.rows);
         // One number decides nearly always, and without a branch. What it leaves open are the events of one moment.
         let key = |row: &Row| u128::from(row.site) << 64 | u128::from(row.timestamp.cast_unsigned() ^ 1 << 63);
-        rows.sort_unstable_by_key(key);
+        if !self.spread(&mut rows) {
+            rows.sort_unstable_by_key(key);
+        }
         for moment in rows.chunk_by_mut(|a, b| key(a) == key(b)).filter(|moment| moment.len() > 1) {
             moment.sort_unstable_by(|a, b| table.compare(a, b));
         }
@@ -40,6 +52,60 @@ impl Merge {
         rows.truncate(kept);
         table.rows = rows;
         merged
+    }
+
+    /// Orders rows by site and timestamp, if they are not too many and range over few enough of both: spreads them over
+    /// buckets by the top bits of their site, as neighbouring numbers of sites are about equally busy, and what is left
+    /// to order a bucket by fits, with the row's index, into one word. Says whether it did.
+    fn spread(&mut self, rows: &mut Vec<Row>) -> bool {
+        let count = rows.len();
+        if !(2..=MOST_MOVED).contains(&count) {
+            return false;
+        }
+        let (mut first, mut last) = (u64::MAX, 0);
+        let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
+        for row in &*rows {
+            (first, last) = (first.min(row.site), last.max(row.site));
+            (earliest, latest) = (earliest.min(row.timestamp), latest.max(row.timestamp));
+        }
+        let bits = |range: u64| u64::BITS - range.leading_zeros();
+        let (site_bits, index_bits) = (bits(last - first), bits(count as u64 - 1));
+        let time_bits = bits(latest.wrapping_sub(earliest).cast_unsigned());
+        let bucket_bits = site_bits.min(bits((count / BUCKET) as u64));
+        let left = site_bits - bucket_bits;
+        if left + time_bits + index_bits > u64::BITS {
+            return false;
+        }
+        let bucket = |row: &Row| ((row.site - first) >> left) as usize;
+        let site_mask = u64::MAX.unbounded_shr(u64::BITS - left);
+        self.ends.clear();
+        self.ends.resize(1 << bucket_bits, 0);
+        for row in &*rows {
+            self.ends[bucket(row)] += 1;
+        }
+        let mut total = 0;
+        for end in &mut self.ends {
+            (*end, total) = (total, total + *end);
+        }
+        self.keys.clear();
+        self.keys.resize(count, 0);
+        for (index, row) in (0u64..).zip(&*rows) {
+            let since = row.timestamp.wrapping_sub(earliest).cast_unsigned();
+            let place = (row.site - first & site_mask).unbounded_shl(time_bits) | since;
+            let end = &mut self.ends[bucket(row)];
+            self.keys[*end as usize] = place.unbounded_shl(index_bits) | index;
+            *end += 1;
+        }
+        let mut start = 0;
+        for &end in &self.ends {
+            self.keys[start..end as usize].sort_unstable();
+            start = end as usize;
+        }
+        let index_mask = u64::MAX.unbounded_shr(u64::BITS - index_bits);
+        self.moved.clear();
+        self.moved.extend(self.keys.iter().map(|key| rows[(key & index_mask) as usize]));
+        std::mem::swap(rows, &mut self.moved);
+        true
     }
 
     /// Moves the rows of one site that are no copies to `kept`; gives the index behind the last.
@@ -88,10 +154,34 @@ impl Merge {
 mod tests {
     use super::*;
     use crate::event::{Event, Id, Kind, Site};
+    use proptest::prelude::*;
 
     fn event<'a>(site: &'a str, id: &'a str, timestamp: i64, from: &'a str) -> Event<'a> {
         let (site, id) = (Site::new(site.as_bytes()), Id::new(id.as_bytes()));
         Event { site, id, from: from.as_bytes(), timestamp, kind: Kind::Message }
+    }
+
+    proptest! {
+        #[test]
+        fn spread_rows_are_in_the_order_of_sorted_ones(
+            sites in prop_oneof![Just(1u64), Just(1000), Just(1 << 40), Just(u64::MAX)],
+            moments in prop_oneof![Just(1i64), Just(5000), Just(1 << 44), Just(i64::MAX)],
+            raw in prop::collection::vec((any::<u64>(), any::<i64>()), 0..3000),
+        ) {
+            let mut table = Table::default();
+            for (number, (site, moment)) in raw.iter().enumerate() {
+                let (id, timestamp) = (Id::Uuid((number as u128).to_be_bytes()), moment % moments);
+                table.push_row(site % sites, timestamp, id, 0, Kind::Message, 0, false);
+            }
+            let mut sorted = table.rows.clone();
+            sorted.sort_by_key(|row| (row.site, row.timestamp));
+            let mut merge = Merge::default();
+            let spread = merge.spread(&mut table.rows);
+            prop_assert!(spread || raw.len() < 2 || sites > 1 << 20 || moments > 1 << 40);
+            if spread {
+                prop_assert_eq!(format!("{:?}", table.rows), format!("{sorted:?}"));
+            }
+        }
     }
 
     fn unique(events: &[Event<'_>]) -> (Vec<String>, Merged) {

@@ -125,7 +125,8 @@ impl Report {
             report.totals.add(&worker.report.totals);
             folded.extend(worker.report.sites);
         }
-        folded.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // A stable sort finds the runs that are in order and merges them.
+        folded.sort_by(|a, b| a.name.cmp(&b.name));
         report.take(index, &plan, folded, options.window);
         Ok(report)
     }
@@ -152,7 +153,6 @@ impl Report {
             lists += usize::from(self.sites.len() > before);
         }
         if lists > 1 {
-            // A stable sort finds the runs that are in order and merges them.
             self.sites.sort_by(|a, b| a.name.cmp(&b.name));
         }
     }
@@ -339,6 +339,7 @@ impl Worker {
                 gather.snapshot(snapshot, stretch, task, &|site| sites.contains(&site))?;
             }
         }
+        let before = report.sites.len();
         gather.finish(|_, table, merged| {
             report.totals.copies += merged.copies;
             report.totals.disputed += merged.disputed;
@@ -354,7 +355,10 @@ impl Worker {
                 }
             }
             Ok(())
-        })
+        })?;
+        // By each thread for itself; what is left to do for one of them is to merge.
+        report.sites[before..].sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(())
     }
 }
 

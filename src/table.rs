@@ -29,6 +29,13 @@ pub struct Row {
     pub disputed: bool,
 }
 
+impl Row {
+    /// Whether its id is anything but a UUID.
+    pub fn has_text_id(&self) -> bool {
+        self.text_id
+    }
+}
+
 /// Rows and the texts they refer to. Cleared and filled again, so that its memory is allocated once.
 #[derive(Default)]
 pub struct Table {
@@ -138,6 +145,14 @@ impl Table {
         }
     }
 
+    /// Orders rows, each by its [`Row::site`] and its index, by [`Table::compare_sites`] and the index.
+    pub fn sort_by_site(&self, rows: &mut [(u64, u32)]) {
+        // A number decides, without a branch; only of texts it does not know the order.
+        rows.sort_unstable_by_key(|&(site, index)| u128::from(site) << 32 | u128::from(index));
+        let texts = rows.partition_point(|(site, _)| site & TEXT == 0);
+        rows[texts..].sort_unstable_by(|a, b| self.compare_sites(a.0, b.0).then(a.1.cmp(&b.1)));
+    }
+
     /// Whether the two are copies of one event, given that their sites are equal.
     pub fn same_id(&self, a: &Row, b: &Row) -> bool {
         if a.text_id && b.text_id { self.id_of(a) == self.id_of(b) } else { a.text_id == b.text_id && a.id == b.id }
@@ -148,7 +163,7 @@ impl Table {
         if row.text_id {
             self.ids.hasher.hash_one(self.ids.get(row.id[0] as u32))
         } else {
-            self.ids.hasher.hash_one(row.id)
+            self.ids.hasher.hash_one(u128::from(row.id[0]) << 64 | u128::from(row.id[1]))
         }
     }
 
@@ -198,13 +213,16 @@ impl Heap {
 #[derive(Default)]
 struct Texts {
     heap: Heap,
-    numbers: HashTable<u32>,
+    /// Those of up to fifteen bytes, nearly all there are, by their bytes: no look into the heap, no call to compare.
+    short: HashTable<(u128, u32)>,
+    long: HashTable<u32>,
 }
 
 impl Texts {
     fn clear(&mut self) {
         self.heap.clear();
-        self.numbers.clear();
+        self.short.clear();
+        self.long.clear();
     }
 
     fn len(&self) -> usize {
@@ -215,16 +233,48 @@ impl Texts {
         self.heap.get(number)
     }
 
+    #[inline]
     fn intern(&mut self, text: &[u8]) -> u32 {
+        let Some(key) = short(text) else { return self.intern_long(text) };
+        let hasher = &self.heap.hasher;
+        let hash = hasher.hash_one(key);
+        if let Some((_, number)) = self.short.find(hash, |(other, _)| *other == key) {
+            return *number;
+        }
+        let number = self.heap.push(text);
+        let hasher = &self.heap.hasher;
+        self.short.insert_unique(hash, (key, number), |(key, _)| hasher.hash_one(key));
+        number
+    }
+
+    fn intern_long(&mut self, text: &[u8]) -> u32 {
         let hash = self.heap.hasher.hash_one(text);
-        if let Some(&number) = self.numbers.find(hash, |&number| self.heap.get(number) == text) {
+        if let Some(&number) = self.long.find(hash, |&number| self.heap.get(number) == text) {
             return number;
         }
         let number = self.heap.push(text);
         let heap = &self.heap;
-        self.numbers.insert_unique(hash, number, |&number| heap.hasher.hash_one(heap.get(number)));
+        self.long.insert_unique(hash, number, |&number| heap.hasher.hash_one(heap.get(number)));
         number
     }
+}
+
+/// A text of up to fifteen bytes as one number, filled up with zeros and its length on top: different texts, different
+/// numbers. Two loads that may overlap, as a copy of so many bytes would cost a call.
+#[inline]
+fn short(text: &[u8]) -> Option<u128> {
+    let length = text.len();
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+    let (low, high) = match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) if length < 16 => (word(first), word(last).unbounded_shr(8 * (16 - length) as u32)),
+        (Some(_), _) => return None,
+        _ => match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) => (half(first) | half(last) >> (8 * (8 - length)) << 32, 0),
+            _ => (text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        },
+    };
+    Some(u128::from(low) | u128::from(high) << 64 | (length as u128) << 120)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::coding::{Decoded, Reader, put_packed, put_varint, unzigzag, width_of,
 use super::frame::{Entry, SectionKind};
 use super::{Digest, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name};
-use crate::table::Table;
+use crate::table::{Row, Table};
 
 /// What identifies an input at a place: its first bytes and those before the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -182,6 +182,10 @@ pub struct EventsEncoder {
     /// The number of the section, from 1, since the names were ranked.
     number: u32,
     actors: Vec<u32>,
+    /// The rows of a section, side by side: each column is a pass over them.
+    rows: Vec<Row>,
+    /// By row: its actor.
+    by_row: Vec<u32>,
 }
 
 impl EventsEncoder {
@@ -211,7 +215,7 @@ impl EventsEncoder {
             if rows.is_empty() {
                 continue;
             }
-            rows.sort_unstable_by(|a, b| table.compare_sites(a.0, b.0).then(a.1.cmp(&b.1)));
+            table.sort_by_site(rows);
             let from = out.len();
             self.section(table, rows, out);
             entries.push(Entry::new(SectionKind::Events, shard, rows.len() as u32, &out[from..]));
@@ -238,52 +242,48 @@ impl EventsEncoder {
     /// Appends a section of some rows: each by [`Row::site`] and its index in the table that [`EventsEncoder::begin`] was
     /// given, ordered by site as [`Table::compare_sites`] does.
     pub fn section(&mut self, table: &Table, rows: &[(u64, u32)], out: &mut Vec<u8>) {
-        let row = |&(_, index): &(u64, u32)| &table.rows[index as usize];
-        self.number += 1;
-        let this = self.number;
+        let EventsEncoder { ranks, sorted, places, number: this, actors, rows: copies, by_row, .. } = self;
+        copies.clear();
+        copies.extend(rows.iter().map(|(_, index)| table.rows[*index as usize]));
+        let rows = &copies[..];
+        *this += 1;
         // The dictionary: each pair of a name and a code, so that an event needs no bits for its kind.
-        let actor = |ranks: &[u32], at| {
-            let row = row(at);
-            ranks[row.from as usize] * ACTOR_CODES as u32 + u32::from(actor_code(row.kind, row.disputed))
-        };
-        self.actors.clear();
+        actors.clear();
+        by_row.clear();
         let (mut earliest, mut latest, mut texts) = (i64::MAX, i64::MIN, 0usize);
-        for at in rows {
-            let actor = actor(&self.ranks, at);
-            let place = &mut self.places[actor as usize];
-            if place.0 != this {
-                *place = (this, 0);
-                self.actors.push(actor);
+        for row in rows {
+            let code = u32::from(actor_code(row.kind, row.disputed));
+            let actor = ranks[row.from as usize] * ACTOR_CODES as u32 + code;
+            by_row.push(actor);
+            let place = &mut places[actor as usize];
+            if place.0 != *this {
+                *place = (*this, 0);
+                actors.push(actor);
             }
-            let row = row(at);
             earliest = earliest.min(row.timestamp);
             latest = latest.max(row.timestamp);
-            texts += usize::from(matches!(table.id_of(row), Id::Text(_)));
+            texts += usize::from(row.has_text_id());
         }
-        self.actors.sort_unstable();
-        for (place, &actor) in (0u32..).zip(&self.actors) {
-            self.places[actor as usize].1 = place;
+        actors.sort_unstable();
+        for (place, &actor) in (0u32..).zip(&*actors) {
+            places[actor as usize].1 = place;
         }
 
         let mut numbers = Vec::new();
         let mut names: Vec<&[u8]> = Vec::new();
-        let mut last = None;
-        for at in rows {
-            if last != Some(at.0) {
-                match table.site_of(row(at)) {
-                    Site::Number(number) => numbers.push(number),
-                    Site::Text(name) => names.push(name),
-                }
-                last = Some(at.0);
+        for row in rows.chunk_by(|a, b| a.site == b.site).filter_map(|site| site.first()) {
+            match table.site_of(row) {
+                Site::Number(number) => numbers.push(number),
+                Site::Text(name) => names.push(name),
             }
         }
         let gaps = || numbers.windows(2).map(|pair| pair[1] - pair[0]);
         let gap_width = width_of(gaps().max().unwrap_or(0));
         let range = latest.wrapping_sub(earliest).cast_unsigned();
         let time_width = width_of(range);
-        let actor_width = width_of(self.actors.len() as u64 - 1);
+        let actor_width = width_of(actors.len() as u64 - 1);
 
-        for count in [numbers.len(), names.len(), self.actors.len(), texts] {
+        for count in [numbers.len(), names.len(), actors.len(), texts] {
             put_varint(out, count as u64);
         }
         put_varint(out, zigzag(earliest));
@@ -298,29 +298,27 @@ impl EventsEncoder {
             before = name;
         }
         before = &[];
-        for &actor in &self.actors {
+        for &actor in &*actors {
             let (rank, code) = (u64::from(actor) / ACTOR_CODES, u64::from(actor) % ACTOR_CODES);
-            let name = table.name_of(self.sorted[rank as usize]);
+            let name = table.name_of(sorted[rank as usize]);
             put_front_coded(out, before, name, ACTOR_CODES, code);
             before = name;
         }
         let mut last = None;
-        put_packed(out, 1, rows.iter().map(|at| u64::from(last.replace(at.0) != Some(at.0))));
+        put_packed(out, 1, rows.iter().map(|row| u64::from(last.replace(row.site) != Some(row.site))));
         if texts > 0 {
-            put_packed(out, 1, rows.iter().map(|at| u64::from(matches!(table.id_of(row(at)), Id::Text(_)))));
+            put_packed(out, 1, rows.iter().map(|row| u64::from(row.has_text_id())));
         }
-        let since = |at| row(at).timestamp.wrapping_sub(earliest).cast_unsigned();
+        let since = |row: &Row| row.timestamp.wrapping_sub(earliest).cast_unsigned();
         put_packed(out, time_width, rows.iter().map(since));
-        let places = &self.places;
-        let place = |at| u64::from(places[actor(&self.ranks, at) as usize].1);
-        put_packed(out, actor_width, rows.iter().map(place));
-        for at in rows {
-            if let Id::Uuid(uuid) = table.id_of(row(at)) {
+        put_packed(out, actor_width, by_row.iter().map(|actor| u64::from(places[*actor as usize].1)));
+        for row in rows {
+            if let Id::Uuid(uuid) = table.id_of(row) {
                 out.extend_from_slice(&uuid);
             }
         }
-        for at in rows {
-            if let Id::Text(text) = table.id_of(row(at)) {
+        for row in rows.iter().filter(|row| row.has_text_id()) {
+            if let Id::Text(text) = table.id_of(row) {
                 put_varint(out, text.len() as u64);
                 out.extend_from_slice(text);
             }
@@ -428,6 +426,7 @@ impl EventsDecoder {
         if self.sites.iter().all(|site| *site == UNWANTED) {
             return Ok(());
         }
+        table.rows.reserve(events);
         let mut sites = self.sites.iter();
         let mut site = UNWANTED;
         let mut begun = false;

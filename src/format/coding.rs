@@ -106,8 +106,10 @@ impl<'a> Reader<'a> {
         let bits = count.checked_mul(usize::from(width));
         match bits {
             Some(bits) if width <= 64 => {
-                let bytes = self.bytes(bits.div_ceil(8), expected)?;
-                Ok(Packed { bytes, width: u32::from(width), count })
+                let onward = self.bytes.get(self.at..).unwrap_or_default();
+                self.bytes(bits.div_ceil(8), expected)?;
+                let mask = u64::MAX.checked_shr(u64::BITS - u32::from(width)).unwrap_or(0);
+                Ok(Packed { onward, width: usize::from(width), mask, count })
             }
             _ => self.malformed(expected),
         }
@@ -146,8 +148,10 @@ pub fn width_of(largest: u64) -> u8 {
 /// Values of one width in bits, the first in the lowest bits of the first byte; the last byte is filled up with zeros.
 #[derive(Clone, Copy)]
 pub struct Packed<'a> {
-    bytes: &'a [u8],
-    width: u32,
+    /// From their first byte on, to the end of all that is being decoded: so the last of them, too, can be read as a word.
+    onward: &'a [u8],
+    width: usize,
+    mask: u64,
     count: usize,
 }
 
@@ -157,23 +161,30 @@ impl<'a> Packed<'a> {
         (0..self.count).map(move |index| self.get(index))
     }
 
-    /// One of them; 0 behind the last.
+    /// The one at `index`, which is below their number.
+    #[inline]
     pub fn get(&self, index: usize) -> u64 {
-        let bit = index * self.width as usize;
+        debug_assert!(index < self.count, "{index} of {}", self.count);
+        let bit = index * self.width;
         let (byte, shift) = (bit / 8, bit % 8);
-        let rest = self.bytes.get(byte..).unwrap_or_default();
-        let mask = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
-        // A value of up to 57 bits lies in the eight bytes from its first; a wider one can reach a ninth.
+        let rest = self.onward.get(byte..).unwrap_or_default();
         let low = match rest.first_chunk() {
             Some(word) => u64::from_le_bytes(*word),
-            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            None => last_word(rest),
         };
-        let high = match rest.get(8) {
-            Some(byte) if shift > 0 => u64::from(*byte) << (64 - shift),
-            _ => 0,
-        };
-        (low >> shift | high) & mask
+        // A value of up to 57 bits lies in the eight bytes from its first; a wider one can reach a ninth.
+        if self.width + shift <= 64 {
+            return low >> shift & self.mask;
+        }
+        let high = rest.get(8).map_or(0, |byte| u64::from(*byte) << (64 - shift));
+        (low >> shift | high) & self.mask
     }
+}
+
+/// Fewer than eight bytes as a word.
+#[cold]
+fn last_word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// Packs values of one width behind `out`; the counterpart of [`Reader::packed`].
