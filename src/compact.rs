@@ -24,7 +24,7 @@ use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
 use crate::store::{Input, Place, View, inputs_of, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
-use crate::table::Table;
+use crate::table::{Row, Table};
 
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;
@@ -295,7 +295,7 @@ struct Worker {
     gather: Gather,
     fold: Fold,
     encoder: EventsEncoder,
-    order: Vec<(u64, u32)>,
+    order: Vec<Row>,
     piece: Piece,
     copies: u64,
     sites: Vec<IndexedSite>,
@@ -342,21 +342,15 @@ impl Piece {
         table: &Table,
         fold: &mut Fold,
         encoder: &mut EventsEncoder,
-        order: &mut Vec<(u64, u32)>,
+        order: &mut Vec<Row>,
     ) {
         encoder.begin(table);
-        let mut index = 0u32;
-        let mut groups: Vec<(std::ops::Range<u32>, &[crate::table::Row])> = Vec::new();
-        for rows in by_site(table) {
-            let end = index + rows.len() as u32;
-            groups.push((index..end, rows));
-            index = end;
-        }
-        groups.sort_unstable_by(|a, b| table.compare_sites(a.1[0].site, b.1[0].site));
+        let mut groups: Vec<&[Row]> = by_site(table).collect();
+        groups.sort_unstable_by(|a, b| table.compare_sites(a[0].site, b[0].site));
         // Sites of which events are in the block at hand, from this place on.
         let mut open = self.sites.len();
         order.clear();
-        for (places, rows) in groups {
+        for rows in groups {
             if order.len() + rows.len() > BLOCK_EVENTS && !order.is_empty() {
                 self.block(shard, table, encoder, order, open);
                 open = self.sites.len();
@@ -372,8 +366,8 @@ impl Piece {
                 length: 0,
             };
             self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
-            for place in places {
-                order.push((first.site, place));
+            for row in rows {
+                order.push(*row);
                 if order.len() == BLOCK_EVENTS {
                     self.block(shard, table, encoder, order, open);
                     // The site at hand may go on.
@@ -395,7 +389,7 @@ impl Piece {
         shard: u8,
         table: &Table,
         encoder: &mut EventsEncoder,
-        order: &mut Vec<(u64, u32)>,
+        order: &mut Vec<Row>,
         open: usize,
     ) {
         let start = self.bytes.len();

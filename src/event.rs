@@ -140,7 +140,17 @@ impl PartialOrd for SiteName {
 
 /// A number below 10^18 with its digits moved to the left end of eighteen.
 fn filled_up(number: u64) -> u64 {
-    number * 10u64.pow(17 - number.checked_ilog10().unwrap_or(0).min(17))
+    /// By the number of digits but one: what moves them there.
+    const FACTORS: [u64; 18] = {
+        let mut factors = [1; 18];
+        let mut digits = 17;
+        while digits > 0 {
+            factors[digits - 1] = factors[digits] * 10;
+            digits -= 1;
+        }
+        factors
+    };
+    number * FACTORS[number.checked_ilog10().unwrap_or(0).min(17) as usize]
 }
 
 /// `number` in decimal, written to the end of `buffer`.

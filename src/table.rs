@@ -97,6 +97,20 @@ impl Table {
         self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed });
     }
 
+    /// Appends events with UUIDs for ids: each by its site, timestamp, `from`, kind, whether it is disputed, and its id.
+    #[allow(clippy::type_complexity)] // The fields of a row, as above.
+    pub fn push_rows<'u>(
+        &mut self,
+        shard: u8,
+        rows: impl Iterator<Item = ((u64, i64, u32, Kind, bool), &'u [u8; 16])>,
+    ) {
+        self.rows.extend(rows.map(|((site, timestamp, from, kind, disputed), uuid)| {
+            let uuid = u128::from_be_bytes(*uuid);
+            let id = [(uuid >> 64) as u64, uuid as u64];
+            Row { site, timestamp, id, from, kind, shard, text_id: false, disputed }
+        }));
+    }
+
     /// The site of a row.
     pub fn site_of(&self, row: &Row) -> Site<'_> {
         if row.site & TEXT == 0 {
@@ -145,12 +159,19 @@ impl Table {
         }
     }
 
-    /// Orders rows, each by its [`Row::site`] and its index, by [`Table::compare_sites`] and the index.
-    pub fn sort_by_site(&self, rows: &mut [(u64, u32)]) {
-        // A number decides, without a branch; only of texts it does not know the order.
-        rows.sort_unstable_by_key(|&(site, index)| u128::from(site) << 32 | u128::from(index));
-        let texts = rows.partition_point(|(site, _)| site & TEXT == 0);
-        rows[texts..].sort_unstable_by(|a, b| self.compare_sites(a.0, b.0).then(a.1.cmp(&b.1)));
+    /// A row as one number: as much of its site as half a word holds, and its index.
+    pub fn place(&self, row: &Row, index: u32) -> u64 {
+        row.site.min(u64::from(u32::MAX)) << 32 | u64::from(index)
+    }
+
+    /// The rows of some places by site, as [`Table::compare_sites`] has it, and index.
+    pub fn sort_by_site<'a>(&'a self, places: &'a mut [u64]) -> impl Iterator<Item = Row> + 'a {
+        let row = |place: &u64| self.rows[(place & u64::from(u32::MAX)) as usize];
+        places.sort_unstable();
+        // Of texts, and of large numbers, the places say nothing but their order of arrival.
+        let known = places.partition_point(|place| place >> 32 < u64::from(u32::MAX));
+        places[known..].sort_by(|a, b| self.compare_sites(row(a).site, row(b).site));
+        places.iter().map(row)
     }
 
     /// Whether the two are copies of one event, given that their sites are equal.

@@ -173,7 +173,7 @@ fn actor_code(kind: Kind, disputed: bool) -> u8 {
 #[derive(Default)]
 pub struct EventsEncoder {
     /// Rows by shard, then by site, then in order of arrival.
-    order: Vec<(u64, u32)>,
+    order: Vec<u64>,
     /// By the number of a `from`: its place in the order of all of them.
     ranks: Vec<u32>,
     sorted: Vec<u32>,
@@ -182,8 +182,6 @@ pub struct EventsEncoder {
     /// The number of the section, from 1, since the names were ranked.
     number: u32,
     actors: Vec<u32>,
-    /// The rows of a section, side by side: each column is a pass over them.
-    rows: Vec<Row>,
     /// By row: its actor.
     by_row: Vec<u32>,
 }
@@ -200,24 +198,27 @@ impl EventsEncoder {
             (*end, total) = (total, total + *end);
         }
         self.order.clear();
-        self.order.resize(table.rows.len(), (0, 0));
+        self.order.resize(table.rows.len(), 0);
         for (index, row) in (0u32..).zip(&table.rows) {
             let end = &mut ends[usize::from(row.shard)];
-            self.order[*end as usize] = (row.site, index);
+            self.order[*end as usize] = table.place(row, index);
             *end += 1;
         }
         self.begin(table);
         let mut order = std::mem::take(&mut self.order);
+        // Side by side, since each column is a pass over them.
+        let mut rows = Vec::new();
         let mut start = 0;
         for (shard, end) in (0u8..=255).zip(ends) {
-            let rows = &mut order[start as usize..end as usize];
+            let places = &mut order[start as usize..end as usize];
             start = end;
-            if rows.is_empty() {
+            if places.is_empty() {
                 continue;
             }
-            table.sort_by_site(rows);
+            rows.clear();
+            rows.extend(table.sort_by_site(places));
             let from = out.len();
-            self.section(table, rows, out);
+            self.section(table, &rows, out);
             entries.push(Entry::new(SectionKind::Events, shard, rows.len() as u32, &out[from..]));
         }
         self.order = order;
@@ -239,13 +240,10 @@ impl EventsEncoder {
         self.number = 0;
     }
 
-    /// Appends a section of some rows: each by [`Row::site`] and its index in the table that [`EventsEncoder::begin`] was
-    /// given, ordered by site as [`Table::compare_sites`] does.
-    pub fn section(&mut self, table: &Table, rows: &[(u64, u32)], out: &mut Vec<u8>) {
-        let EventsEncoder { ranks, sorted, places, number: this, actors, rows: copies, by_row, .. } = self;
-        copies.clear();
-        copies.extend(rows.iter().map(|(_, index)| table.rows[*index as usize]));
-        let rows = &copies[..];
+    /// Appends a section of some rows of the table that [`EventsEncoder::begin`] was given, ordered by site as
+    /// [`Table::compare_sites`] does.
+    pub fn section(&mut self, table: &Table, rows: &[Row], out: &mut Vec<u8>) {
+        let EventsEncoder { ranks, sorted, places, number: this, actors, by_row, .. } = self;
         *this += 1;
         // The dictionary: each pair of a name and a code, so that an event needs no bits for its kind.
         actors.clear();
@@ -356,6 +354,8 @@ pub struct EventsDecoder {
     sites: Vec<u64>,
     actors: Vec<(u32, Kind, bool)>,
     text: Vec<u8>,
+    /// By event: its site.
+    by_event: Vec<u64>,
 }
 
 impl EventsDecoder {
@@ -420,28 +420,43 @@ impl EventsDecoder {
         };
         let times = reader.packed(events, time_width, "the timestamps")?;
         let places = reader.packed(events, actor_width, "the actors of the events")?;
-        let mut uuids = Reader::new(reader.bytes(16 * events.saturating_sub(texts), "the UUIDs")?);
+        let uuids = reader.bytes(16 * events.saturating_sub(texts), "the UUIDs")?;
 
         // Most sections hold nothing of what is asked for where that is one site, or one of many passes.
         if self.sites.iter().all(|site| *site == UNWANTED) {
             return Ok(());
         }
-        table.rows.reserve(events);
-        let mut sites = self.sites.iter();
-        let mut site = UNWANTED;
-        let mut begun = false;
-        for (index, first) in new_site.iter().enumerate() {
-            if first == 1 {
-                match sites.next() {
-                    Some(next) => site = *next,
-                    None => return reader.malformed("a site for each bit that asks for one"),
-                }
-                begun = true;
-            } else if !begun {
-                return reader.malformed("a first event that begins a site");
+        // Column by column: each loop is short, and only of textual ids it has to ask anything.
+        self.by_event.clear();
+        let mut begun = 0;
+        for first in new_site.iter() {
+            begun += first as usize;
+            match begun.checked_sub(1).and_then(|site| self.sites.get(site)) {
+                Some(site) => self.by_event.push(*site),
+                None => return reader.malformed("a site for each bit that asks for one, the first among them"),
             }
-            let id = match textual.map(|bits| bits.get(index)) {
-                Some(1) => {
+        }
+        if begun != self.sites.len() {
+            return reader.malformed("an event for each site");
+        }
+        if places.iter().any(|place| place >= self.actors.len() as u64) {
+            return reader.malformed("an actor of the dictionary");
+        }
+        let actors = &self.actors;
+        let wanted = self.by_event.iter().zip(places.iter()).zip(times.iter());
+        let mut wanted = wanted.map(|((site, place), time)| {
+            let (from, kind, disputed) = actors[place as usize];
+            (*site, earliest.wrapping_add_unsigned(time), from, kind, disputed)
+        });
+        let Some(textual) = textual else {
+            let (uuids, _) = uuids.as_chunks::<16>();
+            table.push_rows(shard, wanted.zip(uuids).filter(|((site, ..), _)| *site != UNWANTED));
+            return reader.end("the end of the events");
+        };
+        let mut uuids = Reader::new(uuids);
+        for bit in textual.iter() {
+            let id = match bit {
+                1 => {
                     let length = reader.count(MAX_NAME, "an id of at most 1,024 bytes")?;
                     let text = reader.bytes(length, "an id")?;
                     match Id::new(text) {
@@ -451,18 +466,15 @@ impl EventsDecoder {
                 }
                 _ => Id::Uuid(uuids.array("as many UUIDs as the bits say")?),
             };
-            if site == UNWANTED {
-                continue;
+            match wanted.next() {
+                Some((site, timestamp, from, kind, disputed)) if site != UNWANTED => {
+                    table.push_row(site, timestamp, id, from, kind, shard, disputed);
+                }
+                _ => {}
             }
-            let place = usize::try_from(places.get(index)).ok();
-            let Some(&(from, kind, disputed)) = place.and_then(|place| self.actors.get(place)) else {
-                return reader.malformed("an actor of the dictionary");
-            };
-            let timestamp = earliest.wrapping_add_unsigned(times.get(index));
-            table.push_row(site, timestamp, id, from, kind, shard, disputed);
         }
-        if sites.next().is_some() || uuids.left() > 0 {
-            return reader.malformed("an event for each site and each UUID");
+        if uuids.left() > 0 {
+            return reader.malformed("an event for each UUID");
         }
         reader.end("the end of the events")
     }
