@@ -14,6 +14,9 @@ pub struct Merged {
 /// The most rows that are ordered by way of a second list of them; more are ordered in their place.
 const MOST_MOVED: usize = 1 << 18;
 
+/// Rows of a site whose ids are looked up in a roomy table.
+const SMALL_SITE: usize = 1 << 11;
+
 /// Rows of a bucket when they are spread: as many as the standard library orders without a division.
 const BUCKET: usize = 32;
 
@@ -38,8 +41,13 @@ impl Merge {
         if !self.spread(&mut rows) {
             rows.sort_unstable_by_key(key);
         }
-        for moment in rows.chunk_by_mut(|a, b| key(a) == key(b)).filter(|moment| moment.len() > 1) {
-            moment.sort_unstable_by(|a, b| table.compare(a, b));
+        let together = |pair: &[Row]| pair[0].timestamp == pair[1].timestamp && pair[0].site == pair[1].site;
+        let mut behind = 0;
+        while let Some(place) = rows[behind..].windows(2).position(together) {
+            let start = behind + place;
+            let first = key(&rows[start]);
+            behind = start + rows[start..].iter().take_while(|row| key(row) == first).count();
+            rows[start..behind].sort_unstable_by(|a, b| table.compare(a, b));
         }
         let mut merged = Merged::default();
         let (mut kept, mut start) = (0, 0);
@@ -117,7 +125,9 @@ impl Merge {
         kept: usize,
         merged: &mut Merged,
     ) -> usize {
-        let slots = (site.len() * 2).next_power_of_two();
+        // With plenty of room hardly anything collides, and no branch goes the other way; a large site has to do with less.
+        let room = if site.len() <= SMALL_SITE { 8 } else { 2 };
+        let slots = (site.len() * room).next_power_of_two();
         self.seen.clear();
         self.seen.resize(slots, 0);
         let mut end = kept;
