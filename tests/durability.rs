@@ -5,132 +5,17 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-
-use chatwal::error::Error;
 use chatwal::log::{Log, LogOptions};
-use support::sim::{Choices, SimDisk};
+use support::lives;
+use support::sim::{Choices, SimDisk, Tell};
 use support::store::{Model, os, sync};
 
 /// Crash images of the random test.
 const IMAGES: u64 = 50_000;
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
-/// Tells how to repeat what failed.
-struct Tell<'a>(&'a str, u64, &'a SimDisk);
-
-impl Drop for Tell<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{} {}; the calls before: {:#?}", self.0, self.1, self.2.operations());
-        }
-    }
-}
-
-/// Opens the store and appends a few batches, sometimes waiting for them; ends early when the process is stopped.
-fn work(disk: &SimDisk, model: &mut Model, options: LogOptions, choices: &mut Choices) -> Option<Log> {
-    let mut log = match Log::open(disk.storage(), options) {
-        Ok((log, view, _)) => {
-            model.recovered(&log, &view);
-            log
-        }
-        Err(Error::Io { .. }) => return None,
-        Err(error) => panic!("recovery: {error}"),
-    };
-    for _ in 0..choices.of(7) {
-        let result = model.append(&mut log, 1 + choices.of(6), choices).and_then(|_| match choices.of(4) {
-            0 => log.settle(),
-            1 => log.flush(),
-            _ => Ok(()),
-        });
-        model.note(&log);
-        if result.is_err() {
-            break;
-        }
-    }
-    Some(log)
-}
-
-/// Takes a disk as a crash left it through readers, a recovery that may itself be cut short, and one more batch.
-fn survive(mut disk: SimDisk, model: &Model, options: LogOptions, choices: &mut Choices, images: &mut u64) {
-    let mut model = model.clone();
-    while choices.one_in(3) {
-        disk.stop_at(choices.of(8) as u64);
-        if let Ok((log, view, _)) = Log::open(disk.storage(), options) {
-            model.recovered(&log, &view);
-        }
-        *images += 1;
-        disk = if choices.one_in(3) { disk.kill() } else { disk.crash(choices) };
-    }
-    if disk.is_store() {
-        let found = model.look(&disk);
-        assert_eq!(disk.mutations(), 0, "a reader changed something");
-        let log = model.reopen(disk.storage(), options);
-        assert_eq!(model.written(), found, "reader and writer disagree");
-        drop(log);
-        disk = if choices.one_in(2) { disk.kill() } else { disk.crash(choices) };
-    }
-    let mut log = model.reopen(disk.storage(), options);
-    model.append(&mut log, 2, choices).unwrap();
-    model.settle(&mut log).unwrap();
-    *images += 1;
-    let after = disk.crash(choices);
-    assert_eq!(model.look(&after), model.written());
-}
-
-/// One store through several lives, each ended by a loss of power or the death of the process; gives the images seen.
-fn life(seed: u64) -> u64 {
-    let mut choices = Choices::Random(seed);
-    let options = sync([250, 600, 1500][choices.of(3)]);
-    let mut disk = SimDisk::new(seed);
-    let mut model = Model::default();
-    let mut images = 0;
-    for _ in 0..5 {
-        let told = disk.clone();
-        let _tell = Tell("repeat with CHATWAL_IMAGES=1 and CHATWAL_SEED =", seed, &told);
-        if choices.one_in(2) {
-            disk.stop_at(choices.of(40) as u64);
-        }
-        let log = work(&disk, &mut model, options, &mut choices);
-        for _ in 0..4 {
-            images += 1;
-            survive(disk.crash(&mut choices), &model, options, &mut choices, &mut images);
-        }
-        // The writer was alive until now: its syncer may have been at work when the power went.
-        drop(log);
-        if choices.one_in(3) {
-            disk = disk.kill();
-            let found = if disk.is_store() { model.look(&disk) } else { 0 };
-            assert!(found >= model.written(), "the death of a process loses nothing");
-        } else {
-            images += 1;
-            disk = disk.crash(&mut choices);
-            model.lose_power(&disk);
-        }
-    }
-    images
-}
-
 #[test]
 fn acknowledged_batches_survive_any_loss_of_power() {
-    let (seed, wanted) = (setting("CHATWAL_SEED", 1), setting("CHATWAL_IMAGES", IMAGES));
-    let (next, images) = (AtomicU64::new(seed), AtomicU64::new(0));
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                while images.load(Ordering::Relaxed) < wanted {
-                    images.fetch_add(life(next.fetch_add(1, Ordering::Relaxed)), Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    let lives = next.into_inner() - seed;
-    println!("{} crash images of {lives} stores from seed {seed} in {:?}", images.into_inner(), started.elapsed());
+    lives::many(IMAGES, false);
 }
 
 /// Four batches, two of them settled, over several segments.

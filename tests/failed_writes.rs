@@ -13,45 +13,13 @@ use chatwal::ingest::{IngestOptions, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::store::{View, segment_name};
+use support::faults::{Case, at_every_call};
 use support::naive::Naive;
 use support::sim::{Choices, Count, Fault, SimDisk};
 use support::store::{Model, report, sync, text};
 
 /// So small that the workloads roll several times.
 const OPTIONS: fn() -> LogOptions = || sync(400);
-
-/// What fails, and what with.
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    count: Count,
-    n: u64,
-    fault: Fault,
-    for_good: bool,
-}
-
-impl Case {
-    fn plan(self, disk: &SimDisk) {
-        disk.fail_at(self.count, self.n, self.fault, self.for_good);
-    }
-}
-
-/// Runs `check` for every kind of failure at every call, until it says that none was met.
-fn at_every_call(mut check: impl FnMut(Case) -> bool) {
-    let mut met = 0;
-    for count in [Count::Mutating, Count::Reading] {
-        for (fault, for_good) in
-            [(Fault::Eio, false), (Fault::Eio, true), (Fault::Enospc, false), (Fault::Enospc, true)]
-        {
-            let mut n = 0;
-            while check(Case { count, n, fault, for_good }) {
-                n += 1;
-            }
-            assert!(n > 0, "{count:?}: no call was made to fail");
-            met += n;
-        }
-    }
-    println!("{met} failures met");
-}
 
 /// That nothing was changed or synced after the call that failed.
 #[track_caller]

@@ -1,6 +1,15 @@
 //! What the tests share.
+#![allow(dead_code, reason = "included by several tests, each of which uses a part of it")]
 
+pub mod beside;
 pub mod cli;
+pub mod faults;
+pub mod lives;
 pub mod naive;
 pub mod sim;
 pub mod store;
+
+/// A number that the environment may set, to repeat a run or to make it longer.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}

@@ -45,6 +45,23 @@ struct Event {
     online: bool,
 }
 
+/// A stretch of time in which an operator was online at a site, or none was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NaivePeriod {
+    /// Its first moment.
+    pub from: i64,
+    /// The first moment behind it, if there is one.
+    pub until: Option<i64>,
+    /// Whether an operator was online.
+    pub online: bool,
+    /// The most operators at once: at the end of a moment, and with those who came and went within one.
+    pub operators: (u64, u64),
+    /// Messages while one was.
+    pub chats: u64,
+    /// Messages while none was.
+    pub emails: u64,
+}
+
 /// Everything fed so far: site, then id, then the different copies of that event.
 #[derive(Clone, Debug, Default)]
 pub struct Naive {
@@ -97,25 +114,31 @@ impl Naive {
 
     /// The summary of every site, in the `line` format.
     pub fn report(&self) -> Vec<u8> {
+        self.report_between(i64::MIN, i64::MAX)
+    }
+
+    /// The same, of the events from the moment `from` to the moment `to` alone; those before it say who was online then.
+    pub fn report_between(&self, from: i64, to: i64) -> Vec<u8> {
         let mut output = String::new();
-        for (site, ids) in &self.sites {
-            // The first of the copies wins, however they arrived.
-            let mut events: Vec<&Event> = ids.values().filter_map(BTreeSet::first).collect();
-            events.sort();
+        for site in self.sites.keys() {
+            let events = self.events_of(site);
             let mut online = BTreeSet::new();
             let mut operators = BTreeSet::new();
             let mut visitors = BTreeSet::new();
             let (mut chats, mut emails) = (0, 0);
-            for event in events {
-                if event.is_message {
+            for event in events.iter().filter(|event| event.timestamp <= to) {
+                let counts = event.timestamp >= from;
+                if event.is_message && counts {
                     visitors.insert(&event.from);
                     if online.is_empty() {
                         emails += 1;
                     } else {
                         chats += 1;
                     }
-                } else {
-                    operators.insert(&event.from);
+                } else if !event.is_message {
+                    if counts {
+                        operators.insert(&event.from);
+                    }
                     if event.online {
                         online.insert(&event.from);
                     } else {
@@ -123,13 +146,76 @@ impl Naive {
                     }
                 }
             }
-            output.push_str(&format!(
-                "{site},messages={chats},emails={emails},operators={},visitors={}\n",
-                operators.len(),
-                visitors.len()
-            ));
+            if events.iter().any(|event| (from..=to).contains(&event.timestamp)) {
+                output.push_str(&format!(
+                    "{site},messages={chats},emails={emails},operators={},visitors={}\n",
+                    operators.len(),
+                    visitors.len()
+                ));
+            }
         }
         output.into_bytes()
+    }
+
+    /// The events of a site that count, in order. The first of the copies wins, however they arrived.
+    fn events_of(&self, site: &str) -> Vec<&Event> {
+        let ids = self.sites.get(site);
+        let mut events: Vec<&Event> = ids.iter().flat_map(|ids| ids.values()).filter_map(BTreeSet::first).collect();
+        events.sort();
+        events
+    }
+
+    /// The names of the sites.
+    pub fn sites(&self) -> impl Iterator<Item = &str> {
+        self.sites.keys().map(String::as_str)
+    }
+
+    /// Every event that counts, site by site and in order, in words.
+    pub fn unique_events(&self) -> Vec<String> {
+        let events = self.sites.keys().flat_map(|site| self.events_of(site).into_iter().map(move |it| (site, it)));
+        events.map(|(site, event)| format!("{site:?} {event:?}")).collect()
+    }
+
+    /// The earliest and the latest timestamp of the events that count.
+    pub fn range(&self) -> Option<(i64, i64)> {
+        let events: Vec<&Event> = self.sites.keys().flat_map(|site| self.events_of(site)).collect();
+        let moments = || events.iter().map(|event| event.timestamp);
+        Some((moments().min()?, moments().max()?))
+    }
+
+    /// When a site was online: moment by moment, what holds once all statuses of the moment are taken.
+    pub fn timeline(&self, site: &str) -> Vec<NaivePeriod> {
+        let mut periods: Vec<NaivePeriod> = Vec::new();
+        let mut present = BTreeSet::new();
+        for moment in self.events_of(site).chunk_by(|a, b| a.timestamp == b.timestamp) {
+            let mut busiest = present.len();
+            for status in moment.iter().filter(|event| !event.is_message) {
+                match status.online {
+                    true => present.insert(&status.from),
+                    false => present.remove(&status.from),
+                };
+                busiest = busiest.max(present.len());
+            }
+            let (from, online) = (moment[0].timestamp, !present.is_empty());
+            if periods.last().is_none_or(|last| last.online != online) {
+                if let Some(last) = periods.last_mut() {
+                    last.until = Some(from);
+                }
+                let operators = (0, 0);
+                periods.push(NaivePeriod { from, until: None, online, operators, chats: 0, emails: 0 });
+            }
+            let Some(period) = periods.last_mut() else { continue };
+            let messages = moment.iter().filter(|event| event.is_message).count() as u64;
+            let (least, most) = &mut period.operators;
+            *least = (*least).max(present.len() as u64);
+            *most = (*most).max(busiest as u64);
+            if online {
+                period.chats += messages;
+            } else {
+                period.emails += messages;
+            }
+        }
+        periods
     }
 
     /// How many lines were rejects.

@@ -283,6 +283,17 @@ impl SimDisk {
     }
 }
 
+/// Tells how to repeat what failed.
+pub struct Tell<'a>(pub &'a str, pub u64, pub &'a SimDisk);
+
+impl Drop for Tell<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} {}; the calls before: {:#?}", self.0, self.1, self.2.operations());
+        }
+    }
+}
+
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

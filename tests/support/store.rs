@@ -151,15 +151,27 @@ impl Model {
     /// report is the oracle's. Gives the number of batches.
     #[track_caller]
     pub fn check(&self, view: &View) -> usize {
-        let found: Vec<u64> = batches(view).into_iter().map(|(_, number)| number).collect();
+        let (covered, found) = (self.covered(view), batches(view));
+        let found: Vec<u64> = found.into_iter().map(|(_, number)| number).collect();
         let appended: Vec<u64> = self.appended.iter().map(|batch| batch.number).collect();
-        assert!(appended.starts_with(&found), "no prefix of what was appended: {found:?} of {appended:?}");
-        let count = found.len();
+        let prefix = appended[covered..].starts_with(&found);
+        assert!(prefix, "no prefix of what was appended: {covered} in snapshots, then {found:?} of {appended:?}");
+        let count = covered + found.len();
         assert!(count >= self.acknowledged, "{count} batches are left of {} acknowledged", self.acknowledged);
         let last = self.acknowledged.checked_sub(1).and_then(|last| self.appended[last].sequence);
         assert!(view.durable_upto >= last.unwrap_or(0), "acknowledged, and nothing proves it: {last:?}");
         assert_eq!(text(&report(view).unwrap()), text(self.report(count)));
+        let events = count.checked_sub(1).map_or(0, |last| self.appended[last].naive.events());
+        assert_eq!(view.inputs.values().map(|input| input.events).sum::<u64>(), events, "events of the only input");
         count
+    }
+
+    /// How many batches the snapshots of a view cover: the checkpoint they inherit names the last one.
+    fn covered(&self, view: &View) -> usize {
+        let inherited = view.snapshots.iter().flat_map(|snapshot| &snapshot.inputs);
+        let Some(last) = inherited.map(|input| input.checkpoint.start_line).max() else { return 0 };
+        let place = self.appended.iter().position(|batch| batch.number == last);
+        place.unwrap_or_else(|| panic!("a snapshot goes up to batch {last}, which was never appended or was lost")) + 1
     }
 
     /// Looks at the store as a reader, which has to succeed, and checks it.
@@ -181,19 +193,43 @@ impl Model {
     pub fn recovered(&mut self, log: &Log, view: &View) {
         let count = self.check(view);
         self.appended.truncate(count);
-        for (batch, (sequence, _)) in self.appended.iter_mut().zip(batches(view)) {
+        let covered = self.covered(view);
+        let (inside, behind) = self.appended.split_at_mut(covered);
+        for batch in inside {
+            batch.sequence.get_or_insert(view.durable_upto);
+        }
+        for (batch, (sequence, _)) in behind.iter_mut().zip(batches(view)) {
             batch.sequence = Some(sequence);
         }
         self.note(log);
     }
 
-    /// Opens the store for writing, which has to succeed, and checks it.
+    /// Opens the store for writing, which has to succeed and to leave no file that does not count, and checks it.
     #[track_caller]
     pub fn reopen(&mut self, storage: Arc<dyn Storage>, options: LogOptions) -> Log {
-        let (log, view, _) = Log::open(storage, options).unwrap_or_else(|error| panic!("recovery: {error}"));
+        let opened = Log::open(Arc::clone(&storage), options);
+        let (log, view, _) = opened.unwrap_or_else(|error| panic!("recovery: {error}"));
+        assert_no_leftovers(storage.list().unwrap());
         self.recovered(&log, &view);
         log
     }
+}
+
+/// Asserts that of the names in a store's directory all count: none of a file that was being written, none of one that a
+/// snapshot replaces.
+#[track_caller]
+pub fn assert_no_leftovers(names: impl IntoIterator<Item = impl AsRef<str>>) {
+    let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    let number = |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("a leftover among {names:?}"));
+    let interval = |name: &String| match (name.strip_suffix(".wal"), name.strip_suffix(".snap")) {
+        (Some(segment), _) => (number(segment), number(segment)),
+        (None, Some(snapshot)) => snapshot.split_once('-').map(|(from, to)| (number(from), number(to))).unwrap(),
+        (None, None) => panic!("a leftover: {name} among {names:?}"),
+    };
+    let mut intervals: Vec<(u64, u64)> = names.iter().filter(|name| *name != "LOCK").map(interval).collect();
+    intervals.sort_unstable();
+    let tile = intervals.iter().try_fold(1, |next, (from, to)| (*from == next).then_some(to + 1));
+    assert!(tile.is_some(), "a leftover, or a gap: {names:?}");
 }
 
 /// Sequence and number of every batch in a view, in order.
