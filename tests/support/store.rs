@@ -104,8 +104,8 @@ struct Appended {
     /// The frame's, if the writer said so before it died.
     sequence: Option<u64>,
     /// The oracle, fed up to here, and its report.
-    naive: Naive,
-    report: Vec<u8>,
+    naive: Arc<Naive>,
+    report: Arc<[u8]>,
 }
 
 impl Model {
@@ -114,8 +114,8 @@ impl Model {
         self.made += 1;
         let sample = Sample::new(self.made, events, choices);
         let mut naive = self.appended.last().map(|last| last.naive.clone()).unwrap_or_default();
-        sample.feed(&mut naive);
-        let report = naive.report();
+        sample.feed(Arc::make_mut(&mut naive));
+        let report = naive.report().into();
         let result = log.append_batch(&sample.checkpoint, &sample.batch());
         let sequence = result.as_ref().ok().copied();
         self.appended.push(Appended { number: self.made, sequence, naive, report });

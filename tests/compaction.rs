@@ -1,0 +1,599 @@
+//! P2, compaction: however a store was cut, folded, interrupted and folded again, it answers as if nothing had happened;
+//! and so it does after a loss of power, a failed call, or the death of its process, at any moment of a compaction.
+//!
+//! `CHATWAL_SEED`, `CHATWAL_WAYS` and `CHATWAL_IMAGES` repeat a run and make it longer.
+
+mod support;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use chatwal::compact::{Background, CompactOptions, Outcome, Plan, compact};
+use chatwal::dump;
+use chatwal::error::{Error, Result};
+use chatwal::format::coding::{shard, site_hash};
+use chatwal::format::frame::SEGMENT_HEADER;
+use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::input::source::Source;
+use chatwal::log::{Log, LogOptions};
+use chatwal::render::{self, Format};
+use chatwal::report::{Report, ReportOptions, Totals};
+use chatwal::storage::{Disk, Storage};
+use chatwal::store::{Input, View};
+use chatwal::summary::Window;
+use chatwal::timeline::timeline;
+use support::cli::{Dice, Sandbox, message, status, until};
+use support::faults::at_every_call;
+use support::lives::{self, survive};
+use support::naive::Naive;
+use support::setting;
+use support::sim::{Choices, SimDisk, Tell};
+use support::store::{Model, assert_no_leftovers, report, sync, text};
+
+/// Ways to cut and compact a store.
+const WAYS: u64 = 200;
+
+/// Crash images of the random test.
+const IMAGES: u64 = 20_000;
+
+/// Nobody asks to stop.
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// By tiers, one thread, memory for everything.
+const TIERED: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+
+/// The same, into one snapshot.
+const ALL: CompactOptions = CompactOptions { all: true, ..TIERED };
+
+/// Names of sites: of every sort, and so that one shard has several.
+fn sites() -> Vec<String> {
+    let in_shard = |name: &String| shard(site_hash(chatwal::event::Site::new(name.as_bytes()))) == 7;
+    let crowded = (1..).map(|number: u32| number.to_string()).filter(in_shard).take(6);
+    let long = format!("{}/ä", "long".repeat(60));
+    ["1", "10", "2", "007", "shop", &long].map(str::to_owned).into_iter().chain(crowded).collect()
+}
+
+/// An input that grows, and what is known of it.
+struct Part {
+    /// Its lines so far.
+    lines: Vec<u8>,
+    /// Whether the store knows it.
+    known: bool,
+}
+
+/// One way: a store that is fed, cut and compacted at random, and everything that is known of it from outside.
+struct Way {
+    dice: Dice,
+    sandbox: Sandbox,
+    /// The simulated disk, if it is one; the real one is the directory `s`.
+    sim: Option<SimDisk>,
+    storage: Arc<dyn Storage>,
+    parts: Vec<Part>,
+    naive: Naive,
+    sites: Vec<String>,
+    made: u64,
+    compactions: u64,
+    interrupted: u64,
+}
+
+/// A writer of it.
+struct Open {
+    log: Log,
+    known: BTreeMap<[u8; 16], Input>,
+}
+
+impl Way {
+    fn new(seed: u64) -> Way {
+        let (sandbox, mut dice) = (Sandbox::new(), Dice(seed));
+        let sim = (dice.below(10) > 0).then(|| SimDisk::new(seed));
+        let storage: Arc<dyn Storage> = match &sim {
+            Some(sim) => sim.storage(),
+            None => Arc::new(Disk::create(&sandbox.path("s")).unwrap()),
+        };
+        let parts = (0..1 + dice.below(4)).map(|_| Part { lines: Vec::new(), known: false }).collect();
+        let mut sites = sites();
+        dice.shuffle(&mut sites);
+        sites.truncate(1 + dice.below(12) as usize);
+        Way { dice, sandbox, sim, storage, parts, naive: Naive::new(), sites, made: 0, compactions: 0, interrupted: 0 }
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.dice.below(n) == 0
+    }
+
+    fn open(&mut self) -> Open {
+        let options = sync([200, 500, 1200, 5000][self.dice.below(4) as usize]);
+        let opened = || match Log::open(Arc::clone(&self.storage), options) {
+            // A child that another thread has just started holds whatever was open until it becomes another program.
+            Err(Error::Locked { .. }) => None,
+            opened => Some(opened.unwrap()),
+        };
+        let mut last = None;
+        until("the lock is free", || {
+            last = opened();
+            last.is_some()
+        });
+        let (log, view, _) = last.unwrap();
+        assert_no_leftovers(self.storage.list().unwrap());
+        Open { log, known: view.inputs }
+    }
+
+    /// A line: an event, a copy of one that may disagree with it, or a reject.
+    fn line(&mut self) -> String {
+        self.made += 1;
+        if self.one_in(12) {
+            return format!("no event {}\n", self.made);
+        }
+        let site = self.sites[self.dice.below(self.sites.len() as u64) as usize].clone();
+        let id = match self.dice.below(3) {
+            0 => format!("{:032x}", self.made),
+            1 => format!("0b9c6a1e-0000-4000-8000-{:012x}", self.dice.below(20)),
+            _ => self.dice.below(30).to_string(),
+        };
+        let timestamp = match self.dice.below(20) {
+            0 => [i64::MIN, i64::MAX, -1][self.dice.below(3) as usize],
+            _ => self.dice.below(60) as i64,
+        };
+        let who = self.dice.below(4);
+        match self.dice.below(4) {
+            0 => status(&site, &id, &format!("operator{who}"), timestamp, "online"),
+            1 => status(&site, &id, &format!("operator{who}"), timestamp, "offline"),
+            _ => message(&site, &id, &format!("visitor{who}"), timestamp),
+        }
+    }
+
+    /// Lets an input grow and ingests it; what the store forgot of it, or is told to, is read again.
+    fn feed(&mut self, open: &mut Open, background: Option<u64>) {
+        let number = self.dice.below(self.parts.len() as u64) as usize;
+        let from_start = self.one_in(8);
+        let mut more = Vec::new();
+        if self.parts[number].lines.is_empty() {
+            // Inputs are known by their heads.
+            more = format!("no event, but the head of input {number}\n").into_bytes();
+        }
+        for _ in 0..self.dice.below(25) {
+            more.extend(self.line().into_bytes());
+        }
+        let part = &mut self.parts[number];
+        let read_from = if part.known && !from_start { part.lines.len() } else { 0 };
+        part.lines.extend_from_slice(&more);
+        part.known = true;
+        self.naive.feed_input(&part.lines[read_from..]);
+        self.sandbox.write(format!("part-{number}"), &part.lines);
+        let options = IngestOptions { threads: 1, strict: false, from_start };
+        let source = Source::open(&self.sandbox.path(format!("part-{number}"))).unwrap();
+        let mut compactor = background.map(|bound| {
+            let (options, tail) = (self.compaction(), open.log.tail());
+            Background::new(Arc::clone(&self.storage), options, tail, bound)
+        });
+        compactor.as_mut().map(Background::poke);
+        let outcome = ingest(&mut open.log, &mut open.known, source, options, &GO_ON, &mut |_| {}).unwrap();
+        assert_eq!(outcome.bytes as usize, self.parts[number].lines.len() - read_from, "input {number}");
+        if let Some(mut compactor) = compactor {
+            compactor.poke();
+            compactor.finish(self.dice.below(3) == 0).unwrap();
+            self.compactions += compactor.outcomes.len() as u64;
+        }
+    }
+
+    fn forget(&mut self, open: &mut Open) {
+        let known: Vec<_> = open.known.values().map(|input| input.checkpoint.clone()).collect();
+        if known.is_empty() {
+            return;
+        }
+        let checkpoint = &known[self.dice.below(known.len() as u64) as usize];
+        let name = String::from_utf8(checkpoint.name.clone()).unwrap();
+        let number: usize = name.rsplit('-').next().unwrap().parse().unwrap();
+        open.log.append_forget(&[checkpoint.instance]).unwrap();
+        open.known.remove(&checkpoint.instance);
+        self.parts[number].known = false;
+    }
+
+    /// Some way to compact: so little memory that there are several passes, or enough.
+    fn compaction(&mut self) -> CompactOptions {
+        let (threads, events) = (1 + self.dice.below(3), [1, 4, 30, 1 << 14][self.dice.below(4) as usize]);
+        CompactOptions { threads: threads as usize, memory: 64 * events * threads, all: self.one_in(3) }
+    }
+
+    /// Compacts, or is interrupted: then nothing has changed.
+    fn compact(&mut self, open: &mut Open) {
+        if self.one_in(2) {
+            open.log.seal().unwrap();
+        }
+        let options = self.compaction();
+        let before = View::open(&*self.storage).unwrap();
+        let (plan, bytes) = (Plan::of(&before, options.all, false), before.bytes());
+        let names = self.storage.list().unwrap();
+        let stop = AtomicBool::new(self.one_in(8));
+        let until = if self.one_in(4) { self.dice.below(100) as f64 / 100.0 } else { 2.0 };
+        let progress = |share| {
+            stop.fetch_or(share >= until, Ordering::Relaxed);
+        };
+        let outcome = compact(&*self.storage, &options, &stop, &progress).unwrap();
+        let after = View::open(&*self.storage).unwrap();
+        assert_no_leftovers(self.storage.list().unwrap());
+        match outcome {
+            Some(Outcome { covers, freed, written, .. }) => {
+                self.compactions += 1;
+                let plan = plan.expect("something was folded that was not planned");
+                assert_eq!((covers, freed), (plan.covers, plan.bytes));
+                assert_eq!(after.bytes(), bytes - freed + written);
+            }
+            None => {
+                self.interrupted += u64::from(plan.is_some());
+                assert!(plan.is_none() || stop.into_inner(), "not stopped, and nothing folded");
+                assert_eq!(self.storage.list().unwrap(), names);
+            }
+        }
+    }
+
+    /// Lets the process die, or end.
+    fn reopen(&mut self, open: Open) -> Open {
+        drop(open.log);
+        if let Some(sim) = &mut self.sim {
+            *sim = if self.dice.below(2) == 0 { sim.kill() } else { sim.crash(&mut Choices::Random(self.made)) };
+            self.storage = sim.storage();
+        }
+        self.open()
+    }
+
+    fn go(&mut self) {
+        let mut open = self.open();
+        for _ in 0..6 + self.dice.below(15) {
+            match self.dice.below(10) {
+                0..4 => self.feed(&mut open, None),
+                4 => {
+                    let bound = self.dice.below(2000);
+                    self.feed(&mut open, Some(bound));
+                }
+                5 => self.forget(&mut open),
+                6..9 => self.compact(&mut open),
+                _ => {
+                    open.log.settle().unwrap();
+                    open = self.reopen(open);
+                }
+            }
+            if self.one_in(4) {
+                let view = View::open(&*self.storage).unwrap();
+                assert_eq!(text(&report(&view).unwrap()), text(&self.naive.report()));
+            }
+        }
+        open.log.settle().unwrap();
+        if self.one_in(2) {
+            open = self.reopen(open);
+            self.compact(&mut open);
+        }
+        drop(open);
+        self.check();
+        self.check_lists();
+    }
+
+    /// Report, windows and timelines, whoever works on them in however little memory.
+    fn check(&mut self) {
+        let view = View::open(&*self.storage).unwrap();
+        let naive = &self.naive;
+        for (threads, events) in [(1, 1), (2, 7), (3, 1 << 14)] {
+            let memory = 64 * events * threads as u64;
+            let lines = |from, to, sites: Option<HashSet<Vec<u8>>>| {
+                let window = Window { from, to };
+                let found = Report::of(&view, &ReportOptions { threads, memory, sites, window }).unwrap();
+                let mut out = Vec::new();
+                render::report(&found, Format::Line, &mut out).unwrap();
+                (text(&out), found.totals)
+            };
+            let (found, totals) = lines(i64::MIN, i64::MAX, None);
+            assert_eq!(found, text(&naive.report()));
+            let counts = (totals.events, totals.disputed, totals.copies);
+            let unique = naive.unique() as u64;
+            assert_eq!(counts, (unique, naive.disagreeing() as u64, naive.events() - unique));
+            assert_eq!((unique > 0).then_some((totals.earliest, totals.latest)), naive.range());
+            for _ in 0..4 {
+                let mut moment = || self.dice.below(70) as i64 - 5;
+                let (from, to) = match moment() % 4 {
+                    0 => (i64::MIN, moment()),
+                    1 => (moment(), i64::MAX),
+                    _ => (moment(), moment()),
+                };
+                let expected = text(&naive.report_between(from, to));
+                assert_eq!(lines(from, to, None).0, expected, "from {from} to {to}");
+                let site = &self.sites[self.dice.below(self.sites.len() as u64) as usize];
+                let only: String =
+                    expected.split_inclusive('\n').filter(|line| line.starts_with(&format!("{site},"))).collect();
+                let sites = HashSet::from([site.clone().into_bytes(), b"nobody's".to_vec()]);
+                assert_eq!(lines(from, to, Some(sites)).0, only, "{site} from {from} to {to}");
+            }
+        }
+        for site in self.sites.iter().map(String::as_str).chain(["nobody's"]) {
+            let (found, expected) = (timeline(&view, site.as_bytes()).unwrap(), naive.timeline(site));
+            assert_eq!(found.len(), expected.len(), "{site}: {found:#?}, expected {expected:#?}");
+            for (found, expected) in found.iter().zip(expected) {
+                let (least, most) = expected.operators;
+                assert!((least..=most).contains(&found.operators), "{site}: {found:?}, expected {expected:?}");
+                let told = (found.from, found.until, found.online, found.chats, found.emails);
+                let known = (expected.from, expected.until, expected.online, expected.chats, expected.emails);
+                assert_eq!(told, known, "{site}");
+            }
+        }
+    }
+
+    /// Dumps, sources and rejects, of the files that the real program finds.
+    fn check_lists(&mut self) {
+        let view = View::open(&*self.storage).unwrap();
+        if let Some(sim) = &self.sim {
+            fs::create_dir(self.sandbox.path("s")).unwrap();
+            sim.files().iter().for_each(|(name, bytes)| self.sandbox.write(format!("s/{name}"), bytes));
+        }
+        let mut dumped = Vec::new();
+        for name in self.storage.list().unwrap().iter().filter(|name| *name != "LOCK") {
+            let verdict = dump::events(&self.sandbox.path(format!("s/{name}")), &mut dumped).unwrap();
+            assert_eq!((verdict.corrupt, verdict.torn.is_none()), (Vec::new(), true), "{name}");
+        }
+        let mut again = Naive::new();
+        again.feed_input(&dumped);
+        assert_eq!(again.unique_events(), self.naive.unique_events());
+        if view.snapshots.len() == 1 && view.bytes() == view.snapshots[0].length() + SEGMENT_HEADER as u64 {
+            assert_eq!(again.events(), self.naive.unique() as u64, "one snapshot holds each event once");
+        }
+
+        let (mut sources, mut rejects) = (Vec::new(), Vec::new());
+        for (number, part) in self.parts.iter().enumerate().filter(|(_, part)| part.known) {
+            let mut naive = Naive::new();
+            naive.feed_input(&part.lines);
+            let path = self.sandbox.path(format!("part-{number}")).display().to_string();
+            let mut at = 0;
+            for (line, raw) in (1..).zip(part.lines.split_inclusive(|byte| *byte == b'\n')) {
+                if raw.starts_with(b"no event") {
+                    rejects.push((path.clone(), line, at, text(raw).trim_end().to_owned()));
+                }
+                at += raw.len() as u64;
+            }
+            let lines = part.lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            sources.push((path, at, lines, naive.events(), naive.rejects() as u64));
+        }
+        let listed =
+            |command: &str| self.sandbox.run(&format!("{command} --store s --format ndjson")).expect(0).records();
+        let string = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        let of_source = |record: serde_json::Value| {
+            let [byte, line, events, rejects] = ["byte", "line", "events", "rejects"].map(|key| number(&record[key]));
+            (string(&record["source"]), byte, line, events, rejects)
+        };
+        let of_reject = |record: serde_json::Value| {
+            (string(&record["source"]), number(&record["line"]), number(&record["byte"]), string(&record["raw"]))
+        };
+        let mut found: Vec<_> = listed("sources").into_iter().map(of_source).collect();
+        found.sort();
+        assert_eq!(found, sources);
+        let mut found: Vec<_> = listed("rejects").into_iter().map(of_reject).collect();
+        found.sort();
+        assert_eq!(found, rejects);
+    }
+}
+
+#[test]
+fn a_store_cut_and_compacted_in_any_way_gives_the_same_answers() {
+    let (seed, ways) = (setting("CHATWAL_SEED", 1), setting("CHATWAL_WAYS", WAYS));
+    let (next, compactions, interrupted) = (AtomicU64::new(seed), AtomicU64::new(0), AtomicU64::new(0));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= setting("CHATWAL_SEED", 1) + ways {
+                        return;
+                    }
+                    let mut way = Way::new(seed);
+                    let told = way.sim.clone().unwrap_or_else(|| SimDisk::new(0));
+                    let _tell = Tell("repeat with CHATWAL_WAYS=1 and CHATWAL_SEED =", seed, &told);
+                    way.go();
+                    compactions.fetch_add(way.compactions, Ordering::Relaxed);
+                    interrupted.fetch_add(way.interrupted, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let (compactions, interrupted) = (compactions.into_inner(), interrupted.into_inner());
+    println!(
+        "{ways} ways from seed {seed}: {compactions} compactions and {interrupted} that were interrupted, in {:?}",
+        started.elapsed()
+    );
+    assert!(ways < WAYS || (compactions > ways && interrupted > ways / 10));
+}
+
+/// Appends some batches of so many events, and a few more, and makes them durable.
+fn append(model: &mut Model, log: &mut Log, batches: usize, events: usize) {
+    for number in 0..batches {
+        model.append(log, events + number % 4, &mut Choices::Random(number as u64)).unwrap();
+    }
+    model.settle(log).unwrap();
+}
+
+/// Folds what there is.
+fn fold(disk: &SimDisk, log: &mut Log, options: &CompactOptions) -> Result<Option<Outcome>> {
+    log.seal()?;
+    compact(disk, options, &GO_ON, &|_| ())
+}
+
+/// A store with so many snapshots, and a tail of a few segments.
+fn store_of(snapshots: usize) -> (SimDisk, Model) {
+    let (disk, mut model) = (SimDisk::new(snapshots as u64), Model::default());
+    let mut log = model.reopen(disk.storage(), SMALL());
+    for number in 0..snapshots {
+        // Each smaller than the one before it: so none is folded with the next.
+        append(&mut model, &mut log, 3, 5 << (2 * (snapshots - number)));
+        fold(&disk, &mut log, &TIERED).unwrap();
+    }
+    append(&mut model, &mut log, 4, 1);
+    drop(log);
+    assert_eq!(View::open(&disk).unwrap().snapshots.len(), snapshots);
+    (disk.kill(), model)
+}
+
+/// So small that a few batches are several segments.
+const SMALL: fn() -> LogOptions = || sync(700);
+
+/// Stores and compactions of them: the first one, one that leaves an older snapshot, one that folds all.
+const SHAPES: [(usize, CompactOptions); 4] = [(0, TIERED), (1, TIERED), (1, ALL), (2, ALL)];
+
+#[test]
+fn every_stop_of_a_compaction_and_what_a_crash_may_leave_then() {
+    let (mut images, mut stops) = (0, 0);
+    for (snapshots, options) in SHAPES {
+        let (store, model) = store_of(snapshots);
+        for stop in 0.. {
+            let (disk, mut model) = (store.fork(), model.clone());
+            let mut log = model.reopen(disk.storage(), SMALL());
+            disk.stop_at(stop);
+            let folded = fold(&disk, &mut log, &options);
+            let _tell = Tell("stopped before change", stop, &disk);
+            let mut choices = Choices::Random(stop);
+            survive(disk.kill(), &model, SMALL(), true, &mut choices, &mut images);
+            // Every image there is, as far as the walk gets, and then some at random.
+            let mut every = Choices::every();
+            for _ in 0..20 {
+                survive(disk.crash(&mut every), &model, SMALL(), true, &mut choices, &mut images);
+                if !every.advance() {
+                    break;
+                }
+            }
+            for _ in 0..10 {
+                survive(disk.crash(&mut choices.clone()), &model, SMALL(), true, &mut choices, &mut images);
+            }
+            match folded {
+                Ok(outcome) => {
+                    assert!(outcome.is_some() && stop > 12, "{stop} stops, {outcome:?}");
+                    stops += stop;
+                    break;
+                }
+                Err(error) => assert!(matches!(error, Error::Io { .. }), "{error}"),
+            }
+        }
+    }
+    println!("{images} crash images at {stops} stops");
+}
+
+#[test]
+fn compacted_stores_survive_any_loss_of_power() {
+    lives::many(IMAGES, true);
+}
+
+#[test]
+fn a_compaction_that_fails_at_any_call_says_so_and_loses_nothing() {
+    for (snapshots, options) in SHAPES {
+        let (store, model) = store_of(snapshots);
+        at_every_call(|case| {
+            let (disk, mut model) = (store.fork(), model.clone());
+            let mut log = model.reopen(disk.storage(), SMALL());
+            log.seal().unwrap();
+            case.plan(&disk);
+            let result = compact(&disk, &options, &GO_ON, &|_| ());
+            if disk.untouched() {
+                assert!(matches!(result, Ok(Some(_))), "{result:?}");
+                return false;
+            }
+            assert!(matches!(result, Err(Error::Io { .. })), "{case:?}: {result:?}");
+            let _tell = Tell("failed at call", case.n, &disk);
+            // The machine goes on, and so does the writer; the next compaction is none the worse.
+            disk.heal();
+            let (beside, other) = (disk.fork(), model.clone());
+            assert_eq!(model.look(&disk), model.written());
+            append(&mut model, &mut log, 2, 1);
+            fold(&disk, &mut log, &options).unwrap();
+            assert_eq!(model.look(&disk), model.written());
+            // Or the power goes, at once or after that; or the process dies.
+            let (mut choices, mut images) = (Choices::Random(case.n), 0);
+            survive(beside.kill(), &other, SMALL(), true, &mut choices, &mut images);
+            survive(beside.crash(&mut choices.clone()), &other, SMALL(), true, &mut choices, &mut images);
+            survive(disk.crash(&mut choices.clone()), &model, SMALL(), true, &mut choices, &mut images);
+            true
+        });
+    }
+}
+
+/// What is read of a store, and what a damaged one must not make different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Answers {
+    report: String,
+    window: String,
+    only: String,
+    timeline: String,
+    inputs: Vec<Input>,
+}
+
+/// Asks for the report, which comes from the index, for what is read from the events, and for the inputs.
+fn answers(disk: &SimDisk) -> Result<Answers> {
+    let view = View::open(disk)?;
+    let lines = |window, sites: Option<HashSet<Vec<u8>>>| -> Result<String> {
+        let found = Report::of(&view, &ReportOptions { window, sites, ..ReportOptions::default() })?;
+        let mut out = Vec::new();
+        render::report(&found, Format::Line, &mut out).unwrap();
+        let Totals { events, copies, disputed, earliest, latest, folded: _ } = found.totals;
+        Ok(text(&out) + &format!("{:?}", (events, copies, disputed, earliest, latest)))
+    };
+    let shop = || Some(HashSet::from([b"shop".to_vec()]));
+    Ok(Answers {
+        report: lines(Window::ALL, None)?,
+        window: lines(Window { from: 10, to: 30 }, None)?,
+        only: lines(Window::ALL, shop())?,
+        timeline: format!("{:?}", timeline(&view, b"shop")?),
+        inputs: view.inputs.values().cloned().collect(),
+    })
+}
+
+/// Damages the only snapshot of a store in some way and asserts that an answer is right or an error, and so is what is
+/// left of the store by a compaction. Says whether the damage was seen: what is not read is not checked.
+fn judge(store: &SimDisk, expected: &Answers, what: &str, damage: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let disk = store.fork();
+    let name = disk.files().into_keys().find(|name| name.ends_with(".snap")).unwrap();
+    disk.edit(&name, damage);
+    let read = answers(&disk);
+    match &read {
+        Ok(found) => assert_eq!(found, expected, "{what}"),
+        Err(error) => assert!(matches!(error, Error::Corruption(_) | Error::Version { .. }), "{what}: {error}"),
+    }
+    let before = disk.files();
+    let folded = compact(&disk, &ALL, &GO_ON, &|_| ());
+    match folded {
+        Ok(_) => assert_eq!(answers(&disk).as_ref().ok(), Some(expected), "{what}: compacted"),
+        Err(_) => assert_eq!(disk.files(), before, "{what}: a compaction changed a damaged store"),
+    }
+    read.is_err() || folded.is_err()
+}
+
+#[test]
+fn a_snapshot_with_any_bit_flipped_or_cut_anywhere_gives_an_error_or_the_same_answers() {
+    // A snapshot with events, an index, an input and one that was forgotten; and behind it a tail.
+    let (disk, mut model) = (SimDisk::new(1), Model::default());
+    let mut log = model.reopen(disk.storage(), sync(1 << 20));
+    append(&mut model, &mut log, 4, 1);
+    fold(&disk, &mut log, &TIERED).unwrap();
+    append(&mut model, &mut log, 1, 1);
+    log.seal().unwrap();
+    drop(log);
+    let store = disk.kill();
+    let expected = answers(&store).unwrap();
+    let (name, bytes) = store.files().into_iter().find(|(name, _)| name.ends_with(".snap")).unwrap();
+    assert!(bytes.len() < 3000, "{name} has {} bytes: too many to try them all", bytes.len());
+
+    let mut unseen = Vec::new();
+    for bit in 0..bytes.len() * 8 {
+        if !judge(&store, &expected, &format!("bit {bit}"), |bytes| bytes[bit / 8] ^= 1 << (bit % 8)) {
+            unseen.push(bit);
+        }
+    }
+    assert_eq!(unseen, [0; 0], "flipped, and folded into another snapshot without a word");
+    for length in 0..bytes.len() {
+        assert!(judge(&store, &expected, &format!("cut at {length}"), |bytes| bytes.truncate(length)));
+    }
+    assert!(judge(&store, &expected, "a byte more", |bytes| bytes.push(0)));
+    for start in (0..bytes.len()).step_by(64) {
+        judge(&store, &expected, &format!("zeros at {start}"), |bytes| {
+            bytes.iter_mut().skip(start).take(64).for_each(|byte| *byte = 0);
+        });
+    }
+    println!("{} bits flipped, {} cuts of {name}", bytes.len() * 8, bytes.len());
+}
