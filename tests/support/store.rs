@@ -220,16 +220,23 @@ impl Model {
 #[track_caller]
 pub fn assert_no_leftovers(names: impl IntoIterator<Item = impl AsRef<str>>) {
     let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
-    let number = |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("a leftover among {names:?}"));
+    assert!(all_count(&names), "a leftover, or a gap: {names:?}");
+}
+
+/// Whether the segments that the names stand for tile the log: nothing twice, nothing missing, and no other file.
+pub fn all_count<'n>(names: impl IntoIterator<Item = &'n String>) -> bool {
     let interval = |name: &String| match (name.strip_suffix(".wal"), name.strip_suffix(".snap")) {
-        (Some(segment), _) => (number(segment), number(segment)),
-        (None, Some(snapshot)) => snapshot.split_once('-').map(|(from, to)| (number(from), number(to))).unwrap(),
-        (None, None) => panic!("a leftover: {name} among {names:?}"),
+        (Some(segment), _) => Some((segment.parse::<u64>().ok()?, segment.parse::<u64>().ok()?)),
+        (None, Some(snapshot)) => {
+            let (from, to) = snapshot.split_once('-')?;
+            Some((from.parse().ok()?, to.parse().ok()?))
+        }
+        (None, None) => None,
     };
-    let mut intervals: Vec<(u64, u64)> = names.iter().filter(|name| *name != "LOCK").map(interval).collect();
+    let intervals = names.into_iter().filter(|name| *name != "LOCK").map(interval);
+    let Some(mut intervals) = intervals.collect::<Option<Vec<(u64, u64)>>>() else { return false };
     intervals.sort_unstable();
-    let tile = intervals.iter().try_fold(1, |next, (from, to)| (*from == next).then_some(to + 1));
-    assert!(tile.is_some(), "a leftover, or a gap: {names:?}");
+    intervals.into_iter().try_fold(1, |next, (from, to)| (from == next).then_some(to + 1)).is_some()
 }
 
 /// Sequence and number of every batch in a view, in order.
