@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
@@ -220,7 +220,10 @@ impl Inputs<'_> {
     ) -> Result<Option<(Vec<IndexedSite>, u64)>> {
         let mut counts = frame_counts(self.frames);
         for snapshot in self.snapshots {
-            counts.iter_mut().zip(snapshot.shards()).for_each(|(count, shard)| *count += shard.events);
+            counts
+                .iter_mut()
+                .zip(snapshot.shards())
+                .for_each(|(count, shard)| *count = count.saturating_add(shard.events));
         }
         let threads = options.threads.max(1);
         let tasks = tasks(&counts, options.memory / threads as u64);
@@ -253,7 +256,16 @@ impl Inputs<'_> {
         if lock().over {
             return Ok(None);
         }
-        let copies = workers.iter().map(|worker| worker.copies).sum();
+        let copies = workers.iter().map(|worker| worker.copies).sum::<u64>();
+        let written = workers.iter().flat_map(|worker| &worker.sites).map(|site| site.entry.events).sum::<u64>();
+        // What was folded will be deleted: the last moment to see that something is missing.
+        let there = counts.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
+        if written + copies != there {
+            let first = self.snapshots.first().map(|snapshot| &snapshot.path);
+            let file = first.or(self.segments.first().map(|segment| &segment.path)).cloned().unwrap_or_default();
+            let (expected, found) = (format!("{there} events, as the tables say"), (written + copies).to_string());
+            return Err(Corruption { file, offset: 0, expected, found }.into());
+        }
         let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
         sites.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Some((sites, copies)))

@@ -73,7 +73,7 @@ pub fn tasks(counts: &[u64; SHARDS], memory: u64) -> Vec<Task> {
                 events += count;
             }
             _ => {
-                let passes = count.div_ceil(most.max(fits)).next_power_of_two().min(1 << 16);
+                let passes = count.div_ceil(most.max(fits)).min(1 << 16).next_power_of_two();
                 tasks.extend((0..passes).map(|pass| Task { shards: number..=number, pass, passes }));
                 events = if passes == 1 { count } else { u64::MAX };
             }
@@ -237,4 +237,23 @@ pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -
     gather.tail(view, &view.frames, &task, &|other| other == site)?;
     gather.finish(|_, _, _| Ok(()))?;
     Ok(use_it(&gather.tables[0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_that_has_events_is_taken_whatever_it_claims_to_have() {
+        let mut counts = [0; SHARDS];
+        for (shard, count) in [(0, 1), (1, 2), (3, 70), (254, u64::MAX), (255, u64::MAX)] {
+            counts[shard] = count;
+        }
+        let told: Vec<_> =
+            tasks(&counts, 64 * 4).into_iter().map(|task| (task.shards, task.pass, task.passes)).collect();
+        assert_eq!(told[0], (0..=1, 0, 1));
+        assert_eq!(told[1..33], (0..32).map(|pass| (3..=3, pass, 32)).collect::<Vec<_>>());
+        assert_eq!(told[33..].len(), 2 << 16);
+        assert_eq!(told.last(), Some(&(255..=255, (1 << 16) - 1, 1 << 16)));
+    }
 }

@@ -179,7 +179,7 @@ impl Index {
                 let start = || (Vec::new(), Vec::new());
                 let pieces = parallel(threads, blocks.div_ceil(BLOCKS), start, |(buffer, pieces), number| {
                     // Its share of the sites, and some: growing would copy them.
-                    let share = snapshot.header.sites as usize / blocks.max(1) * BLOCKS;
+                    let share = (snapshot.header.sites as usize / blocks.max(1)).saturating_mul(BLOCKS);
                     let mut piece = Vec::with_capacity(share.min(1 << 16));
                     let first = number * BLOCKS;
                     snapshot.sites(first..blocks.min(first + BLOCKS), buffer, &mut piece)?;

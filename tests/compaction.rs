@@ -14,8 +14,9 @@ use std::time::Instant;
 use chatwal::compact::{Background, CompactOptions, Outcome, Plan, compact};
 use chatwal::dump;
 use chatwal::error::{Error, Result};
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SNAPSHOT_HEADER};
 use chatwal::format::coding::{shard, site_hash};
-use chatwal::format::frame::SEGMENT_HEADER;
+use chatwal::format::frame::{SEGMENT_HEADER, crc};
 use chatwal::ingest::{IngestOptions, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
@@ -31,13 +32,16 @@ use support::lives::{self, survive};
 use support::naive::Naive;
 use support::setting;
 use support::sim::{Choices, SimDisk, Tell};
-use support::store::{Model, assert_no_leftovers, report, sync, text};
+use support::store::{Model, Sample, assert_no_leftovers, report, sync, text};
 
 /// Ways to cut and compact a store.
 const WAYS: u64 = 200;
 
 /// Crash images of the random test.
 const IMAGES: u64 = 20_000;
+
+/// Snapshots of which only the checksums are right.
+const FORGERIES: u64 = 5_000;
 
 /// Nobody asks to stop.
 static GO_ON: AtomicBool = AtomicBool::new(false);
@@ -596,4 +600,138 @@ fn a_snapshot_with_any_bit_flipped_or_cut_anywhere_gives_an_error_or_the_same_an
         });
     }
     println!("{} bits flipped, {} cuts of {name}", bytes.len() * 8, bytes.len());
+}
+
+/// A block of a snapshot: where its header begins, and its payload's length.
+fn blocks_of(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let mut blocks = Vec::new();
+    let mut at = SNAPSHOT_HEADER;
+    while at < bytes.len() {
+        let header = BlockHeader::decode(&bytes[at..]).unwrap();
+        blocks.push((at, header.length as usize));
+        at += header.whole() as usize;
+    }
+    blocks
+}
+
+/// Changes a few bytes of a snapshot, and makes every checksum right again.
+fn forge(bytes: &mut [u8], dice: &mut Dice) {
+    let blocks = blocks_of(bytes);
+    let (start, length) = blocks[dice.below(blocks.len() as u64) as usize];
+    let (from, to) = match dice.below(8) {
+        0 => (8, SNAPSHOT_HEADER - 4),
+        1 => (start, start + BLOCK_HEADER - 4),
+        _ => (start + BLOCK_HEADER, start + BLOCK_HEADER + length),
+    };
+    for _ in 0..1 + dice.below(2) {
+        let at = from + dice.below((to - from) as u64) as usize;
+        match dice.below(5) {
+            0 => bytes[at] ^= 1 << dice.below(8),
+            1 => bytes[at] = dice.below(256) as u8,
+            2 => bytes[at..to.min(at + 8)].fill(0xff),
+            // The largest number that takes as many bytes as it gets.
+            3 if at + 10 <= to => bytes[at..at + 10].copy_from_slice(&[255, 255, 255, 255, 255, 255, 255, 255, 255, 1]),
+            _ => bytes[at..to.min(at + 8)].fill(0),
+        }
+    }
+    let seal = |bytes: &mut [u8], at: usize, length: usize| {
+        let sum = crc(&bytes[at..at + length]);
+        bytes[at + length..at + length + 4].copy_from_slice(&sum.to_le_bytes());
+    };
+    let sum = crc(&bytes[start + BLOCK_HEADER..start + BLOCK_HEADER + length]);
+    bytes[start + BLOCK_HEADER - 8..start + BLOCK_HEADER - 4].copy_from_slice(&sum.to_le_bytes());
+    seal(bytes, start, BLOCK_HEADER - 4);
+    seal(bytes, 0, SNAPSHOT_HEADER - 4);
+}
+
+#[test]
+fn a_snapshot_in_which_nothing_is_right_but_the_checksums_makes_nobody_panic() {
+    let (seed, forgeries) = (setting("CHATWAL_SEED", 1), setting("CHATWAL_IMAGES", FORGERIES));
+    let (store, _) = store_of(1);
+    let name = store.files().into_keys().find(|name| name.ends_with(".snap")).unwrap();
+    let sandbox = Sandbox::new();
+    let mut refused = 0;
+    for seed in seed..seed + forgeries {
+        let (disk, mut dice) = (store.fork(), Dice(seed));
+        let _tell = Tell("repeat with CHATWAL_IMAGES=1 and CHATWAL_SEED =", seed, &disk);
+        disk.edit(&name, |bytes| forge(bytes, &mut dice));
+        refused += u64::from(answers(&disk).is_err());
+        if seed % 20 == 0 {
+            sandbox.write("forged", disk.bytes(&name));
+            for dump in [dump::frames, dump::events] {
+                let _ = dump(&sandbox.path("forged"), &mut Vec::new());
+            }
+        }
+        let _ = compact(&disk, &lives::any_compaction(&mut Choices::Random(seed)), &GO_ON, &|_| ());
+    }
+    println!("{forgeries} forgeries from seed {seed}, {refused} of them refused");
+}
+
+#[test]
+fn sites_inputs_and_names_that_fill_more_than_a_block() {
+    // Sites of about as many events as a block has, next to each other in one shard; and many with long names.
+    let (mut lines, mut dice) = (Vec::new(), Dice(1));
+    let crowded = sites().split_off(6);
+    for (site, events) in crowded.iter().zip([2047, 2048, 2049, 1, 4096, 5000]) {
+        for number in 0..events {
+            let (id, at) = (number.to_string(), dice.below(3000) as i64);
+            lines.push(match dice.below(9) {
+                0 => status(site, &id, &format!("operator{}", dice.below(3)), at, "online"),
+                1 => status(site, &id, &format!("operator{}", dice.below(3)), at, "offline"),
+                _ => message(site, &id, &format!("visitor{}", dice.below(99)), at),
+            });
+        }
+    }
+    let long = |number: u64| format!("{number}{}", "n".repeat(900 + number as usize % 100));
+    for number in 0..2500 {
+        lines.push(message(&long(number), &long(number), &long(number), 7));
+    }
+    dice.shuffle(&mut lines);
+    let input = lines.concat().into_bytes();
+    let mut naive = Naive::new();
+    naive.feed_input(&input);
+
+    let disk = SimDisk::new(1);
+    let (mut log, view, _) = Log::open(disk.storage(), sync(1 << 18)).unwrap();
+    let (sandbox, mut known) = (Sandbox::new(), view.inputs);
+    for (number, lines) in lines.chunks(lines.len() / 5).enumerate() {
+        sandbox.write("part", lines.concat());
+        let source = Source::open(&sandbox.path("part")).unwrap();
+        let options = IngestOptions { threads: 1, strict: false, from_start: true };
+        ingest(&mut log, &mut known, source, options, &GO_ON, &mut |_| {}).unwrap();
+        if number == 2 {
+            fold(&disk, &mut log, &TIERED).unwrap();
+        }
+    }
+    // Inputs with the longest of names, and as many that were forgotten as no block holds.
+    let mut sample = Sample::new(1, 0, &mut Choices::Random(1));
+    for number in 0..600u16 {
+        sample.checkpoint.instance[..2].copy_from_slice(&number.to_le_bytes());
+        sample.checkpoint.name = vec![b'n'; 4096];
+        log.append_batch(&sample.checkpoint, &sample.batch()).unwrap();
+    }
+    let instances: Vec<[u8; 16]> = (0..70_000u128).map(|number| number.to_le_bytes()).collect();
+    log.append_forget(&instances).unwrap();
+
+    for (memory, all) in [(1 << 26, false), (64 * 100, true), (1 << 26, true)] {
+        let inputs = View::open(&disk).unwrap().inputs;
+        assert!(inputs.len() > 600);
+        fold(&disk, &mut log, &CompactOptions { threads: 2, memory, all }).unwrap();
+        let view = View::open(&disk).unwrap();
+        assert!(view.inputs == inputs);
+        assert!(report(&view).unwrap() == naive.report(), "{memory} bytes");
+        for (from, to) in [(0, 1500), (7, 7), (1000, 1000), (2999, 5000)] {
+            let options = ReportOptions { window: Window { from, to }, ..ReportOptions::default() };
+            let mut out = Vec::new();
+            render::report(&Report::of(&view, &options).unwrap(), Format::Line, &mut out).unwrap();
+            assert!(out == naive.report_between(from, to), "{from} to {to}, {memory} bytes");
+        }
+        for site in crowded.iter().cloned().chain((0..2500).step_by(100).map(long)) {
+            let sites = Some(HashSet::from([site.clone().into_bytes()]));
+            let found = Report::of(&view, &ReportOptions { sites, ..ReportOptions::default() }).unwrap();
+            assert_eq!((found.sites.len(), found.totals.folded > 0), (1, view.snapshots.len() > 1), "{site}");
+            assert_eq!(timeline(&view, site.as_bytes()).unwrap().len(), naive.timeline(&site).len(), "{site}");
+        }
+        append(&mut Model::default(), &mut log, 1, 0);
+    }
 }

@@ -136,7 +136,7 @@ fn compact_killed_at_random_moments() {
                 usual = before.elapsed();
             }
         }
-        assert_no_leftovers(&names(&sandbox));
+        assert_no_leftovers(names(&sandbox));
         assert!(sandbox.report() == expected, "after kill {} of {command} and a rerun, {number} parts", toll.kills);
     }
     let stat = sandbox.stat();
@@ -184,14 +184,14 @@ fn ingest_killed_while_it_compacts() {
             least = found;
             if dice.below(3) == 0 {
                 sandbox.run("compact --store s").expect(0);
-                assert_no_leftovers(&names(&sandbox));
+                assert_no_leftovers(names(&sandbox));
                 assert!(sandbox.report() == report);
             }
         }
         let before = Instant::now();
         sandbox.run(&command).expect(0);
         usual = if least == 0 { before.elapsed() } else { usual };
-        assert_no_leftovers(&names(&sandbox));
+        assert_no_leftovers(names(&sandbox));
         assert!(sandbox.report() == reports[PARTS]);
         assert_eq!(sandbox.sources().len(), PARTS);
         assert_eq!(sandbox.stat()["lines_accepted"], naive.events(), "no line was kept twice");
