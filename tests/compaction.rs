@@ -28,6 +28,7 @@ use chatwal::summary::Window;
 use chatwal::timeline::timeline;
 use support::cli::{Dice, Sandbox, message, status, until};
 use support::faults::at_every_call;
+use support::folds::{ALL, GO_ON, SHAPES, SMALL, TIERED, append, fold, store_of};
 use support::lives::{self, survive};
 use support::naive::Naive;
 use support::setting;
@@ -42,15 +43,6 @@ const IMAGES: u64 = 20_000;
 
 /// Snapshots of which only the checksums are right.
 const FORGERIES: u64 = 5_000;
-
-/// Nobody asks to stop.
-static GO_ON: AtomicBool = AtomicBool::new(false);
-
-/// By tiers, one thread, memory for everything.
-const TIERED: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: false };
-
-/// The same, into one snapshot.
-const ALL: CompactOptions = CompactOptions { all: true, ..TIERED };
 
 /// Names of sites: of every sort, and so that one shard has several.
 fn sites() -> Vec<String> {
@@ -407,41 +399,6 @@ fn a_store_cut_and_compacted_in_any_way_gives_the_same_answers() {
     );
     assert!(ways < WAYS || (compactions > ways && interrupted > ways / 10));
 }
-
-/// Appends some batches of so many events, and a few more, and makes them durable.
-fn append(model: &mut Model, log: &mut Log, batches: usize, events: usize) {
-    for number in 0..batches {
-        model.append(log, events + number % 4, &mut Choices::Random(number as u64)).unwrap();
-    }
-    model.settle(log).unwrap();
-}
-
-/// Folds what there is.
-fn fold(disk: &SimDisk, log: &mut Log, options: &CompactOptions) -> Result<Option<Outcome>> {
-    log.seal()?;
-    compact(disk, options, &GO_ON, &|_| ())
-}
-
-/// A store with so many snapshots, and a tail of a few segments.
-fn store_of(snapshots: usize) -> (SimDisk, Model) {
-    let (disk, mut model) = (SimDisk::new(snapshots as u64), Model::default());
-    let mut log = model.reopen(disk.storage(), SMALL());
-    for number in 0..snapshots {
-        // Each smaller than the one before it: so none is folded with the next.
-        append(&mut model, &mut log, 3, 5 << (2 * (snapshots - number)));
-        fold(&disk, &mut log, &TIERED).unwrap();
-    }
-    append(&mut model, &mut log, 4, 1);
-    drop(log);
-    assert_eq!(View::open(&disk).unwrap().snapshots.len(), snapshots);
-    (disk.kill(), model)
-}
-
-/// So small that a few batches are several segments.
-const SMALL: fn() -> LogOptions = || sync(700);
-
-/// Stores and compactions of them: the first one, one that leaves an older snapshot, one that folds all.
-const SHAPES: [(usize, CompactOptions); 4] = [(0, TIERED), (1, TIERED), (1, ALL), (2, ALL)];
 
 #[test]
 fn every_stop_of_a_compaction_and_what_a_crash_may_leave_then() {

@@ -5,14 +5,23 @@
 
 mod support;
 
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
+use chatwal::error::Result;
+use chatwal::format::Uid;
+use chatwal::storage::{File, Storage};
+use chatwal::store::View;
 use support::beside::{Prefixes, can_trace, only_reads, report_beside};
 use support::cli::{Dice, Sandbox, generated};
+use support::folds::{ALL, SHAPES, SMALL, append, fold, store_of};
 use support::setting;
-use support::store::assert_no_leftovers;
+use support::sim::SimDisk;
+use support::store::{assert_no_leftovers, report, text};
 
 /// Lines of one input, and so of one frame.
 const LINES: usize = 5;
@@ -88,6 +97,107 @@ fn reporters_beside_ingest_and_compaction() {
         started.elapsed()
     );
     assert!(rounds >= 50 && answers >= 10 && compactions >= 10, "too little to prove anything");
+}
+
+/// A disk on which something happens at one of a reader's calls; while it lists, in the middle of the list, since a
+/// directory is not read at once.
+struct Racing<'r> {
+    disk: SimDisk,
+    /// Calls before it happens.
+    left: AtomicU64,
+    /// Where the list is torn.
+    tear: usize,
+    race: Mutex<Option<Box<dyn FnOnce() + Send + 'r>>>,
+}
+
+impl Racing<'_> {
+    fn call(&self) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            let race = self.race.lock().unwrap().take();
+            race.into_iter().for_each(|race| race());
+        }
+    }
+}
+
+impl Storage for Racing<'_> {
+    fn path(&self) -> &Path {
+        self.disk.path()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let before = self.disk.list()?;
+        self.call();
+        let after = self.disk.list()?;
+        let Some(pivot) = before.get(self.tear) else { return Ok(before) };
+        let (early, late) = (before.iter().filter(|name| *name < pivot), after.iter().filter(|name| *name >= pivot));
+        Ok(early.chain(late).cloned().collect())
+    }
+
+    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
+        assert!(!writable);
+        self.call();
+        self.disk.open(name, false)
+    }
+
+    fn create(&self, _: &str) -> io::Result<Box<dyn File>> {
+        unreachable!("a reader")
+    }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        unreachable!("a reader")
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        unreachable!("a reader")
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        unreachable!("a reader")
+    }
+
+    fn lock(&self) -> Result<Box<dyn Send + Sync>> {
+        unreachable!("a reader")
+    }
+
+    fn random(&self) -> io::Result<Uid> {
+        unreachable!("a reader")
+    }
+}
+
+#[test]
+fn a_compaction_at_any_call_of_a_reader() {
+    let mut races = 0;
+    for (snapshots, options) in SHAPES {
+        let (store, model) = store_of(snapshots);
+        for tear in 0..=store.files().len() {
+            for left in 0.. {
+                let (disk, mut after) = (store.fork(), model.clone());
+                let mut log = after.reopen(disk.storage(), SMALL());
+                let race = || {
+                    fold(&disk, &mut log, &options).unwrap();
+                    append(&mut after, &mut log, 1, 1);
+                    fold(&disk, &mut log, &options).unwrap();
+                    append(&mut after, &mut log, 1, 1);
+                };
+                let race: Option<Box<dyn FnOnce() + Send>> = Some(Box::new(race));
+                let racing = Racing { disk: disk.clone(), left: left.into(), tear, race: race.into() };
+                let view = View::open(&racing).unwrap_or_else(|error| panic!("call {left}, torn at {tear}: {error}"));
+                let met = racing.race.lock().unwrap().is_none();
+                drop(racing);
+                // Once the files are open, nothing that happens to the directory matters.
+                fold(&disk, &mut log, &ALL).unwrap();
+                let found = report(&view).unwrap();
+                let written = model.written();
+                let prefix = (written..=after.written()).any(|count| found == after.report(count));
+                assert!(prefix, "call {left}, torn at {tear}: the report of no prefix: {}", text(&found));
+                races += 1;
+                if !met {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{races} compactions under a reader's eyes");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 pub mod beside;
 pub mod cli;
 pub mod faults;
+pub mod folds;
 pub mod lives;
 pub mod naive;
 pub mod sim;
