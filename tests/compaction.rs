@@ -19,7 +19,7 @@ use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{SEGMENT_HEADER, crc};
 use chatwal::ingest::{IngestOptions, ingest};
 use chatwal::input::source::Source;
-use chatwal::log::{Log, LogOptions};
+use chatwal::log::Log;
 use chatwal::render::{self, Format};
 use chatwal::report::{Report, ReportOptions, Totals};
 use chatwal::storage::{Disk, Storage};
