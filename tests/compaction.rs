@@ -692,3 +692,42 @@ fn sites_inputs_and_names_that_fill_more_than_a_block() {
         append(&mut Model::default(), &mut log, 1, 0);
     }
 }
+
+#[test]
+fn windows_of_the_command_line() {
+    let sandbox = Sandbox::new();
+    // The example of the README, one site before it and one behind; and the ends of time.
+    let moments = [("1", -7), ("2", i64::MAX), ("3", i64::MIN), ("shop", 9), ("shop", 12), ("shop", 15)];
+    let messages = moments.iter().map(|(site, at)| message(site, &at.to_string(), "visitor", *at));
+    let lines: Vec<String> = messages.chain([status("shop", "o", "operator", 10, "online")]).collect();
+    let mut naive = Naive::new();
+    naive.feed_input(lines.concat().as_bytes());
+    let (folded, tail) = lines.split_at(4);
+    sandbox.write("folded", folded.concat());
+    sandbox.write("tail", tail.concat());
+    sandbox.run("ingest --store s folded").expect(0);
+    sandbox.run("compact --store s").expect(0);
+    sandbox.run("ingest --store s tail").expect(0);
+    for round in 0..2 {
+        for (options, from, to) in [
+            ("--since 11 --until 15", 11, 14),
+            ("--since 11 --as-of 15", 11, 15),
+            ("--since -7", -7, i64::MAX),
+            ("--until -7", i64::MIN, -8),
+            ("--as-of -7", i64::MIN, -7),
+            ("--until 9223372036854775807", i64::MIN, i64::MAX - 1),
+            ("--as-of 9223372036854775807", i64::MIN, i64::MAX),
+            ("--as-of -9223372036854775808", i64::MIN, i64::MIN),
+            ("--since 9223372036854775807", i64::MAX, i64::MAX),
+            ("--since 15 --until 15", 15, 14),
+        ] {
+            let ran = sandbox.run(&format!("report --store s {options}")).expect(0).silently();
+            assert_eq!(ran.out, text(&naive.report_between(from, to)), "{options}, round {round}");
+        }
+        assert_eq!(sandbox.run("report --store s --until -9223372036854775808").expect(0).out, "", "before all time");
+        let example = sandbox.run("report --store s --since 11 --until 15 --site shop").expect(0).out;
+        assert_eq!(example, "shop,messages=1,emails=0,operators=0,visitors=1\n");
+        sandbox.run("compact --store s --all").expect(0);
+    }
+    sandbox.run("report --store s --until 1 --as-of 1").expect(2);
+}
