@@ -1,0 +1,490 @@
+//! What is killed, and what must hold afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::naive::Naive;
+
+/// A command that is killed and run again until it ends.
+pub struct Workload {
+    /// Names it.
+    pub name: &'static str,
+    /// What makes the store before, undisturbed.
+    pub before: &'static [&'static str],
+    /// The command. A step is what follows `chatwal --store STORE`; INPUTS stands for all inputs, FIRST for the first half
+    /// of them. `flip FILE AT` flips a bit of a file of the store.
+    pub command: &'static str,
+    /// What makes the store whole again afterwards, for a command that does not by itself.
+    pub after: &'static [&'static str],
+    /// The command goes on where an earlier run left the inputs, and the store holds what `sources` says of them.
+    pub resumes: bool,
+}
+
+/// Everything that changes a store. Segments are so small that a few frames fill one.
+pub const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "ingest",
+        before: &[],
+        command: "ingest --no-compact --segment-size 4096 INPUTS",
+        after: &[],
+        resumes: true,
+    },
+    Workload {
+        name: "ingest-compacting",
+        before: &[],
+        command: "ingest --compact-at 1 --segment-size 4096 INPUTS",
+        after: &[],
+        resumes: true,
+    },
+    Workload {
+        name: "compact",
+        before: &["ingest --no-compact --segment-size 4096 INPUTS"],
+        command: "compact",
+        after: &[],
+        resumes: true,
+    },
+    Workload {
+        name: "compact-all",
+        before: &[
+            "ingest --no-compact --segment-size 4096 INPUTS",
+            "compact",
+            "ingest --no-compact --segment-size 4096 --from-start FIRST",
+        ],
+        command: "compact --all",
+        after: &[],
+        resumes: false,
+    },
+    Workload {
+        name: "from-start",
+        before: &["ingest --no-compact --segment-size 4096 INPUTS"],
+        command: "ingest --no-compact --segment-size 4096 --from-start INPUTS",
+        after: &[],
+        resumes: false,
+    },
+];
+
+/// The most input that a rerun may read again: what chatwal promises to have in flight.
+pub const IN_FLIGHT: u64 = 32 << 20;
+
+/// Something is not as it must be.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was tried.
+    pub case: String,
+    /// What is wrong.
+    pub problem: String,
+    /// Where the store is, as it was found.
+    pub kept: Option<PathBuf>,
+    /// The command that tries it again.
+    pub again: Option<String>,
+}
+
+impl Failure {
+    /// Something that is no difference, but keeps the harness from working.
+    pub fn setup(problem: impl Into<String>) -> Failure {
+        Failure { case: "the harness itself".into(), problem: problem.into(), kept: None, again: None }
+    }
+}
+
+/// `map_err` for calls to the system that have nothing to do with what is tested.
+pub fn setup<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Failure + 'a {
+    move |error| Failure::setup(format!("cannot {what} {}: {error}", path.display()))
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Runs of a workload that was brought to its end and compared with the oracle.
+    pub rounds: u64,
+    /// Processes killed.
+    pub kills: u64,
+    /// Of these, reruns after a kill.
+    pub recoveries_killed: u64,
+    /// Reruns that came to their end.
+    pub recoveries: u64,
+    /// Bytes of inputs read again, all reruns together, and the most by one.
+    pub reread: u64,
+    /// The most that one rerun read again.
+    pub most_reread: u64,
+}
+
+impl Tally {
+    /// Adds another.
+    pub fn add(&mut self, other: &Tally) {
+        self.rounds += other.rounds;
+        self.kills += other.kills;
+        self.recoveries_killed += other.recoveries_killed;
+        self.recoveries += other.recoveries;
+        self.reread += other.reread;
+        self.most_reread = self.most_reread.max(other.most_reread);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { rounds, kills, recoveries_killed, recoveries, reread, most_reread } = self;
+        write!(
+            out,
+            "{rounds} rounds, {kills} kills ({recoveries_killed} of them of a rerun), {recoveries} recoveries, {reread} \
+             bytes read again (at most {most_reread} at once)"
+        )
+    }
+}
+
+/// The directory that is worked in, and the program.
+pub struct Harness {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The program under test.
+    pub chatwal: PathBuf,
+    /// The seed.
+    pub seed: u64,
+    made: AtomicU64,
+}
+
+impl Harness {
+    /// Makes the directory.
+    pub fn new(directory: &Path, chatwal: Option<&Path>, seed: u64) -> Result<Harness, Failure> {
+        fs::create_dir_all(directory).map_err(setup("make", directory))?;
+        let directory = directory.canonicalize().map_err(setup("find", directory))?;
+        if fs::read_dir(&directory).map_err(setup("list", &directory))?.next().is_some() {
+            return Err(Failure::setup(format!("{}: not empty; name another --directory", directory.display())));
+        }
+        let beside = std::env::current_exe().map(|exe| exe.with_file_name("chatwal"));
+        let chatwal = chatwal.map_or_else(|| beside.unwrap_or_default(), Path::to_owned);
+        let chatwal = chatwal.canonicalize().map_err(setup("find (name it with --chatwal)", &chatwal))?;
+        Ok(Harness { directory, chatwal, seed, made: AtomicU64::new(0) })
+    }
+
+    /// A path in it that nobody uses.
+    pub fn fresh(&self, what: &str) -> PathBuf {
+        self.directory.join(format!("{what}-{}", self.made.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Removes it all: nothing failed.
+    pub fn remove(&self) {
+        // Whoever finds it non-empty is told so by the next run.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Numbers that look random and are the same in every run (splitmix64).
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound.max(1)
+    }
+}
+
+/// Inputs, and what the oracle says of them.
+pub struct Inputs {
+    /// Where they are.
+    directory: PathBuf,
+    /// Name and bytes.
+    files: Vec<(String, Vec<u8>)>,
+    report: Vec<u8>,
+    rejects: usize,
+}
+
+impl Inputs {
+    /// Writes `files` of them with `lines` lines together: out of order, with copies inside and across files, copies that
+    /// disagree, and lines that are no events. `padding` is the most bytes of text in a message.
+    pub fn write(harness: &Harness, seed: u64, files: u64, lines: u64, padding: u64) -> Result<Inputs, Failure> {
+        let directory = harness.fresh("inputs");
+        fs::create_dir(&directory).map_err(setup("make", &directory))?;
+        let mut dice = Dice(seed);
+        let sites = lines / 40 + 3;
+        let text = "x".repeat(padding as usize);
+        let mut whole = Vec::new();
+        for number in 0..files {
+            let mut bytes = Vec::new();
+            for _ in 0..lines.div_ceil(files) {
+                if dice.below(50) == 0 {
+                    bytes.extend_from_slice(format!("{{\"no event\":{}}}\n", dice.below(1 << 20)).as_bytes());
+                    continue;
+                }
+                // So few ids that some come twice, in one site or in two, with the same values or with others.
+                let id = dice.below(lines * 2);
+                let id = match id % 3 {
+                    0 => format!("e{id}"),
+                    _ => format!("{id:08x}-0000-4000-8000-{:012x}", id * 7),
+                };
+                let (site, at) = (dice.below(sites), dice.below(lines * 4));
+                let (kind, from, data) = match dice.below(4) {
+                    0 => ("status", "operator", r#""status":"online""#.to_owned()),
+                    1 => ("status", "operator", r#""status":"offline""#.to_owned()),
+                    _ => {
+                        let text = text.get(..dice.below(padding + 1) as usize).unwrap_or_default();
+                        ("message", "visitor", format!("\"message\":\"{text}\""))
+                    }
+                };
+                let from = format!("{from}{}", dice.below(9));
+                let line = format!(
+                    "{{\"id\":\"{id}\",\"type\":\"{kind}\",\"from\":\"{from}\",\"site_id\":\"{site}\",\"timestamp\":{at},\"data\":{{{data}}}}}\n"
+                );
+                bytes.extend_from_slice(line.as_bytes());
+            }
+            let name = format!("{number}.jsonl");
+            let path = directory.join(&name);
+            fs::write(&path, &bytes).map_err(setup("write", &path))?;
+            whole.push((name, bytes));
+        }
+        let mut inputs = Inputs { directory, files: whole, report: Vec::new(), rejects: 0 };
+        let naive = inputs.oracle(|_| u64::MAX);
+        (inputs.report, inputs.rejects) = (naive.report(), naive.rejects());
+        Ok(inputs)
+    }
+
+    /// The oracle, fed of each input, by its name, as many bytes as `taken` says.
+    fn oracle(&self, taken: impl Fn(&str) -> u64) -> Naive {
+        let mut naive = Naive::new();
+        for (name, bytes) in &self.files {
+            naive.feed_input(bytes.get(..taken(name) as usize).unwrap_or(bytes));
+        }
+        naive
+    }
+
+    /// Removes them.
+    pub fn remove(self) {
+        let _ = fs::remove_dir_all(self.directory);
+    }
+}
+
+/// A workload over inputs.
+pub struct Job<'a> {
+    /// The harness.
+    pub harness: &'a Harness,
+    /// The workload.
+    pub workload: &'a Workload,
+    /// The inputs.
+    pub inputs: &'a Inputs,
+}
+
+/// How far each input was acknowledged.
+pub type Acknowledged = BTreeMap<String, u64>;
+
+impl Job<'_> {
+    /// The arguments of a step on a store.
+    pub fn arguments(&self, step: &str, store: &Path) -> Vec<String> {
+        let mut arguments =
+            vec!["--store".into(), store.display().to_string(), "--threads".into(), "2".into(), "--progress".into()];
+        arguments.push("json".into());
+        let names = |count: usize| self.inputs.files.iter().take(count).map(|(name, _)| name.clone());
+        for word in step.split_whitespace() {
+            match word {
+                "INPUTS" => arguments.extend(names(usize::MAX)),
+                "FIRST" => arguments.extend(names(self.inputs.files.len().div_ceil(2))),
+                word => arguments.push(word.into()),
+            }
+        }
+        arguments
+    }
+
+    /// A program that runs where the inputs are.
+    pub fn program(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.inputs.directory).env_remove("CHATWAL_STORE");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// The command under test.
+    pub fn command(&self, store: &Path) -> Command {
+        let mut command = self.program(&self.harness.chatwal);
+        command.args(self.arguments(self.workload.command, store));
+        command
+    }
+
+    /// Runs a step to its end; it has to succeed.
+    fn step(&self, step: &str, store: &Path) -> Result<Output, String> {
+        if let ["flip", file, at] = step.split_whitespace().collect::<Vec<_>>()[..] {
+            let path = store.join(file);
+            let mut bytes = fs::read(&path).map_err(|error| format!("{step}: {error}"))?;
+            let at: usize = at.parse().map_err(|error| format!("{step}: {error}"))?;
+            let byte = bytes.get_mut(at).ok_or_else(|| format!("{step}: no such byte"))?;
+            *byte ^= 1;
+            fs::write(&path, bytes).map_err(|error| format!("{step}: {error}"))?;
+            return Ok(Output { status: ExitStatusExt::from_raw(0), stdout: Vec::new(), stderr: Vec::new() });
+        }
+        let output = self.program(&self.harness.chatwal).args(self.arguments(step, store)).output();
+        let output = output.map_err(|error| format!("{step}: {error}"))?;
+        match output.status.code() {
+            // 3: done, and the store holds rejected lines.
+            Some(0 | 3) => Ok(output),
+            _ => Err(format!("`{step}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// Makes the store that the command begins with.
+    pub fn prepare(&self, store: &Path) -> Result<(), Failure> {
+        for step in self.workload.before {
+            self.step(step, store).map_err(Failure::setup)?;
+        }
+        Ok(())
+    }
+
+    /// What readers make of a store as a kill left it: how far each input is in it.
+    pub fn look(&self, store: &Path, acknowledged: &Acknowledged) -> Result<BTreeMap<String, u64>, String> {
+        let is_segment = |name: &str| name.ends_with(".wal");
+        let names = if store.exists() { listing(store)? } else { Vec::new() };
+        if !names.iter().any(|name| is_segment(name)) {
+            // There was none yet: nothing can be acknowledged.
+            return match acknowledged.values().all(|&offset| offset == 0) {
+                true => Ok(BTreeMap::new()),
+                false => Err(format!("no store is left, and {acknowledged:?} was acknowledged")),
+            };
+        }
+        let offsets = self.offsets(store)?;
+        let report = self.step("report", store)?.stdout;
+        if self.workload.resumes {
+            let oracle = self.inputs.oracle(|name| offsets.get(name).copied().unwrap_or(0));
+            compare("a reader's report after the kill", &report, &oracle.report())?;
+            for (name, acknowledged) in acknowledged {
+                let found = offsets.get(name).copied().unwrap_or(0);
+                if found < *acknowledged {
+                    return Err(format!("{name}: acknowledged up to byte {acknowledged}, and {found} are left"));
+                }
+            }
+        } else {
+            // Events were all there before, and stay.
+            compare("a reader's report after the kill", &report, &self.inputs.report)?;
+        }
+        match listing(store)? == names {
+            true => Ok(offsets),
+            false => Err("a reader changed the directory".into()),
+        }
+    }
+
+    /// How far the store says that each input was read.
+    fn offsets(&self, store: &Path) -> Result<BTreeMap<String, u64>, String> {
+        let output = self.step("sources --format ndjson", store)?;
+        let mut offsets = BTreeMap::new();
+        for source in records(&output.stdout) {
+            let (Some(name), Some(offset)) = (source["source"].as_str(), source["byte"].as_u64()) else {
+                return Err(format!("`sources` says {source}"));
+            };
+            let furthest = offsets.entry(name.to_owned()).or_insert(0);
+            *furthest = offset.max(*furthest);
+        }
+        Ok(offsets)
+    }
+
+    /// Runs the command again, to its end, on a store as a kill left it, and compares everything with the oracle.
+    pub fn recover(&self, store: &Path, acknowledged: &Acknowledged) -> Result<(), String> {
+        let offsets = self.look(store, acknowledged)?;
+        let output = self.step(self.workload.command, store)?;
+        self.check_end(store, &output, &offsets)
+    }
+
+    /// What must hold after a run of the command that came to its end, and began with the inputs at `offsets`.
+    pub fn check_end(&self, store: &Path, output: &Output, offsets: &BTreeMap<String, u64>) -> Result<(), String> {
+        for (name, (start, _)) in done(&output.stderr).iter().filter(|_| self.workload.resumes) {
+            let there = offsets.get(name).copied().unwrap_or(0);
+            if *start < there {
+                return Err(format!("{name}: the store held it up to byte {there}, and the rerun began at {start}"));
+            }
+        }
+        for step in self.workload.after {
+            self.step(step, store)?;
+        }
+        compare("the report in the end", &self.step("report", store)?.stdout, &self.inputs.report)?;
+        let rejects = records(&self.step("rejects --format ndjson", store)?.stdout);
+        let places: BTreeSet<String> =
+            rejects.iter().map(|reject| format!("{} {}", reject["source"], reject["byte"])).collect();
+        if (rejects.len(), places.len()) != (self.inputs.rejects, self.inputs.rejects) {
+            let (found, places, expected) = (rejects.len(), places.len(), self.inputs.rejects);
+            return Err(format!("{found} rejects at {places} places; {expected} lines are no events"));
+        }
+        let known = |name: &&String| *name == "LOCK" || name.ends_with(".wal") || name.ends_with(".snap");
+        match listing(store)?.iter().find(|name| !known(name)) {
+            Some(name) => Err(format!("left over: {name}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells of a case that failed; its store stays.
+    pub fn failure(&self, case: String, problem: String, store: &Path, again: String) -> Failure {
+        Failure { case, problem, kept: Some(store.to_owned()), again: Some(again) }
+    }
+}
+
+/// What a run acknowledged before it ended: of each input, up to where.
+pub fn acknowledged(stderr: &[u8], into: &mut Acknowledged) {
+    for line in records(stderr) {
+        if let (Some(name), Some(offset)) = (line["input"].as_str(), line["durable_offset"].as_u64()) {
+            let furthest = into.entry(name.to_owned()).or_insert(0);
+            *furthest = offset.max(*furthest);
+        }
+    }
+}
+
+/// Where a run began and ended each input that it read to its end.
+fn done(stderr: &[u8]) -> BTreeMap<String, (u64, u64)> {
+    let lines = records(stderr).into_iter().filter(|line| line["event"] == "done");
+    let place = |line: Value| {
+        let (name, bytes, end) = (line["input"].as_str()?, line["bytes"].as_u64()?, line["offset"].as_u64()?);
+        Some((name.to_owned(), (end - bytes, end)))
+    };
+    lines.filter_map(place).collect()
+}
+
+/// The lines that are JSON.
+fn records(bytes: &[u8]) -> Vec<Value> {
+    bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+fn compare(what: &str, found: &[u8], expected: &[u8]) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    let (found, expected) = (String::from_utf8_lossy(found), String::from_utf8_lossy(expected));
+    let (found, expected): (Vec<&str>, Vec<&str>) = (found.lines().collect(), expected.lines().collect());
+    let at = (0..).find(|&at| found.get(at) != expected.get(at)).unwrap_or(0);
+    let (lines, wanted) = (found.len(), expected.len());
+    Err(format!(
+        "{what}: line {}: {:?}, expected {:?} ({lines} lines, {wanted})",
+        at + 1,
+        found.get(at),
+        expected.get(at)
+    ))
+}
+
+/// The names in a directory, in order.
+fn listing(store: &Path) -> Result<Vec<String>, String> {
+    let names = fs::read_dir(store).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<String>>>()
+    });
+    let mut names = names.map_err(|error| format!("{}: {error}", store.display()))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Copies a store, which has no directories.
+pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    let copied = match fs::remove_dir_all(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ if !from.exists() => Ok(()),
+        _ => fs::create_dir(to).and_then(|()| {
+            for entry in fs::read_dir(from)? {
+                let entry = entry?;
+                fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
+            Ok(())
+        }),
+    };
+    copied.map_err(setup("copy a store to", to))
+}
