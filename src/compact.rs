@@ -268,6 +268,8 @@ impl Inputs<'_> {
         }
         let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
         sites.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // A snapshot that nobody can read must not replace segments that somebody can.
+        self.view.refuse_twice(sites.iter().map(|site| &site.name))?;
         Ok(Some((sites, copies)))
     }
 

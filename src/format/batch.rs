@@ -2,7 +2,7 @@
 
 use super::coding::{Decoded, Reader, put_packed, put_varint, unzigzag, width_of, zigzag};
 use super::frame::{Entry, SectionKind};
-use super::{Digest, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
+use super::{Digest, MAX_OFFSET, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name};
 use crate::table::{Row, Table};
 
@@ -71,6 +71,9 @@ impl Checkpoint {
         }
         let name = reader.bytes(length, what)?.to_vec();
         reader.end("the end of the checkpoint")?;
+        if end >= MAX_OFFSET || end_line >= MAX_OFFSET {
+            return reader.malformed("an offset and a line below 2^56");
+        }
         if start > end || start_line > end_line {
             return reader.malformed("a batch that ends behind its start");
         }

@@ -4,7 +4,7 @@ use super::Uid;
 use super::batch::{Checkpoint, front_coded, put_front_coded};
 use super::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
 use super::frame::{BadSegment, MAX_PAYLOAD, crc, fixed, open_file_header};
-use super::{SHARDS, VERSION};
+use super::{MAX_COUNT, SHARDS, VERSION};
 use crate::summary::Summary;
 
 /// Bytes of a snapshot's header.
@@ -162,8 +162,10 @@ impl SnapshotHeader {
         let header = fields().map_err(|_| BadSegment::Damaged(what))?;
         let mut before = SNAPSHOT_HEADER as u64;
         let ascending = header.ends.iter().all(|&end| std::mem::replace(&mut before, end) <= end);
-        if !ascending || header.first == 0 || header.first > header.last || header.first_sequence > header.next_sequence
-        {
+        let SnapshotHeader { events, copies, disputed, sites, last, next_sequence, .. } = header;
+        let bounded = [events, copies, disputed, sites, last, next_sequence].iter().all(|&number| number < MAX_COUNT);
+        let chained = (1..=next_sequence).contains(&header.first_sequence);
+        if !ascending || header.first == 0 || header.first > last || !chained || !bounded {
             return Err(BadSegment::Damaged("a snapshot header whose fields agree"));
         }
         Ok(header)
@@ -293,10 +295,10 @@ pub fn each_site(bytes: &[u8], count: u32, mut visit: impl FnMut(&[u8], SiteEntr
         if name <= before {
             return reader.malformed("a site behind the one before it");
         }
-        let (messages, emails) = (reader.varint(what)?, reader.varint(what)?);
-        let (operators, visitors) = (reader.varint(what)?, reader.varint(what)?);
+        let (messages, emails) = (reader.tally(what)?, reader.tally(what)?);
+        let (operators, visitors) = (reader.tally(what)?, reader.tally(what)?);
         let summary = Summary { messages, emails, operators, visitors };
-        let (events, disputed) = (reader.varint(what)?, reader.varint(what)?);
+        let (events, disputed) = (reader.tally(what)?, reader.tally(what)?);
         let earliest = unzigzag(reader.varint(what)?);
         let Some(latest) = earliest.checked_add_unsigned(reader.varint(what)?) else {
             return reader.malformed("a latest timestamp that is one");
@@ -374,7 +376,7 @@ pub fn decode_shards(bytes: &[u8], count: u32, region: &std::ops::Range<u64>) ->
     let mut before = None;
     for _ in 0..count {
         let number = reader.u8("a shard")?;
-        let (length, events) = (reader.varint("bytes of a shard")?, reader.varint("events of a shard")?);
+        let (length, events) = (reader.varint("bytes of a shard")?, reader.tally("events of a shard")?);
         if before.is_some_and(|before| before >= number) {
             return reader.malformed("a shard behind the one before it");
         }
@@ -420,7 +422,7 @@ pub fn decode_inputs(bytes: &[u8], count: u32) -> Decoded<Vec<InputEntry>> {
     let mut inputs = Vec::new();
     for _ in 0..count {
         let checkpoint = checkpoint(&mut reader)?;
-        let (events, rejects) = (reader.varint("the events")?, reader.varint("the rejects")?);
+        let (events, rejects) = (reader.tally("the events")?, reader.tally("the rejects")?);
         inputs.push(InputEntry { checkpoint, events, rejects });
     }
     reader.end("the end of the inputs")?;

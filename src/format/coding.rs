@@ -1,6 +1,7 @@
 //! The small encodings everything on disk is made of: little-endian integers, varints, zigzag, packed bits, and the hash
 //! that spreads sites over shards. `wal-format.md` describes each; this is their only implementation.
 
+use super::MAX_COUNT;
 use crate::event::Site;
 
 /// Bytes that are not what the format says, at an offset from the start of what was being decoded.
@@ -90,6 +91,14 @@ impl<'a> Reader<'a> {
             }
         }
         self.malformed(expected)
+    }
+
+    /// A varint that counts what was there once, and allocates nothing: below [`MAX_COUNT`].
+    pub fn tally(&mut self, expected: &'static str) -> Decoded<u64> {
+        match self.varint(expected)? {
+            count if count < MAX_COUNT => Ok(count),
+            _ => self.malformed(expected),
+        }
     }
 
     /// A varint that says how many there are of something that takes at least one byte of `room` each, so that no

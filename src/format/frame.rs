@@ -1,7 +1,7 @@
 //! The header of a segment, the header of a frame, and the directory of a frame's sections.
 
 use super::coding::{Decoded, Malformed, Reader};
-use super::{Uid, VERSION};
+use super::{MAX_COUNT, Uid, VERSION};
 
 /// Bytes of a segment's header.
 pub const SEGMENT_HEADER: usize = 64;
@@ -97,7 +97,8 @@ impl SegmentHeader {
                 salt: reader.u64(fields)?,
                 first_sequence: reader.u64(fields)?,
             };
-            if before | reader.u32(fields)? == 0 { Ok(header) } else { reader.malformed(fields) }
+            let bounded = header.number < MAX_COUNT && header.first_sequence < MAX_COUNT;
+            if before | reader.u32(fields)? == 0 && bounded { Ok(header) } else { reader.malformed(fields) }
         };
         rest().map_err(|_| BadSegment::Damaged(fields))
     }
@@ -241,7 +242,12 @@ impl FrameHeader {
                 crc: reader.u32(what)?,
             })
         };
-        fields().map_err(|malformed| BadHeader::NotIntact(malformed.expected))
+        match fields() {
+            // What it claims to be durable is below its own number: see `Segment::frame`.
+            Ok(header) if header.sequence < MAX_COUNT => Ok(header),
+            Ok(_) => Err(BadHeader::NotIntact("a sequence number below 2^40")),
+            Err(malformed) => Err(BadHeader::NotIntact(malformed.expected)),
+        }
     }
 
     /// Whether the header says of itself that it stands at `offset` of this segment.

@@ -21,6 +21,13 @@ pub const MAX_RAW: usize = 4096;
 /// The longest name of an input, in bytes.
 pub const MAX_SOURCE_NAME: usize = 4096;
 
+/// Counts (of events, copies, sites, rejects), sequence numbers and segment numbers in a file are below this, so that sums of
+/// as many as a file can hold fit 64 bits, whatever is in it.
+pub const MAX_COUNT: u64 = 1 << 40;
+
+/// Offsets and lines of an input are below this.
+pub const MAX_OFFSET: u64 = 1 << 56;
+
 /// Names a store, an instance of an input: random, so that two never meet.
 pub type Uid = [u8; 16];
 

@@ -81,7 +81,8 @@ impl Sample {
         batch
     }
 
-    fn feed(&self, naive: &mut Naive) {
+    /// Tells the oracle of it.
+    pub fn feed(&self, naive: &mut Naive) {
         for (site, id, from, timestamp, kind) in &self.events {
             naive.feed_event(site, id, from, *timestamp, *kind);
         }
