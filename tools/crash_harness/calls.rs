@@ -99,7 +99,7 @@ impl Walk<'_> {
         let case = format!("{}/{}", self.job.workload.name, calls.join("/"));
         let (seed, lines) = (self.job.harness.seed, self.plan.lines);
         let again = format!("crash-harness calls --only {case} --seed {seed} --lines {lines}");
-        self.job.failure(case, problem, store, again)
+        Failure::of(case, problem, store, again)
     }
 
     /// Whether the case that is asked for, if one is, is this one or leads through it.

@@ -27,7 +27,7 @@ pub fn run(
     deadline: Option<Instant>,
 ) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    // How long the command takes undisturbed, as far as is known.
+    // How long each command takes undisturbed.
     let mut takes: BTreeMap<&str, Duration> = BTreeMap::new();
     for round in 0..rounds {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -41,25 +41,46 @@ pub fn run(
         let job = Job { harness, workload, inputs: &inputs };
         let store = harness.fresh("store");
         job.prepare(&store)?;
-        let known = takes.get(workload.name).copied().unwrap_or(Duration::from_millis(400));
         let case = format!("round {round}: {}, seed {seed}", workload.name);
-        let name = workload.name;
-        let again = format!("crash-harness random --rounds 1 --seed {seed} --lines {lines}");
-        let (one, took) =
-            one_round(&job, &store, &mut dice, known).map_err(|problem| job.failure(case, problem, &store, again))?;
-        takes.insert(workload.name, took.max(Duration::from_millis(10)));
+        let only = workloads.iter().map(|it| it.name).collect::<Vec<_>>().join(" ");
+        let again = format!("crash-harness random --rounds 1 --seed {seed} --lines {lines} --workload {only}");
+        let failed = |problem, store: &Path| Failure::of(case.clone(), problem, store, again.clone());
+        let known = match takes.get(workload.name) {
+            Some(known) => *known,
+            None => {
+                let undisturbed = harness.fresh("undisturbed");
+                job.prepare(&undisturbed)?;
+                let took = to_its_end(&job, &undisturbed, &BTreeMap::new())
+                    .map_err(|problem| failed(problem, &undisturbed))?;
+                fs::remove_dir_all(&undisturbed).map_err(setup("remove", &undisturbed))?;
+                *takes.entry(workload.name).or_insert(took)
+            }
+        };
+        let one = one_round(&job, &store, &mut dice, known).map_err(|problem| failed(problem, &store))?;
         tally.add(&one);
         fs::remove_dir_all(&store).map_err(setup("remove", &store))?;
         inputs.remove();
         if deadline.is_none_or(|_| round % 10 == 9) {
-            eprintln!("round {}: {name}: {one}", round + 1);
+            eprintln!("round {}: {}: {one}", round + 1, workload.name);
         }
     }
     Ok(tally)
 }
 
-/// Kills a command a few times and lets it come to its end; gives how long it took then.
-fn one_round(job: &Job<'_>, store: &Path, dice: &mut Dice, takes: Duration) -> Result<(Tally, Duration), String> {
+/// Lets the command come to its end and compares everything with the oracle; gives how long it took.
+fn to_its_end(job: &Job<'_>, store: &Path, offsets: &BTreeMap<String, u64>) -> Result<Duration, String> {
+    let started = Instant::now();
+    let output = job.command(store).output().map_err(|error| format!("chatwal does not start: {error}"))?;
+    let took = started.elapsed();
+    if !matches!(output.status.code(), Some(0 | 3)) {
+        return Err(format!("it ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+    }
+    job.check_end(store, &output, offsets)?;
+    Ok(took)
+}
+
+/// Kills a command, which takes about so long, a few times, and lets it come to its end.
+fn one_round(job: &Job<'_>, store: &Path, dice: &mut Dice, takes: Duration) -> Result<Tally, String> {
     let mut tally = Tally { rounds: 1, ..Tally::default() };
     let mut acked = Acknowledged::new();
     let mut offsets = job.look(store, &acked)?;
@@ -91,16 +112,9 @@ fn one_round(job: &Job<'_>, store: &Path, dice: &mut Dice, takes: Duration) -> R
             }
         }
     }
-    let started = Instant::now();
-    let output = job.command(store).output().map_err(|error| format!("chatwal does not start: {error}"))?;
-    let took = started.elapsed();
-    if !matches!(output.status.code(), Some(0 | 3)) {
-        return Err(format!("the rerun ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
-    }
+    to_its_end(job, store, &offsets)?;
     tally.recoveries += 1;
-    job.check_end(store, &output, &offsets)?;
-    // A part of the work may have been done before.
-    Ok((tally, if killed { takes.max(took) } else { took }))
+    Ok(tally)
 }
 
 /// Stops a process where it is, and looks how far it has read each input: `/proc` tells, where there is one.

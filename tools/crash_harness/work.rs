@@ -88,6 +88,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A difference; the store stays as it is.
+    pub fn of(case: String, problem: String, store: &Path, again: String) -> Failure {
+        Failure { case, problem, kept: Some(store.to_owned()), again: Some(again) }
+    }
+
     /// Something that is no difference, but keeps the harness from working.
     pub fn setup(problem: impl Into<String>) -> Failure {
         Failure { case: "the harness itself".into(), problem: problem.into(), kept: None, again: None }
@@ -414,11 +419,6 @@ impl Job<'_> {
             Some(name) => Err(format!("left over: {name}")),
             None => Ok(()),
         }
-    }
-
-    /// Tells of a case that failed; its store stays.
-    pub fn failure(&self, case: String, problem: String, store: &Path, again: String) -> Failure {
-        Failure { case, problem, kept: Some(store.to_owned()), again: Some(again) }
     }
 }
 
