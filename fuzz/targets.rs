@@ -3,6 +3,7 @@
 //! Included by the fuzzers in this directory, and by `tests/fuzz_corpus.rs`, which replays the corpora on stable Rust.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::compact::{CompactOptions, compact};
@@ -411,19 +412,24 @@ struct Batch {
     number: u64,
     /// The frame's, if the writer said so.
     sequence: Option<u64>,
-    /// The oracle, fed up to here.
-    naive: Naive,
+    /// The oracle, fed up to here. Shared: models are copied for every image of a crash.
+    naive: Arc<Naive>,
 }
 
 impl Told {
     /// Appends a batch. One whose write failed may be found as well.
     fn append(&mut self, log: &mut Log, sample: &Sample) -> Result<()> {
         self.made += 1;
-        let mut naive = self.batches.last().map(|last| last.naive.clone()).unwrap_or_default();
+        let mut naive = self.batches.last().map(|last| Naive::clone(&last.naive)).unwrap_or_default();
         sample.feed(&mut naive);
         let result = log.append_batch(&sample.checkpoint, &sample.batch());
-        self.batches.push(Batch { number: self.made, sequence: result.as_ref().ok().copied(), naive });
+        self.batches.push(Batch { number: self.made, sequence: result.as_ref().ok().copied(), naive: Arc::new(naive) });
         result.map(|_| ())
+    }
+
+    /// The oracle, fed the first batches.
+    fn naive(&self, count: usize) -> Arc<Naive> {
+        count.checked_sub(1).map(|last| Arc::clone(&self.batches[last].naive)).unwrap_or_default()
     }
 
     fn written(&self) -> usize {
@@ -445,7 +451,7 @@ impl Told {
             last => 1 + self.batches.iter().position(|batch| batch.number == last).expect("a batch that was appended"),
         };
         assert!(count >= self.acknowledged, "{count} batches are left of {} acknowledged", self.acknowledged);
-        let naive = count.checked_sub(1).map(|last| self.batches[last].naive.clone()).unwrap_or_default();
+        let naive = self.naive(count);
         assert_eq!(view.inputs.values().map(|input| input.events).sum::<u64>(), naive.events(), "a batch is missing");
         count
     }
@@ -455,7 +461,7 @@ impl Told {
         let count = self.check(view);
         // A fault may come on a second reading.
         if let Ok(found) = report(view) {
-            let naive = count.checked_sub(1).map(|last| self.batches[last].naive.clone()).unwrap_or_default();
+            let naive = self.naive(count);
             assert_eq!(text(&found), text(&naive.report()));
         }
         count

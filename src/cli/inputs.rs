@@ -47,14 +47,6 @@ impl Signals {
     }
 }
 
-/// A file that outgrows the process's limit is to be an error that can be told, as a full disk is, and not a signal.
-fn catch_file_size_signal() -> std::io::Result<()> {
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(|_| ())
-}
-
-/// The same number on every Linux this runs on but MIPS and PA-RISC; where it isn't, the signal keeps its default.
-const SIGXFSZ: i32 = 25;
-
 /// What became of all inputs together.
 struct Taken<'a> {
     /// Ends before the log, which holds the lock.
@@ -139,8 +131,7 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
 
 /// Ingests all inputs that can be read; `None` if none can.
 fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<Option<Taken<'a>>> {
-    let signals = catch_file_size_signal().and_then(|()| Signals::watch());
-    let signals = signals.map_err(Error::io("watch for signals as", "this process"))?;
+    let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     let mut failed = None;
     let mut files = Vec::new();
     for file in &args.files {

@@ -63,6 +63,8 @@ fn main() -> ExitCode {
         Err(answer) => return parsed_away(&answer),
     };
     let console = Console::new(&cli.global);
+    // Where it fails, the signal ends the process, as it would without this.
+    let _ = catch_file_size_signal();
     let code = match run(cli.command, &cli.global, &console) {
         Ok(code) => code,
         Err(Stop::Closed) => status::DONE,
@@ -90,6 +92,14 @@ fn parsed_away(answer: &clap::Error) -> ExitCode {
         _ => ExitCode::from(status::DONE),
     }
 }
+
+/// A file that outgrows the process's limit is to be an error that can be told, as a full disk is, and not a signal.
+fn catch_file_size_signal() -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default()).map(|_| ())
+}
+
+/// The same number on every Linux this runs on but MIPS and PA-RISC; where it isn't, the signal keeps its default.
+const SIGXFSZ: i32 = 25;
 
 fn run(command: Command, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     match command {

@@ -374,6 +374,21 @@ impl Job<'_> {
         }
     }
 
+    /// That any other writer that comes next, and does nothing else, removes what the kill left over. (The same command
+    /// may write the same names again, and so hide that it doesn't.)
+    fn clears_up(&self, store: &Path) -> Result<(), String> {
+        let is_temporary = |names: &[String]| names.iter().any(|name| name.ends_with(".tmp"));
+        if !store.exists() || !is_temporary(&listing(store)?) {
+            return Ok(());
+        }
+        let scratch = self.harness.fresh("next-writer");
+        copy(store, &scratch).map_err(|failure| failure.problem)?;
+        self.step("ingest --no-compact FIRST", &scratch)?;
+        let names = listing(&scratch)?;
+        fs::remove_dir_all(&scratch).map_err(|error| error.to_string())?;
+        if is_temporary(&names) { Err(format!("the next writer left {names:?}")) } else { Ok(()) }
+    }
+
     /// How far the store says that each input was read.
     fn offsets(&self, store: &Path) -> Result<BTreeMap<String, u64>, String> {
         let output = self.step("sources --format ndjson", store)?;
@@ -391,6 +406,7 @@ impl Job<'_> {
     /// Runs the command again, to its end, on a store as a kill left it, and compares everything with the oracle.
     pub fn recover(&self, store: &Path, acknowledged: &Acknowledged) -> Result<(), String> {
         let offsets = self.look(store, acknowledged)?;
+        self.clears_up(store)?;
         let output = self.step(self.workload.command, store)?;
         self.check_end(store, &output, &offsets)
     }

@@ -1,0 +1,190 @@
+//! P9 on the real program: EIO from strace at every call in turn, once and for good; a full file system and a limit on the
+//! size of files in the middle of a compaction. A non-zero exit, one error with a hint, and once the cause is gone, the same
+//! command gives the right report.
+//!
+//! `tests/bad_input.rs` has the full disk in the middle of an ingest, `tests/failed_writes.rs` the simulated one.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::cli::{CHATWAL, Ran, Sandbox, generated, possible, run};
+use support::naive;
+
+/// Calls on the store's files; whatever the C library calls these.
+const CHANGING: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "/^rename", "/^unlink", "ftruncate"];
+
+const INPUTS: [&str; 3] = ["a.jsonl", "b.jsonl", "c.jsonl"];
+
+/// A sandbox with inputs, and with a store in `base` that `prepare` made; gives all that is in the inputs.
+fn sandbox(prepare: &[&str]) -> (Sandbox, Vec<u8>) {
+    let sandbox = Sandbox::new();
+    let mut all = Vec::new();
+    for (seed, name) in INPUTS.iter().enumerate() {
+        let input =
+            [generated(&format!("-n 60 --sites 9 --copies 0.1 --seed {seed}")), b"no event\n".to_vec()].concat();
+        sandbox.write(name, &input);
+        all.extend(input);
+    }
+    for step in prepare {
+        sandbox.run(&format!("{step} --store base")).expect(if step.starts_with("compact") { 0 } else { 3 });
+    }
+    (sandbox, all)
+}
+
+/// The store `s` as `base` is.
+fn restore(sandbox: &Sandbox) {
+    // There may be none.
+    let _ = fs::remove_dir_all(sandbox.path("s"));
+    if sandbox.has("base") {
+        fs::create_dir(sandbox.path("s")).unwrap();
+        for (name, (bytes, _)) in sandbox.listing("base") {
+            sandbox.write(Path::new("s").join(name), bytes);
+        }
+    }
+}
+
+/// Runs a command on the store `s`, with a call failing; `None` if the call was not met.
+fn disturbed(sandbox: &Sandbox, arguments: &str, call: &str, when: &str, paths: &[String]) -> Option<Ran> {
+    let mut command = sandbox.program("strace", "-f -qqq -o trace");
+    for path in paths {
+        command.args(["-P", path]);
+    }
+    command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EIO:when={when}")]);
+    command.arg(CHATWAL).args(arguments.split_whitespace());
+    let ran = run(command);
+    String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)").then_some(ran)
+}
+
+/// Lets each of the calls fail, the first, the second and so on, once and for good; the same command is run again after
+/// each failure and has to end with `code`.
+fn at_every_call(sandbox: &Sandbox, all: &[u8], arguments: &str, code: i32, calls: &[&str], paths: &[String]) -> usize {
+    let mut met = 0;
+    for call in calls {
+        for for_good in ["", "+"] {
+            for n in 1.. {
+                restore(sandbox);
+                let when = format!("{n}{for_good}");
+                let Some(ran) = disturbed(sandbox, arguments, call, &when, paths) else { break };
+                println!("{arguments}: {call}:{when}: {:?} {}", ran.code, ran.err.lines().next().unwrap_or_default());
+                ran.fails(1, &["Input/output error"]);
+                sandbox.run(arguments).expect(code);
+                sandbox.reports(all);
+                assert_eq!(sandbox.run("rejects --store s").expect(0).out.lines().count(), INPUTS.len());
+                met += 1;
+            }
+        }
+    }
+    met
+}
+
+fn traced() -> bool {
+    possible("strace", &["-f", "-qq", "-o", "/dev/null", "true"], "EIO from the real system")
+}
+
+const INGEST: &str = "ingest --store s --threads 1 --segment-size 4096 --compact-at 1 a.jsonl b.jsonl c.jsonl";
+
+#[test]
+fn an_ingest_whose_writes_fail() {
+    if traced() {
+        let (sandbox, all) = sandbox(&[]);
+        let met = at_every_call(&sandbox, &all, INGEST, 3, &CHANGING[..4], &[]);
+        assert!(met > 40, "only {met} failures");
+    }
+}
+
+#[test]
+fn a_compaction_whose_writes_fail() {
+    if traced() {
+        let (sandbox, all) = sandbox(&["ingest --no-compact --segment-size 4096 a.jsonl b.jsonl c.jsonl"]);
+        let met = at_every_call(&sandbox, &all, "compact --store s", 0, &CHANGING[..5], &[]);
+        assert!(met > 20, "only {met} failures");
+    }
+}
+
+#[test]
+fn a_recovery_whose_writes_fail() {
+    if traced() {
+        let (sandbox, all) = sandbox(&["ingest --no-compact a.jsonl b.jsonl c.jsonl"]);
+        // A torn end and what an interrupted publish leaves.
+        sandbox.append("base/0000000001.wal", [7; 300]);
+        sandbox.write("base/0000000002.wal.tmp", "half a hea");
+        let arguments = "ingest --store s --no-compact a.jsonl b.jsonl c.jsonl";
+        let met = at_every_call(&sandbox, &all, arguments, 3, &CHANGING, &[]);
+        assert!(met >= 8, "only {met} failures");
+    }
+}
+
+#[test]
+fn reads_that_fail() {
+    if traced() {
+        let (sandbox, all) = sandbox(&[
+            "ingest --no-compact --segment-size 4096 a.jsonl b.jsonl",
+            "compact",
+            "ingest --no-compact --segment-size 4096 c.jsonl",
+        ]);
+        // Only these: the loader reads, too.
+        let files = sandbox.listing("base").into_keys().filter(|name| name != "LOCK");
+        let files: Vec<String> = files.map(|name| format!("s/{name}")).collect();
+        let mut met = 0;
+        for arguments in ["compact --store s --all", "report --store s", "stat --store s"] {
+            met += at_every_call(&sandbox, &all, arguments, 0, &["pread64"], &files);
+        }
+        fs::remove_dir_all(sandbox.path("base")).unwrap();
+        // All of it in one input: of several, each would have an error of its own.
+        sandbox.write("all.jsonl", &all);
+        let again = "ingest --store s --no-compact all.jsonl";
+        met += at_every_call(&sandbox, &all, again, 3, &["read"], &["all.jsonl".into()]);
+        assert!(met > 20, "only {met} failures");
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_ends_a_compaction_in_order() {
+    let (sandbox, mut all) = sandbox(&["ingest --no-compact --segment-size 4096 a.jsonl b.jsonl c.jsonl"]);
+    for seed in 10..20 {
+        let more = generated(&format!("-n 60 --seed {seed}"));
+        sandbox.write("more.jsonl", &more);
+        sandbox.run("ingest --store base --no-compact --segment-size 4096 more.jsonl").expect(0);
+        all.extend(more);
+    }
+    restore(&sandbox);
+    // Room for any segment, and not for the snapshot. `sh` counts in blocks of 512 or 1,024 bytes.
+    let largest = sandbox.listing("s").values().map(|(bytes, _)| bytes.len()).max().unwrap();
+    assert!(largest < 5600);
+    let limited = sandbox.shell("ulimit -f 11 && exec $chatwal compact --store s");
+    limited.fails(1, &["s/", ".snap.tmp", "File too large"]).says(&["hint", "make room"]);
+    sandbox.reports(&all);
+    sandbox.run("compact --store s").expect(0);
+    sandbox.reports(&all);
+    assert!(!sandbox.segments("s").keys().any(|name| name.ends_with(".tmp")));
+}
+
+#[test]
+fn a_full_file_system_in_the_middle_of_a_compaction_loses_nothing() {
+    if !possible("unshare", &["-rm", "sh", "-c", "mount -t tmpfs none /mnt"], "a full tmpfs") {
+        return;
+    }
+    let (sandbox, all) = sandbox(&[]);
+    let more = generated("-n 4000 --sites 50 --seed 9");
+    sandbox.write("more.jsonl", &more);
+    fs::create_dir(sandbox.path("disk")).unwrap();
+    let script = "
+        mount -t tmpfs -o size=64m none disk
+        $chatwal ingest --store disk/s --no-compact --segment-size 4096 a.jsonl b.jsonl c.jsonl more.jsonl; test $? = 3 || exit 101
+        used=$(df -k disk | awk 'NR == 2 { print $3 }')
+        mount -o remount,size=$((used + 24))k disk || exit 102
+        $chatwal compact --store disk/s; test $? = 1 || exit 103
+        $chatwal report --store disk/s > full || exit 104
+        mount -o remount,size=64m disk
+        $chatwal compact --store disk/s || exit 105
+        $chatwal report --store disk/s > whole || exit 106
+        ls disk/s > names";
+    fs::write(sandbox.path("script"), script).unwrap();
+    let ran = sandbox.shell("unshare -rm sh script").expect(0);
+    ran.says(&["error: disk/s/", ".snap.tmp", "No space left on device"]).says(&["hint", "make room"]);
+    let expected = naive::report(&[all, more].concat());
+    assert!(sandbox.read("full") == expected && sandbox.read("whole") == expected);
+    assert!(!String::from_utf8_lossy(&sandbox.read("names")).contains(".tmp"));
+}
