@@ -81,6 +81,15 @@ struct Walk<'a> {
     plan: &'a Plan<'a>,
 }
 
+/// What a trace shows.
+#[derive(Default)]
+struct Traced {
+    /// The kinds of calls.
+    kinds: BTreeSet<String>,
+    /// Of the opens, by kind, the numbers of those that may make a file.
+    creating: BTreeMap<String, BTreeSet<u64>>,
+}
+
 /// How a traced run ended.
 enum Ended {
     /// At the call, with what it had acknowledged.
@@ -141,7 +150,7 @@ impl Walk<'_> {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(crash) = crashes.get(number).filter(|_| !self.late()) else { return };
-                        let followed = self.plan.follow > 0 && number as u64 % self.plan.follow == 0;
+                        let followed = self.plan.follow > 0 && (number as u64).is_multiple_of(self.plan.follow);
                         let result = self.after(crash, followed || self.plan.only.is_some());
                         let failed = result.is_err();
                         // A panic elsewhere ends the program anyway.
@@ -222,7 +231,7 @@ impl Walk<'_> {
                 format!("undisturbed, it ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
             return Err(self.failure(before, problem, store));
         }
-        let (kinds, creating) = self.traced(&trace)?;
+        let Traced { kinds, creating } = self.traced(&trace)?;
         for kind in kinds {
             if kind.starts_with("open") {
                 // Most opens change nothing; those that may make a file are known by number.
@@ -243,11 +252,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The kinds of calls in a trace, and of the opens, the numbers of those that may make a file.
-    fn traced(&self, trace: &Path) -> Result<(BTreeSet<String>, BTreeMap<String, BTreeSet<u64>>), Failure> {
+    /// Reads a trace, and removes it.
+    fn traced(&self, trace: &Path) -> Result<Traced, Failure> {
         let text = fs::read_to_string(trace).map_err(setup("read", trace))?;
         fs::remove_file(trace).map_err(setup("remove", trace))?;
-        let (mut kinds, mut creating) = (BTreeSet::new(), BTreeMap::new());
+        let mut traced = Traced::default();
         let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for line in text.lines() {
             let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -255,14 +264,14 @@ impl Walk<'_> {
             if !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 continue;
             }
-            kinds.insert(kind.to_owned());
+            traced.kinds.insert(kind.to_owned());
             let count = counts.entry((thread, kind)).or_insert(0);
             *count += 1;
             if arguments.contains("O_CREAT") {
-                creating.entry(kind.to_owned()).or_insert_with(BTreeSet::new).insert(*count);
+                traced.creating.entry(kind.to_owned()).or_default().insert(*count);
             }
         }
-        Ok((kinds, creating))
+        Ok(traced)
     }
 
     /// Runs the command until it enters the call.
