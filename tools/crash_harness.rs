@@ -5,6 +5,8 @@
 
 #[path = "crash_harness/calls.rs"]
 mod calls;
+#[path = "../tests/support/dice.rs"]
+mod dice;
 #[path = "../tests/support/naive.rs"]
 mod naive;
 #[path = "crash_harness/random.rs"]

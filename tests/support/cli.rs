@@ -17,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[allow(unused_imports, reason = "included by several tests, not all of which roll dice")]
+pub use super::dice::Dice;
 use super::naive;
 
 /// Longer than anything here takes: what needs more hangs.
@@ -399,32 +401,6 @@ fn event(site: &str, id: &str, from: &str, timestamp: i64, kind: &str, key: &str
         "id": id, "type": kind, "from": from, "site_id": site, "timestamp": timestamp, "data": data
     });
     format!("{event}\n")
-}
-
-/// Numbers that look random and are the same in every run.
-pub struct Dice(pub u64);
-
-impl Dice {
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    /// Some bytes.
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.below(256) as u8).collect()
-    }
-
-    /// Another order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at as u64 + 1) as usize);
-        }
-    }
 }
 
 /// Compressed as `gzip` does, one member.

@@ -3,6 +3,7 @@
 
 pub mod beside;
 pub mod cli;
+pub mod dice;
 pub mod faults;
 pub mod folds;
 pub mod lives;

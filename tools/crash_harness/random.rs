@@ -7,7 +7,8 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::work::{Acknowledged, Dice, Failure, Harness, IN_FLIGHT, Inputs, Job, Tally, Workload, acknowledged, setup};
+use crate::dice::Dice;
+use crate::work::{Acknowledged, Failure, Harness, IN_FLIGHT, Inputs, Job, Tally, Workload, acknowledged, setup};
 
 /// Inputs of a round; each is a few chunks long.
 const INPUTS: u64 = 2;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
+use crate::dice::Dice;
 use crate::naive::Naive;
 
 /// A command that is killed and run again until it ends.
@@ -178,20 +179,6 @@ impl Harness {
     pub fn remove(&self) {
         // Whoever finds it non-empty is told so by the next run.
         let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// Numbers that look random and are the same in every run (splitmix64).
-pub struct Dice(pub u64);
-
-impl Dice {
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
     }
 }
 
