@@ -451,6 +451,8 @@ impl Told {
             last => 1 + self.batches.iter().position(|batch| batch.number == last).expect("a batch that was appended"),
         };
         assert!(count >= self.acknowledged, "{count} batches are left of {} acknowledged", self.acknowledged);
+        let last = self.acknowledged.checked_sub(1).and_then(|last| self.batches[last].sequence);
+        assert!(view.durable_upto >= last.unwrap_or(0), "acknowledged, and nothing proves it: {last:?}");
         let naive = self.naive(count);
         assert_eq!(view.inputs.values().map(|input| input.events).sum::<u64>(), naive.events(), "a batch is missing");
         count
