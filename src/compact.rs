@@ -104,12 +104,12 @@ pub struct Outcome {
     pub sites: u64,
 }
 
-/// The files that are folded.
-struct Inputs<'a> {
-    view: &'a View,
-    snapshots: &'a [Snapshot],
-    segments: &'a [Segment],
-    frames: &'a [Place],
+/// What is folded.
+pub(crate) struct Inputs<'a> {
+    pub(crate) store: Uid,
+    pub(crate) snapshots: &'a [Snapshot],
+    pub(crate) segments: &'a [Segment],
+    pub(crate) frames: &'a [Place],
 }
 
 /// Folds what [`Plan::of`] finds in a store of which the caller holds the lock; `progress` is told the share that is done.
@@ -123,7 +123,7 @@ pub fn compact(
     let view = View::open(storage)?;
     let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
     let inputs = Inputs {
-        view: &view,
+        store: view.store(),
         snapshots: &view.snapshots[view.snapshots.len() - plan.snapshots..],
         segments: &view.segments[..plan.segments],
         frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
@@ -180,7 +180,7 @@ impl Inputs<'_> {
             None => (behind.next_sequence, behind.next_previous),
         };
         Ok(SnapshotHeader {
-            store: self.view.store(),
+            store: self.store,
             first: *plan.covers.start(),
             last: *plan.covers.end(),
             first_sequence,
@@ -203,7 +203,7 @@ impl Inputs<'_> {
     ) -> Result<Option<(u64, u64, u64)>> {
         let Some((sites, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
         writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
-        let (known, forgotten) = inputs_of(self.snapshots, &self.view.segments, self.frames)?;
+        let (known, forgotten) = inputs_of(self.snapshots, self.segments, self.frames)?;
         writer.inputs(known.values(), if first { &[] } else { &forgotten })?;
         self.rejects(&known, writer)?;
         let copies = self.snapshots.iter().map(|snapshot| snapshot.header.copies).sum::<u64>() + dropped;
@@ -211,7 +211,7 @@ impl Inputs<'_> {
     }
 
     /// Writes the events, shard by shard; gives the sites in the order of the index, and the copies that were dropped.
-    fn fold(
+    pub(crate) fn fold(
         &self,
         writer: &mut SnapshotWriter<'_>,
         options: &CompactOptions,
@@ -288,7 +288,7 @@ impl Inputs<'_> {
             })?;
         }
         for place in self.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
-            let segment = &self.view.segments[place.segment];
+            let segment = &self.segments[place.segment];
             for section in place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects) {
                 let checkpoint = place.checkpoint(segment)?;
                 if known.contains_key(&checkpoint.instance) {
@@ -322,7 +322,7 @@ impl Worker {
         piece.blocks.clear();
         piece.bytes.clear();
         gather.begin(task);
-        gather.tail(inputs.view, inputs.frames, task, &|_| true)?;
+        gather.tail(inputs.segments, inputs.frames, task, &|_| true)?;
         for snapshot in inputs.snapshots {
             let shard = |number: u8| snapshot.shards()[usize::from(number)];
             let (first, last) = (shard(*task.shards.start()), shard(*task.shards.end()));

@@ -11,11 +11,11 @@ use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, Kind, UUID_TEXT};
 use crate::format::batch::EventsDecoder;
 use crate::format::block::SNAPSHOT_MAGIC;
-use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
+use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::hex;
 use crate::mmap::Mapped;
 use crate::render::printable;
-use crate::segment::{Frame, Link, Segment};
+use crate::segment::{Found, Frame, Link, Segment};
 use crate::storage::File as _;
 use crate::store::{Place, misencoded};
 use crate::table::Table;
@@ -30,7 +30,7 @@ pub struct Verdict {
 }
 
 /// A stretch of a segment.
-enum Found<'a> {
+enum Shown<'a> {
     /// A frame whose header and directory are intact, and whether its sections are.
     Frame(&'a Frame, std::result::Result<(), Corruption>),
     /// Bytes that are no frame, up to the next one or the end.
@@ -38,35 +38,30 @@ enum Found<'a> {
 }
 
 /// Goes through a segment, past any damage, and judges it.
-fn walk(segment: &Segment, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Result<Verdict> {
+fn walk(segment: &Segment, mut visit: impl FnMut(Shown<'_>) -> Result<()>) -> Result<Verdict> {
     let previous = (segment.header.number == 1).then(|| segment.header.chain());
-    let mut link = Link { sequence: segment.header.first_sequence, previous };
-    let mut offset = SEGMENT_HEADER as u64;
+    let link = Link { sequence: segment.header.first_sequence, previous };
+    let mut due = link.sequence;
     let mut buffer = Vec::new();
     let (mut durable_upto, mut sealed) = (0, false);
     let mut bad = Vec::new();
-    while offset < segment.length {
-        match segment.frame(offset, link)? {
-            Ok(frame) => {
-                let checked = segment.check_frame(&frame, &mut buffer)?;
-                if let Err(corruption) = &checked {
-                    bad.push((link.sequence, frame.header.offset, corruption.clone()));
-                }
-                durable_upto = durable_upto.max(frame.header.durable_upto);
-                sealed |= frame.header.kind == FrameKind::Seal;
-                (offset, link) = (frame.end(), Link::after(&frame.header));
-                visit(Found::Frame(&frame, checked))?;
+    segment.scan(link, |found| match found {
+        Found::Frame(frame) => {
+            let header = &frame.header;
+            let checked = segment.check_frame(frame, &mut buffer)?;
+            if let Err(corruption) = &checked {
+                bad.push((header.sequence, header.offset, corruption.clone()));
             }
-            Err(corruption) => {
-                let next = segment.next_frame(offset)?;
-                let end = next.map_or(segment.length, |next| next.offset);
-                visit(Found::Gap(&corruption, end - offset))?;
-                bad.push((link.sequence, offset, corruption));
-                offset = end;
-                link = next.map_or(link, |next| Link { sequence: next.sequence, previous: None });
-            }
+            durable_upto = durable_upto.max(header.durable_upto);
+            sealed |= header.kind == FrameKind::Seal;
+            due = header.sequence + 1;
+            visit(Shown::Frame(frame, checked))
         }
-    }
+        Found::Gap(corruption, bytes) => {
+            bad.push((due, corruption.offset, corruption.clone()));
+            visit(Shown::Gap(corruption, bytes))
+        }
+    })?;
     let mut verdict = Verdict::default();
     for (sequence, offset, corruption) in bad {
         if sealed || durable_upto >= sequence || segment.proof_of(sequence, offset)?.is_some() {
@@ -118,7 +113,7 @@ pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     ))?;
     written(writeln!(out, "{:>12} {:>10} {:>10} {:<6} check", "offset", "length", "sequence", "kind"))?;
     walk(&segment, |found| match found {
-        Found::Frame(frame, checked) => {
+        Shown::Frame(frame, checked) => {
             let header = &frame.header;
             let (offset, length, sequence, kind) =
                 (header.offset, header.length(), header.sequence, header.kind.name());
@@ -133,7 +128,7 @@ pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
             let line = format!("{offset:>12} {length:>10} {sequence:>10} {kind:<6} {check:<3} durable_upto={upto}");
             written(writeln!(out, "{line} {holds}").map(|_| ()))
         }
-        Found::Gap(corruption, bytes) => written(writeln!(
+        Shown::Gap(corruption, bytes) => written(writeln!(
             out,
             "{:>12} {bytes:>10} {:>10} {:<6} BAD expected {}, found {}",
             corruption.offset, "?", "?", corruption.expected, corruption.found
@@ -166,6 +161,19 @@ fn describe(segment: &Segment, frame: &Frame) -> Result<String> {
         FrameKind::Forget => {
             let inputs: Vec<String> = place.forgotten(segment)?.into_iter().map(hex).collect();
             format!("inputs={}", inputs.join(","))
+        }
+        FrameKind::Hole => {
+            let hole = place.hole(segment)?;
+            let frames = hole.frames.iter().map(|(first, last)| format!("{first}..={last}"));
+            let inputs =
+                hole.inputs.iter().map(|input| format!("{}:{}..{}", hex(input.instance), input.from, input.to));
+            format!(
+                "segments={}..={} lost_frames={} lost_bytes={}",
+                hole.covers.0,
+                hole.covers.1,
+                frames.collect::<Vec<_>>().join(","),
+                inputs.collect::<Vec<_>>().join(",")
+            )
         }
         FrameKind::Mark | FrameKind::Seal => String::new(),
     })
@@ -202,7 +210,7 @@ pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     let judged = walk(&segment, |_| Ok(()))?;
     let torn_at = judged.torn.as_ref().map_or(u64::MAX, |(_, bytes)| segment.length - bytes);
     walk(&segment, |found| {
-        let Found::Frame(frame, Ok(())) = found else { return Ok(()) };
+        let Shown::Frame(frame, Ok(())) = found else { return Ok(()) };
         torn |= frame.header.offset >= torn_at;
         if torn {
             return Ok(());
@@ -258,7 +266,9 @@ pub fn command(files: &[std::path::PathBuf], as_events: bool, say: &dyn Fn(&str)
                     say(&format!("error: {}", printable(&corruption.to_string())));
                 }
                 if !verdict.corrupt.is_empty() {
-                    say("hint: restore the store from a backup, or ingest the input into a new store");
+                    say(
+                        "hint: `chatwal verify` checks a whole store, `chatwal repair` saves what is intact; or restore a backup",
+                    );
                     status = CORRUPT;
                 }
             }

@@ -16,7 +16,7 @@ use crate::format::block::BlockKind;
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::SectionKind;
 use crate::merge::{Merge, Merged};
-use crate::segment::{Section, next_section};
+use crate::segment::{Section, Segment, next_section};
 use crate::snapshot::{IndexedSite, Snapshot};
 use crate::store::{Place, View, misencoded};
 use crate::table::{Row, Table};
@@ -135,16 +135,16 @@ impl Gather {
         self.tables.iter_mut().for_each(Table::clear);
     }
 
-    /// Adds what some frames of a view hold of the task's shards and of the sites that `wanted` answers for.
+    /// Adds what some frames of these segments hold of the task's shards and of the sites that `wanted` answers for.
     pub fn tail(
         &mut self,
-        view: &View,
+        segments: &[Segment],
         frames: &[Place],
         task: &Task,
         wanted: &dyn Fn(Site<'_>) -> bool,
     ) -> Result<()> {
         for place in frames {
-            let segment = &view.segments[place.segment];
+            let segment = &segments[place.segment];
             let sections = place.events(&task.shards);
             let mut run = segment.read_sections(sections, &mut self.buffer)?;
             for section in sections {
@@ -234,7 +234,7 @@ pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -
             gather.snapshot(snapshot, stretch, &task, &|other| other == site)?;
         }
     }
-    gather.tail(view, &view.frames, &task, &|other| other == site)?;
+    gather.tail(&view.segments, &view.frames, &task, &|other| other == site)?;
     gather.finish(|_, _, _| Ok(()))?;
     Ok(use_it(&gather.tables[0]))
 }

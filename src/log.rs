@@ -178,7 +178,7 @@ impl Log {
         let covered = view.snapshots.last().map_or(0, |snapshot| snapshot.header.next_sequence - 1);
         let durable_upto = last.map_or(covered, |header| header.durable_upto);
         let claim = Claim { sequence: view.link.sequence - 1, durable_upto };
-        let content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget);
+        let content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget | FrameKind::Hole);
         let last_content = view.frames.iter().rev().map(|place| place.frame.header).find(|header| content(header.kind));
         let state = State {
             file: Some((Arc::clone(&file), segment.path.clone())),

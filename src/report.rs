@@ -313,7 +313,7 @@ impl Worker {
     ) -> Result<()> {
         let Worker { gather, fold, report } = self;
         gather.begin(task);
-        gather.tail(view, &view.frames, task, &|site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
+        gather.tail(&view.segments, &view.frames, task, &|site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
         let mut places: Vec<At> = Vec::new();
         if !index.pieces.is_empty() {
             let name = |at: &At| index.get(*at).name.site();

@@ -67,6 +67,15 @@ impl Link {
     }
 }
 
+/// A stretch of a segment, as [`Segment::scan`] finds it.
+pub enum Found<'a> {
+    /// A frame whose header and directory are intact; its sections were not looked at.
+    Frame(&'a Frame),
+    /// What is wrong where a frame was due, and the bytes up to the next intact one or the end: none, if a frame is there
+    /// that does not follow the one before it.
+    Gap(&'a Corruption, u64),
+}
+
 impl Frame {
     /// Offset behind the frame.
     pub fn end(&self) -> u64 {
@@ -93,6 +102,12 @@ impl Segment {
                 Err(Corruption { file: path, offset: 0, expected: expected.into(), found }.into())
             }
         }
+    }
+
+    /// Another file, or a segment whose header is bad, to read frames and sections from where somebody knows them to be.
+    pub(crate) fn bare(path: String, header: SegmentHeader, file: Box<dyn File>) -> Result<Segment> {
+        let length = file.length().map_err(Error::io("read", &path))?;
+        Ok(Segment { path, header, length, file, read: AtomicU64::new(0) })
     }
 
     /// A [`Corruption`] of this segment.
@@ -187,6 +202,41 @@ impl Segment {
             section
         };
         Ok(Ok(Frame { header, sections: entries.into_iter().map(section).collect() }))
+    }
+
+    /// Goes through the frames, past any damage; `link` is what the first one has to look like.
+    pub fn scan(&self, mut link: Link, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Result<()> {
+        let mut offset = SEGMENT_HEADER as u64;
+        while offset < self.length {
+            match self.frame(offset, link)? {
+                Ok(frame) => {
+                    (offset, link) = (frame.end(), Link::after(&frame.header));
+                    visit(Found::Frame(&frame))?;
+                }
+                Err(what) => {
+                    let next = self.frame_from(offset, link.sequence)?;
+                    let end = next.map_or(self.length, |next| next.offset);
+                    visit(Found::Gap(&what, end - offset))?;
+                    offset = end;
+                    link = next.map_or(link, |next| Link { sequence: next.sequence, previous: None });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first frame in its place at `offset` or behind it, with an intact header and directory and at least this
+    /// sequence number. What comes before it is missing, whatever the chain says.
+    fn frame_from(&self, offset: u64, sequence: u64) -> Result<Option<FrameHeader>> {
+        let mut after = offset - 1;
+        while let Some(next) = self.next_frame(after)? {
+            let link = Link { sequence: next.sequence, previous: None };
+            if next.sequence >= sequence && self.frame(next.offset, link)?.is_ok() {
+                return Ok(Some(next));
+            }
+            after = next.offset;
+        }
+        Ok(None)
     }
 
     /// Reads a run of neighbouring sections; they are not checked. `buffer` only grows, so that it is zeroed once.

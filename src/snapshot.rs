@@ -6,12 +6,14 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memchr::memmem;
+
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Site, SiteName};
 use crate::format::block::{
-    BLOCK_HEADER, BlockHeader, BlockKind, Fence, InputEntry, MAX_BLOCK, SNAPSHOT_HEADER, ShardEntry, SiteEntry,
-    SnapshotHeader, decode_fences, decode_inputs, decode_shards, each_site, encode_fences, encode_shards, put_input,
-    put_site,
+    BLOCK_HEADER, BLOCK_MAGIC, BlockHeader, BlockKind, Fence, InputEntry, MAX_BLOCK, SNAPSHOT_HEADER, ShardEntry,
+    SiteEntry, SnapshotHeader, decode_fences, decode_inputs, decode_shards, each_site, encode_fences, encode_shards,
+    put_input, put_site,
 };
 use crate::format::coding::Malformed;
 use crate::format::frame::{BadSegment, crc};
@@ -37,6 +39,8 @@ pub struct Snapshot {
     pub inputs: Vec<InputEntry>,
     /// Inputs that count no longer, wherever they are.
     pub forgotten: Vec<Uid>,
+    /// Bytes of the file; in a sound one, up to where the header says that its last region ends.
+    size: u64,
     file: Box<dyn File>,
     fences: Vec<Fence>,
     shards: [ShardEntry; SHARDS],
@@ -52,40 +56,165 @@ pub struct IndexedSite {
     pub entry: SiteEntry,
 }
 
+/// A stretch of a snapshot, as [`Snapshot::scan`] finds it.
+pub enum Stretch<'a> {
+    /// A block whose header is intact and in its place, its payload, and whether that is intact too.
+    Block(&'a BlockHeader, &'a [u8], std::result::Result<(), Corruption>),
+    /// What is wrong where a block was due, and the bytes up to the next one or the end.
+    Gap(&'a Corruption, u64),
+}
+
 impl Snapshot {
     /// Opens a snapshot: reads its header and its tables, but neither events nor index. A snapshot is published whole, so
     /// anything unexpected is corruption.
     pub fn open(path: String, file: Box<dyn File>) -> Result<Snapshot> {
+        let mut snapshot = Snapshot::bare(path, file)?;
+        snapshot.check_size()?;
+        snapshot.read_tables()?;
+        Ok(snapshot)
+    }
+
+    /// Opens a snapshot and reads nothing but its header; for [`Snapshot::scan`].
+    pub fn bare(path: String, file: Box<dyn File>) -> Result<Snapshot> {
         let length = file.length().map_err(Error::io("read", &path))?;
         let mut bytes = [0; SNAPSHOT_HEADER];
         let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-        let header = match SnapshotHeader::decode(&bytes[..read]) {
-            Ok(header) => header,
+        match SnapshotHeader::decode(&bytes[..read]) {
+            Ok(header) => Ok(Snapshot::of(path, file, header, length)),
             Err(BadSegment::Version(version)) => {
-                return Err(Error::Version { file: path, found: format!("written in format {version}") });
+                Err(Error::Version { file: path, found: format!("written in format {version}") })
             }
             Err(BadSegment::Damaged(expected)) => {
                 let found = format!("something else in {length} bytes");
-                return Err(Corruption { file: path, offset: 0, expected: expected.into(), found }.into());
+                Err(Corruption { file: path, offset: 0, expected: expected.into(), found }.into())
             }
-        };
-        let end = header.region(BlockKind::Rejects).end;
-        if length != end {
-            let (expected, found) = (format!("a file of {end} bytes"), format!("{length} bytes"));
-            return Err(Corruption { file: path, offset: length.min(end), expected, found }.into());
         }
-        let mut snapshot = Snapshot {
+    }
+
+    /// A file whose header is bad, for [`Snapshot::scan`]: its salt is that of the first block in its place.
+    pub(crate) fn headless(path: String, file: Box<dyn File>) -> Result<Snapshot> {
+        let length = file.length().map_err(Error::io("read", &path))?;
+        let mut snapshot = Snapshot::of(path, file, SnapshotHeader::default(), length);
+        if let Some(first) = snapshot.search(SNAPSHOT_HEADER as u64, |header, at| header.offset == at)? {
+            snapshot.header.salt = first.salt;
+        }
+        Ok(snapshot)
+    }
+
+    fn of(path: String, file: Box<dyn File>, header: SnapshotHeader, size: u64) -> Snapshot {
+        Snapshot {
             path,
             header,
             inputs: Vec::new(),
             forgotten: Vec::new(),
+            size,
             file,
             fences: Vec::new(),
             shards: [ShardEntry::default(); SHARDS],
             read: AtomicU64::new(SNAPSHOT_HEADER as u64),
-        };
-        snapshot.read_tables()?;
-        Ok(snapshot)
+        }
+    }
+
+    /// The file, to be read otherwise.
+    pub(crate) fn into_file(self) -> (String, Box<dyn File>) {
+        (self.path, self.file)
+    }
+
+    /// That the file is as long as its header says.
+    pub fn check_size(&self) -> std::result::Result<(), Corruption> {
+        let (end, length) = (self.length(), self.size);
+        match length == end {
+            true => Ok(()),
+            false => Err(self.corrupt(length.min(end), format!("a file of {end} bytes"), format!("{length} bytes"))),
+        }
+    }
+
+    /// Goes through the blocks from the first on, past any damage, whatever regions the header names. A snapshot is
+    /// published whole: whatever is wrong is corruption.
+    pub fn scan(&self, mut visit: impl FnMut(Stretch<'_>) -> Result<()>) -> Result<()> {
+        let mut at = SNAPSHOT_HEADER as u64;
+        let mut buffer = Vec::new();
+        while at < self.size {
+            self.read(at, BLOCK_HEADER, &mut buffer)?;
+            match self.block_at(at, &buffer) {
+                Ok(header) => {
+                    self.read(at + BLOCK_HEADER as u64, header.length as usize, &mut buffer)?;
+                    visit(Stretch::Block(&header, &buffer, self.check_payload(&header, &buffer)))?;
+                    at += header.whole();
+                }
+                Err(what) => {
+                    let next = self.search(at + 1, |header, place| self.fits(header, place))?;
+                    let end = next.map_or(self.size, |next| next.offset);
+                    visit(Stretch::Gap(&what, end - at))?;
+                    at = end;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The header at `at`, if a block of this snapshot begins there.
+    fn own_header(&self, at: u64, bytes: &[u8]) -> std::result::Result<BlockHeader, Corruption> {
+        let header = BlockHeader::decode(bytes).map_err(|expected| self.corrupt(at, expected, "something else"))?;
+        if header.salt != self.header.salt || header.offset != at {
+            let found = format!("one of another place ({})", header.offset);
+            return Err(self.corrupt(at, "a block of this snapshot at this offset", found));
+        }
+        Ok(header)
+    }
+
+    /// The same, and it lies inside the file.
+    fn block_at(&self, at: u64, bytes: &[u8]) -> std::result::Result<BlockHeader, Corruption> {
+        let header = self.own_header(at, bytes)?;
+        if !self.fits(&header, at) {
+            let found = format!("{} bytes before the end", self.size.saturating_sub(at));
+            return Err(self.corrupt(at, format!("a block of {} bytes", header.whole()), found));
+        }
+        Ok(header)
+    }
+
+    fn fits(&self, header: &BlockHeader, at: u64) -> bool {
+        let own = header.salt == self.header.salt && header.offset == at;
+        own && header.whole() <= self.size.saturating_sub(at) && header.length as usize <= MAX_BLOCK
+    }
+
+    fn check_payload(&self, header: &BlockHeader, payload: &[u8]) -> std::result::Result<(), Corruption> {
+        match crc(payload) {
+            found if found == header.payload_crc => Ok(()),
+            found => {
+                let expected = format!("a block with CRC {:08x}", header.payload_crc);
+                Err(self.corrupt(header.offset + BLOCK_HEADER as u64, expected, format!("{found:08x}")))
+            }
+        }
+    }
+
+    fn read(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.resize(length, 0);
+        let read = self.file.read_at(buffer, offset).map_err(Error::io("read", &self.path))?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        buffer.truncate(read);
+        Ok(())
+    }
+
+    /// The first intact header of a block from `start` on for which `wanted` holds; it is told the offset.
+    fn search(&self, mut start: u64, wanted: impl Fn(&BlockHeader, u64) -> bool) -> Result<Option<BlockHeader>> {
+        let finder = memmem::Finder::new(&BLOCK_MAGIC);
+        let mut buffer = Vec::new();
+        while start < self.size {
+            self.read(start, PIECE, &mut buffer)?;
+            for found in finder.find_iter(&buffer) {
+                match BlockHeader::decode(&buffer[found..]) {
+                    Ok(header) if wanted(&header, start + found as u64) => return Ok(Some(header)),
+                    _ => {}
+                }
+            }
+            if buffer.len() < PIECE {
+                break;
+            }
+            // A header that reaches over the end of this piece begins the next one.
+            start += (PIECE - BLOCK_HEADER + 1) as u64;
+        }
+        Ok(None)
     }
 
     fn read_tables(&mut self) -> Result<()> {
@@ -133,6 +262,11 @@ impl Snapshot {
     /// Bytes of the file.
     pub fn length(&self) -> u64 {
         self.header.region(BlockKind::Rejects).end
+    }
+
+    /// Bytes that the file has.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Bytes read of it so far.
@@ -198,11 +332,7 @@ impl Snapshot {
                     wanted = wanted.max(header.whole());
                     break;
                 };
-                let found = crc(payload);
-                if found != header.payload_crc {
-                    let expected = format!("a block with CRC {:08x}", header.payload_crc);
-                    return Err(self.corrupt(at + BLOCK_HEADER as u64, expected, format!("{found:08x}")).into());
-                }
+                self.check_payload(&header, payload)?;
                 visit(&header, payload)?;
                 rest = &rest[whole..];
                 at += header.whole();
@@ -215,11 +345,7 @@ impl Snapshot {
     }
 
     fn block_header(&self, kind: BlockKind, bytes: &[u8], at: u64) -> Result<BlockHeader> {
-        let header = BlockHeader::decode(bytes).map_err(|expected| self.corrupt(at, expected, "something else"))?;
-        if header.salt != self.header.salt || header.offset != at {
-            let found = format!("one of another place ({})", header.offset);
-            return Err(self.corrupt(at, "a block of this snapshot at this offset", found).into());
-        }
+        let header = self.own_header(at, bytes)?;
         if header.kind != kind || header.length as usize > MAX_BLOCK {
             let found = format!("{} bytes of {}", header.length, header.kind.name());
             return Err(self.corrupt(at, format!("a block of {}", kind.name()), found).into());

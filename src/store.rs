@@ -14,6 +14,7 @@ use crate::format::batch::Checkpoint;
 pub use crate::format::block::InputEntry as Input;
 use crate::format::coding::Malformed;
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
+use crate::format::hole::Hole;
 use crate::segment::{Frame, Link, Segment};
 use crate::snapshot::Snapshot;
 use crate::storage::{Storage, TEMPORARY, path_of};
@@ -437,7 +438,8 @@ pub(crate) fn inputs_of(
                     forgotten.push(instance);
                 }
             }
-            FrameKind::Mark | FrameKind::Seal => {}
+            // A repair took the checkpoints back itself.
+            FrameKind::Hole | FrameKind::Mark | FrameKind::Seal => {}
         }
     }
     Ok((inputs, forgotten))
@@ -470,6 +472,16 @@ impl Place {
             instances.extend_from_slice(whole);
         }
         Ok(instances)
+    }
+
+    /// What a hole frame says to be lost.
+    pub fn hole(&self, segment: &Segment) -> Result<Hole> {
+        let Some(section) = self.frame.sections.first().filter(|section| section.entry.kind == SectionKind::Hole)
+        else {
+            return Err(segment.corrupt(self.frame.header.offset, "a section that tells of a hole", "none").into());
+        };
+        let bytes = segment.section(section)?;
+        Hole::decode(&bytes).map_err(|malformed| misencoded(segment, section.at, malformed))
     }
 }
 

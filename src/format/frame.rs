@@ -120,10 +120,13 @@ pub enum FrameKind {
     Seal,
     /// Inputs whose checkpoint and rejects count no longer.
     Forget,
+    /// What a repair could not save.
+    Hole,
 }
 
 impl FrameKind {
-    const ALL: [FrameKind; 4] = [FrameKind::Batch, FrameKind::Mark, FrameKind::Seal, FrameKind::Forget];
+    const ALL: [FrameKind; 5] =
+        [FrameKind::Batch, FrameKind::Mark, FrameKind::Seal, FrameKind::Forget, FrameKind::Hole];
 
     fn code(self) -> u8 {
         match self {
@@ -131,6 +134,7 @@ impl FrameKind {
             FrameKind::Mark => 2,
             FrameKind::Seal => 3,
             FrameKind::Forget => 4,
+            FrameKind::Hole => 5,
         }
     }
 
@@ -141,6 +145,7 @@ impl FrameKind {
             FrameKind::Mark => "mark",
             FrameKind::Seal => "seal",
             FrameKind::Forget => "forget",
+            FrameKind::Hole => "hole",
         }
     }
 }
@@ -282,11 +287,13 @@ pub enum SectionKind {
     Events,
     /// The inputs that a forget frame names.
     Forgotten,
+    /// What a hole frame says to be lost.
+    Hole,
 }
 
 impl SectionKind {
-    const ALL: [SectionKind; 4] =
-        [SectionKind::Checkpoint, SectionKind::Rejects, SectionKind::Events, SectionKind::Forgotten];
+    const ALL: [SectionKind; 5] =
+        [SectionKind::Checkpoint, SectionKind::Rejects, SectionKind::Events, SectionKind::Forgotten, SectionKind::Hole];
 
     fn code(self) -> u8 {
         match self {
@@ -294,6 +301,7 @@ impl SectionKind {
             SectionKind::Rejects => 2,
             SectionKind::Events => 3,
             SectionKind::Forgotten => 4,
+            SectionKind::Hole => 5,
         }
     }
 }
@@ -305,7 +313,7 @@ pub struct Entry {
     pub kind: SectionKind,
     /// The shard of its events; 0 otherwise.
     pub shard: u8,
-    /// How many events, rejects, inputs it holds.
+    /// How many events, rejects, inputs it holds; 1 for a checkpoint and a hole.
     pub count: u32,
     /// Its bytes.
     pub length: u32,
@@ -389,13 +397,14 @@ pub fn is_whole(kind: FrameKind, entries: &[Entry]) -> bool {
             let of_a_batch = |entry: &Entry| match entry.kind {
                 SectionKind::Rejects => true,
                 SectionKind::Events => entry.count > 0,
-                SectionKind::Checkpoint | SectionKind::Forgotten => false,
+                SectionKind::Checkpoint | SectionKind::Forgotten | SectionKind::Hole => false,
             };
             first.kind == SectionKind::Checkpoint && first.count == 1 && rest.iter().all(of_a_batch)
         }
         (FrameKind::Forget, [only]) => {
             only.kind == SectionKind::Forgotten && u64::from(only.count) * 16 == u64::from(only.length)
         }
+        (FrameKind::Hole, [only]) => only.kind == SectionKind::Hole && only.count == 1,
         (FrameKind::Mark | FrameKind::Seal, []) => true,
         _ => false,
     }

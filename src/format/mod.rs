@@ -5,6 +5,7 @@ pub mod batch;
 pub mod block;
 pub mod coding;
 pub mod frame;
+pub mod hole;
 
 /// The version of the format this program writes, and the only one it reads.
 pub const VERSION: u16 = 1;
