@@ -139,17 +139,13 @@ pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
 /// What an intact frame holds.
 fn describe(segment: &Segment, frame: &Frame) -> Result<String> {
     let place = Place { segment: 0, frame: frame.clone() };
-    let count = |kind| {
-        let sections = frame.sections.iter().filter(move |section| section.entry.kind == kind);
-        sections.map(|section| u64::from(section.entry.count)).sum::<u64>()
-    };
     Ok(match frame.header.kind {
         FrameKind::Batch => {
             let checkpoint = place.checkpoint(segment)?;
             format!(
                 "events={} rejects={} input={} bytes={}..{} lines={}..{} name={}",
-                count(SectionKind::Events),
-                count(SectionKind::Rejects),
+                frame.count(SectionKind::Events),
+                frame.count(SectionKind::Rejects),
                 hex(checkpoint.instance),
                 checkpoint.start,
                 checkpoint.end,

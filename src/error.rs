@@ -101,11 +101,11 @@ impl Error {
         match self {
             Error::Input { hint, .. } => hint.clone(),
             Error::Line { .. } => "mend the line and run again, or leave out --strict to keep it as a reject".into(),
-            Error::Corruption(corruption) => format!(
-                "nothing was changed; look with `chatwal dump {}`, restore the store from a backup, or ingest the input \
-                 into a new store",
-                corruption.file
-            ),
+            Error::Corruption(_) => {
+                "nothing was changed; `chatwal verify` lists all that is damaged, `chatwal repair` saves \
+                                     what is intact and says what to ingest again; or restore the store from a backup"
+                    .into()
+            }
             Error::Version { .. } => "use the chatwal that wrote this store, or a newer one".into(),
             Error::Locked { .. } => "wait for it to end, or stop it: what it acknowledged is safe".into(),
             Error::NoStore { .. } => {

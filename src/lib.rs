@@ -33,12 +33,17 @@ pub mod snapshot;
 pub mod storage;
 pub mod store;
 
+mod survey;
+
 pub mod compact;
 pub mod gather;
 pub mod merge;
 pub mod report;
 pub mod summary;
 pub mod timeline;
+
+pub mod repair;
+pub mod verify;
 
 pub mod dump;
 pub mod mmap;

@@ -100,9 +100,19 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
 
 /// Publishes an empty segment.
 pub fn publish_segment(storage: &dyn Storage, store: Uid, number: u64, first_sequence: u64) -> Result<()> {
+    let header = segment_header(storage, store, number, first_sequence)?;
+    publish(storage, &segment_name(number), &header.encode())
+}
+
+/// The header of a new segment, with a salt of its own.
+pub(crate) fn segment_header(
+    storage: &dyn Storage,
+    store: Uid,
+    number: u64,
+    first_sequence: u64,
+) -> Result<SegmentHeader> {
     let directory = storage.path().display().to_string();
     let random = storage.random().map_err(Error::io("get random bytes for", directory))?;
     let salt = (u128::from_le_bytes(random) >> 64) as u64;
-    let header = SegmentHeader { store, number, salt, first_sequence };
-    publish(storage, &segment_name(number), &header.encode())
+    Ok(SegmentHeader { store, number, salt, first_sequence })
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memchr::memmem;
 
 use crate::error::{Corruption, Error, Result};
+use crate::format::Uid;
 use crate::format::coding::Malformed;
 use crate::format::frame::{
     BadDirectory, BadHeader, BadSegment, Entry, FRAME_HEADER, FRAME_MAGIC, FrameHeader, MAX_PAYLOAD, SEGMENT_HEADER,
-    SegmentHeader, crc, decode_directory, is_whole,
+    SectionKind, SegmentHeader, crc, decode_directory, is_whole,
 };
 use crate::storage::File;
 
@@ -81,6 +82,12 @@ impl Frame {
     pub fn end(&self) -> u64 {
         self.header.offset + self.header.length()
     }
+
+    /// How many things its sections of a kind hold.
+    pub fn count(&self, kind: SectionKind) -> u64 {
+        let sections = self.sections.iter().filter(|section| section.entry.kind == kind);
+        sections.map(|section| u64::from(section.entry.count)).sum()
+    }
 }
 
 impl Segment {
@@ -108,6 +115,25 @@ impl Segment {
     pub(crate) fn bare(path: String, header: SegmentHeader, file: Box<dyn File>) -> Result<Segment> {
         let length = file.length().map_err(Error::io("read", &path))?;
         Ok(Segment { path, header, length, file, read: AtomicU64::new(0) })
+    }
+
+    /// A segment whose header is bad: what it said is taken from the first frame that says to be of this segment, in its
+    /// place, and of this store, where it is known. Nothing if there is none.
+    pub(crate) fn headless(
+        path: String,
+        number: u64,
+        store: Option<Uid>,
+        file: Box<dyn File>,
+    ) -> Result<Option<Segment>> {
+        let header = SegmentHeader { store: store.unwrap_or_default(), number, salt: 0, first_sequence: 1 };
+        let mut segment = Segment::bare(path, header, file)?;
+        let own = |header: &FrameHeader, offset| {
+            header.offset == offset && header.segment == number && store.is_none_or(|store| store == header.store)
+        };
+        let Some(first) = segment.find(SEGMENT_HEADER as u64 - 1, own)? else { return Ok(None) };
+        let FrameHeader { store, salt, sequence, .. } = first;
+        segment.header = SegmentHeader { store, number, salt, first_sequence: sequence };
+        Ok(Some(segment))
     }
 
     /// A [`Corruption`] of this segment.
@@ -301,6 +327,11 @@ impl Segment {
     /// The first intact header of a frame of this segment behind `after`, found by trying every offset, for which
     /// `wanted` holds; it is told the offset.
     fn search(&self, after: u64, wanted: impl Fn(&FrameHeader, u64) -> bool) -> Result<Option<FrameHeader>> {
+        self.find(after, |header, offset| header.is_of(&self.header) && wanted(header, offset))
+    }
+
+    /// The same, of whatever segment.
+    fn find(&self, after: u64, wanted: impl Fn(&FrameHeader, u64) -> bool) -> Result<Option<FrameHeader>> {
         let finder = memmem::Finder::new(&FRAME_MAGIC);
         let mut buffer = vec![0; SEARCH_READ];
         let mut start = after + 1;
@@ -310,7 +341,7 @@ impl Segment {
             for at in finder.find_iter(found) {
                 let offset = start + at as u64;
                 match FrameHeader::decode(&found[at..]) {
-                    Ok(header) if header.is_of(&self.header) && wanted(&header, offset) => return Ok(Some(header)),
+                    Ok(header) if wanted(&header, offset) => return Ok(Some(header)),
                     _ => {}
                 }
             }

@@ -44,6 +44,8 @@ pub struct Snapshot {
     file: Box<dyn File>,
     fences: Vec<Fence>,
     shards: [ShardEntry; SHARDS],
+    /// Blocks of the tables.
+    tables: u64,
     read: AtomicU64,
 }
 
@@ -111,6 +113,7 @@ impl Snapshot {
             file,
             fences: Vec::new(),
             shards: [ShardEntry::default(); SHARDS],
+            tables: 0,
             read: AtomicU64::new(SNAPSHOT_HEADER as u64),
         }
     }
@@ -220,9 +223,12 @@ impl Snapshot {
     fn read_tables(&mut self) -> Result<()> {
         let mut buffer = Vec::new();
         let (mut fences, mut inputs, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
-        let mut shards = None;
+        let (mut shards, mut tables) = (None, 0);
         let mut each = |kind: BlockKind, visit: &mut dyn FnMut(&BlockHeader, &[u8]) -> Result<()>| {
-            self.blocks(kind, self.header.region(kind), &mut buffer, visit)
+            self.blocks(kind, self.header.region(kind), &mut buffer, |header, bytes| {
+                tables += 1;
+                visit(header, bytes)
+            })
         };
         each(BlockKind::Fences, &mut |header, bytes| {
             decode_fences(bytes, header.count, &mut fences).map_err(|malformed| self.misencoded(header, malformed))
@@ -256,6 +262,7 @@ impl Snapshot {
             return Err(self.corrupt(at, "a fence for each block of the index", "others").into());
         }
         (self.fences, self.shards, self.inputs, self.forgotten) = (fences, shards, inputs, forgotten);
+        self.tables = tables;
         Ok(())
     }
 
@@ -381,6 +388,19 @@ impl Snapshot {
                 false => Err(self.corrupt(header.offset, "the first site that its fence names", "another").into()),
             }
         })
+    }
+
+    /// Where the block of the index lies that a site is in, or would be.
+    pub fn index_block(&self, name: &SiteName) -> u64 {
+        let mut buffer = [0; 20];
+        let name = name.text(&mut buffer);
+        let before = self.fences.partition_point(|fence| *fence.site <= *name).saturating_sub(1);
+        self.fences.get(before).map_or(self.header.region(BlockKind::Index).start, |fence| fence.at)
+    }
+
+    /// How many blocks the tables have that were read when it was opened.
+    pub fn table_blocks(&self) -> u64 {
+        self.tables
     }
 
     /// What the index says of one site; reads one block of it.

@@ -407,30 +407,19 @@ pub(crate) fn inputs_of(
 ) -> Result<(BTreeMap<Uid, Input>, Vec<Uid>)> {
     let mut inputs: BTreeMap<Uid, Input> = BTreeMap::new();
     let mut forgotten = Vec::new();
-    let add = |inputs: &mut BTreeMap<Uid, Input>, newer: Input| match inputs.get_mut(&newer.checkpoint.instance) {
-        Some(input) => {
-            input.checkpoint = newer.checkpoint;
-            input.events += newer.events;
-            input.rejects += newer.rejects;
-        }
-        None => drop(inputs.insert(newer.checkpoint.instance, newer)),
-    };
     for snapshot in snapshots {
         snapshot.forgotten.iter().for_each(|instance| drop(inputs.remove(instance)));
         forgotten.extend_from_slice(&snapshot.forgotten);
-        snapshot.inputs.iter().for_each(|input| add(&mut inputs, input.clone()));
+        snapshot.inputs.iter().for_each(|input| add_input(&mut inputs, input.clone()));
     }
     for place in frames {
         let segment = &segments[place.segment];
         match place.frame.header.kind {
             FrameKind::Batch => {
                 let checkpoint = place.checkpoint(segment)?;
-                let count = |kind| {
-                    let sections = place.frame.sections.iter().filter(move |section| section.entry.kind == kind);
-                    sections.map(|section| u64::from(section.entry.count)).sum::<u64>()
-                };
-                let (events, rejects) = (count(SectionKind::Events), count(SectionKind::Rejects));
-                add(&mut inputs, Input { checkpoint, events, rejects });
+                let (events, rejects) =
+                    (place.frame.count(SectionKind::Events), place.frame.count(SectionKind::Rejects));
+                add_input(&mut inputs, Input { checkpoint, events, rejects });
             }
             FrameKind::Forget => {
                 for instance in place.forgotten(segment)? {
@@ -445,8 +434,20 @@ pub(crate) fn inputs_of(
     Ok((inputs, forgotten))
 }
 
+/// Adds what comes later of an input to what is known of it.
+pub(crate) fn add_input(inputs: &mut BTreeMap<Uid, Input>, newer: Input) {
+    match inputs.get_mut(&newer.checkpoint.instance) {
+        Some(input) => {
+            input.checkpoint = newer.checkpoint;
+            input.events += newer.events;
+            input.rejects += newer.rejects;
+        }
+        None => drop(inputs.insert(newer.checkpoint.instance, newer)),
+    }
+}
+
 /// How often a look is repeated that found something wrong, unless it finds the same again.
-const RETRIES: usize = 100;
+pub(crate) const RETRIES: usize = 100;
 
 impl Place {
     /// The checkpoint of a batch.

@@ -75,6 +75,10 @@ pub enum Command {
     Timeline(TimelineArgs),
     /// Fold sealed segments into a snapshot, so that reports and reruns need not read them
     Compact(CompactArgs),
+    /// Check every checksum and every order of the store; changes nothing, needs no lock
+    Verify,
+    /// Save what is intact of a damaged store, and say what is lost and which inputs to ingest again
+    Repair(RepairArgs),
     /// Print a line a frame of segments, or a block of snapshots, with checksums; needs no store and no lock
     Dump(DumpArgs),
     /// List the lines that were no events
@@ -166,6 +170,13 @@ pub struct CompactArgs {
     /// Fold everything into one snapshot, instead of only what pays
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Args)]
+pub struct RepairArgs {
+    /// Say what would be saved and what is lost, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Args)]

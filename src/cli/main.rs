@@ -3,6 +3,7 @@
 mod args;
 mod compaction;
 mod console;
+mod health;
 mod inputs;
 mod lists;
 mod periods;
@@ -108,6 +109,8 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
         Command::Report(args) => report(&args, global, console),
         Command::Timeline(args) => periods::timeline(&args, global, console),
         Command::Compact(args) => compaction::compact(&args, global, console),
+        Command::Verify => health::verify(global, console),
+        Command::Repair(args) => health::repair(&args, global, console),
         Command::Dump(args) => Ok(dump::command(&args.files, args.events, &|line| {
             // The same form as every other message.
             eprintln!("chatwal: {line}");
