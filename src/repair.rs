@@ -525,10 +525,11 @@ impl Salvage {
         let place = Place { segment: 0, frame };
         let checkpoint = place.checkpoint(segment)?;
         let (events, rejects) = (place.frame.count(SectionKind::Events), place.frame.count(SectionKind::Rejects));
+        let is_touched = self.touched.contains_key(&checkpoint.instance);
         let behind_a_hole = self.loss && checkpoint.start > self.end_of(&checkpoint.instance);
         if !bad.is_empty() {
             self.touch(&checkpoint, checkpoint.end);
-        } else if behind_a_hole {
+        } else if behind_a_hole && !is_touched {
             self.touch(&checkpoint, checkpoint.start);
         }
         if self.touched.contains_key(&checkpoint.instance) {

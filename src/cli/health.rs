@@ -1,5 +1,6 @@
 //! The commands `verify` and `repair`.
 
+use std::sync::atomic::Ordering;
 
 use chatwal::error::Error;
 use chatwal::format::hex;

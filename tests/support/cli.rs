@@ -219,6 +219,14 @@ impl Ran {
         self
     }
 
+    /// Asserts that the answer has a line with all of these.
+    #[track_caller]
+    pub fn prints(self, parts: &[&str]) -> Ran {
+        let printed = self.out.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(printed, "no line has {parts:?}: {self:#?}");
+        self
+    }
+
     /// Asserts that nothing was said beside the answer.
     #[track_caller]
     pub fn silently(self) -> Ran {

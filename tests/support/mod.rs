@@ -10,6 +10,7 @@ pub mod lives;
 pub mod naive;
 pub mod sim;
 pub mod store;
+pub mod town;
 
 /// A number that the environment may set, to repeat a run or to make it longer.
 pub fn setting(name: &str, default: u64) -> u64 {

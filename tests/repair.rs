@@ -1,0 +1,609 @@
+//! `repair`: each kind of damage on purpose; what it saves, what it says to be lost, and that reading the inputs again
+//! makes everything whole.
+
+mod support;
+
+use std::sync::atomic::AtomicBool;
+
+use chatwal::error::Error;
+use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
+use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
+use chatwal::log::Log;
+use chatwal::repair::{Repair, RepairOptions, repair};
+use chatwal::store::{View, segment_name};
+use chatwal::verify::verify;
+use support::cli::{Sandbox, generated};
+use support::sim::{Choices, SimDisk};
+use support::store::{report, sync};
+use support::town::{InFile, Town, accounts, answer, spoil, store_files};
+
+fn options(dry_run: bool) -> RepairOptions {
+    RepairOptions { threads: 2, memory: 1 << 20, dry_run }
+}
+
+fn repaired(disk: &SimDisk) -> Result<Option<Repair>, Error> {
+    repair(disk, &options(false), &AtomicBool::new(false), &|_| ())
+}
+
+#[track_caller]
+fn assert_sound(disk: &SimDisk) {
+    let verified = verify(disk, 2, &|_| ()).unwrap();
+    assert_eq!((verified.findings, verified.torn), (Vec::new(), None));
+}
+
+/// Repairs a damaged copy of a store and checks everything that has to hold whatever the damage: nothing changes before it
+/// is asked for, the copies are the damaged files, the store is sound again, and once the inputs are read again it is
+/// what it was. `kept` says by turn and shard which lines are still there after the repair.
+#[track_caller]
+fn assert_repairs(town: &Town, damaged: &SimDisk, kept: impl Fn(usize, u8) -> bool) -> Repair {
+    let before = damaged.files();
+    let findings = verify(damaged, 2, &|_| ()).unwrap().findings;
+    assert!(!findings.is_empty(), "verify finds nothing");
+    let refused = View::open(damaged).and_then(|view| report(&view)).is_err();
+    let dry = repair(damaged, &options(true), &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
+    assert_eq!((damaged.mutations(), damaged.files()), (0, before.clone()), "looking changed something");
+    let repair = repaired(damaged).unwrap().unwrap();
+    assert_eq!(Repair { copies: Vec::new(), ..repair.clone() }, dry, "the dry run said something else");
+    assert_eq!(repair.findings, findings);
+    let after = damaged.files();
+    for (name, copy) in repair.replaced.iter().zip(&repair.copies) {
+        assert_eq!(after[copy.trim_start_matches("sim/")], before[name], "the copy of {name}");
+    }
+    assert_eq!(repair.replaced.len(), repair.copies.len());
+    for (name, bytes) in &before {
+        assert!(repair.replaced.contains(name) || after[name] == *bytes, "{name} was changed and not replaced");
+    }
+    assert_sound(damaged);
+    assert_eq!(answer(damaged), town.oracle(&kept), "after the repair; the store was refused: {refused}");
+    let files = damaged.files();
+    assert_eq!(repaired(damaged).unwrap(), None, "nothing is left to repair");
+    assert_eq!(damaged.files(), files);
+    assert_whole_again(town, damaged);
+    repair
+}
+
+/// Reads the inputs again; then everything is as if nothing had happened, also once it is compacted.
+#[track_caller]
+fn assert_whole_again(town: &Town, disk: &SimDisk) {
+    let disk = disk.fork();
+    town.ingest_all(&disk);
+    for compacted in [false, true] {
+        if compacted {
+            town.compact(&disk, true);
+        }
+        assert_sound(&disk);
+        assert_eq!(answer(&disk), town.oracle(|_, _| true), "read again; compacted: {compacted}");
+        assert_eq!(accounts(&disk), accounts(&town.disk), "read again; compacted: {compacted}");
+    }
+}
+
+/// A store with two snapshots and a few segments.
+fn town() -> Town {
+    let town = Town::build(7, &[9, 3], 16);
+    let (snapshots, segments) = town.names();
+    assert!(snapshots.len() == 2 && segments.len() >= 4, "{snapshots:?} {segments:?}");
+    town
+}
+
+/// The batches of sealed segments, of the last one, or of both.
+fn batches(town: &Town) -> Vec<InFile> {
+    town.frames().into_iter().filter(|place| place.turn.is_some()).collect()
+}
+
+fn damaged(town: &Town, file: &str, edit: impl FnOnce(&mut Vec<u8>)) -> SimDisk {
+    let disk = town.disk.fork();
+    disk.edit(file, edit);
+    disk
+}
+
+#[test]
+fn a_sound_store_is_left_alone() {
+    for town in [town(), Town::build(8, &[], 6)] {
+        let disk = town.disk.fork();
+        assert_eq!(repaired(&disk).unwrap(), None);
+        assert_eq!((disk.mutations(), disk.files()), (0, town.disk.files()));
+        assert_whole_again(&town, &disk);
+    }
+    // A torn end is no damage: the next writer cuts it.
+    let town = town();
+    let last = town.names().1.pop().unwrap();
+    let disk = damaged(&town, &last, |bytes| bytes.extend(b"half a frame"));
+    assert_eq!(repaired(&disk).unwrap(), None);
+    assert_eq!(disk.mutations(), 0);
+}
+
+#[test]
+fn a_frame_whose_header_or_directory_is_bad_is_lost_and_all_others_are_kept() {
+    let town = town();
+    for place in batches(&town) {
+        let (turn, start) = (place.turn.unwrap(), place.frame.header.offset as usize);
+        let sequence = place.frame.header.sequence;
+        for at in [0, 30, FRAME_HEADER - 1, FRAME_HEADER, FRAME_HEADER + ENTRY] {
+            let disk = damaged(&town, &place.file, |bytes| bytes[start + at] ^= 4);
+            let repair = assert_repairs(&town, &disk, |lost, _| lost != turn);
+            assert_eq!(repair.hole.frames, [(sequence, sequence)], "{place:?}");
+            assert!(repair.unknown, "nobody knows whose frame it was");
+            let later = town.turns.iter().enumerate().skip(turn + 1);
+            let of_input = |(_, later): &(usize, &support::town::Turn)| later.input == town.turns[turn].input;
+            let told: Vec<_> = repair.hole.inputs.iter().map(|input| (input.from, input.to)).collect();
+            match later.clone().any(|later| of_input(&later)) {
+                // The next batch of the input begins behind a gap.
+                true => {
+                    let lost = &town.turns[turn].bytes;
+                    assert_eq!(told, [(lost.start as u64, lost.end as u64)]);
+                    assert_eq!(repair.rejects as usize, later.filter(of_input).count());
+                }
+                false => assert_eq!((told, repair.rejects), (Vec::new(), 0)),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_section_costs_no_more_than_itself() {
+    let town = town();
+    for place in batches(&town) {
+        let turn = place.turn.unwrap();
+        let lost = town.turns[turn].bytes.clone();
+        for section in &place.frame.sections {
+            let disk = damaged(&town, &place.file, |bytes| bytes[section.at as usize] ^= 4);
+            let (kind, shard) = (section.entry.kind, section.entry.shard);
+            let repair =
+                assert_repairs(&town, &disk, |other, of| other != turn || kind != SectionKind::Events || of != shard);
+            let sequence = place.frame.header.sequence;
+            assert_eq!(repair.hole.frames, [(sequence, sequence)]);
+            assert_eq!(repair.unknown, kind == SectionKind::Checkpoint, "{kind:?}");
+            if kind != SectionKind::Checkpoint {
+                let told: Vec<_> = repair.hole.inputs.iter().map(|input| (input.from, input.to)).collect();
+                assert_eq!(told, [(lost.start as u64, lost.end as u64)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn marks_seals_and_segment_headers_hold_no_events() {
+    let town = town();
+    let (_, segments) = town.names();
+    for place in town.frames().into_iter().filter(|place| place.turn.is_none()) {
+        let last = segments.last() == Some(&place.file);
+        let offset = place.frame.header.offset as usize;
+        let disk = damaged(&town, &place.file, |bytes| bytes[offset + 5] ^= 4);
+        if last && verify(&disk, 1, &|_| ()).unwrap().torn.is_some() {
+            continue;
+        }
+        let repair = assert_repairs(&town, &disk, |_, _| true);
+        assert_eq!(repair.hole.inputs, [], "every batch goes on where the one before it ends");
+    }
+    for segment in &segments {
+        for at in [0, 9, 20, 33, 45, SEGMENT_HEADER - 1] {
+            let disk = damaged(&town, segment, |bytes| bytes[at] ^= 0x40);
+            if matches!(View::open(&disk), Err(Error::Version { .. })) {
+                continue;
+            }
+            let repair = assert_repairs(&town, &disk, |_, _| true);
+            assert_eq!(repair.hole.frames, []);
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
+    let town = town();
+    let (_, segments) = town.names();
+    for (at, segment) in segments.iter().enumerate() {
+        let of_segment =
+            |turn: usize| batches(&town).iter().any(|place| place.turn == Some(turn) && place.file == *segment);
+        let disk = town.disk.fork();
+        disk.lose(segment);
+        let repair = assert_repairs(&town, &disk, |turn, _| !of_segment(turn));
+        assert!(repair.unknown);
+        // Of a missing last segment alone, everything before stays as it is.
+        assert_eq!(repair.replaced.is_empty(), at + 1 == segments.len(), "{repair:?}");
+        if at + 1 < segments.len() {
+            let middle = town.disk.bytes(segment).len() / 2;
+            let disk = damaged(&town, segment, |bytes| bytes.truncate(middle));
+            let before = |turn: usize| {
+                batches(&town).iter().any(|place| {
+                    place.turn == Some(turn) && place.file == *segment && place.frame.end() > middle as u64
+                })
+            };
+            assert_repairs(&town, &disk, |turn, _| !before(turn));
+        }
+    }
+    // All that is left is a snapshot.
+    let disk = town.disk.fork();
+    segments.iter().for_each(|segment| disk.lose(segment));
+    assert_repairs(&town, &disk, |turn, _| turn < 12);
+}
+
+#[test]
+fn bytes_that_are_missing_inside_move_everything_behind_and_cost_it() {
+    let town = town();
+    let (_, segments) = town.names();
+    let places = batches(&town);
+    let place = places.iter().find(|place| place.file == segments[1]).unwrap();
+    let start = place.frame.header.offset as usize;
+    let disk = damaged(&town, &place.file, |bytes| {
+        bytes.remove(start);
+    });
+    let lost = |turn| {
+        places.iter().any(|place| place.turn == Some(turn) && place.file == segments[1])
+            && places
+                .iter()
+                .any(|other| other.turn == Some(turn) && other.frame.header.sequence >= place.frame.header.sequence)
+    };
+    assert_repairs(&town, &disk, |turn, _| !lost(turn));
+}
+
+#[test]
+fn a_segment_of_another_store_is_not_taken_for_ones_own() {
+    let (town, other) = (town(), Town::build(8, &[9, 3], 16));
+    let segment = town.names().1[1].clone();
+    let disk = damaged(&town, &segment, |bytes| *bytes = other.disk.bytes(&segment));
+    let of_segment = |turn: usize| batches(&town).iter().any(|place| place.turn == Some(turn) && place.file == segment);
+    let repair = assert_repairs(&town, &disk, |turn, _| !of_segment(turn));
+    assert!(repair.replaced.contains(&segment), "it is copied aside like the others");
+}
+
+#[test]
+fn what_can_be_made_anew_from_the_events_of_a_snapshot_costs_nothing() {
+    let town = town();
+    for snapshot in town.names().0 {
+        for kind in [BlockKind::Index, BlockKind::Fences, BlockKind::Shards] {
+            let disk = town.disk.fork();
+            spoil(&disk, &snapshot, &town.block(&snapshot, kind));
+            let repair = assert_repairs(&town, &disk, |_, _| true);
+            assert_eq!((repair.hole.frames, repair.hole.inputs, repair.unknown), (vec![], vec![], false), "{kind:?}");
+            assert_eq!(accounts(&disk), accounts(&town.disk));
+        }
+        for at in [0, 20, 35, 60, SNAPSHOT_HEADER - 1] {
+            let disk = damaged(&town, &snapshot, |bytes| bytes[at] ^= 0x40);
+            let repair = assert_repairs(&town, &disk, |_, _| true);
+            assert_eq!((repair.hole.inputs, repair.unknown), (vec![], false), "header, byte {at}");
+        }
+    }
+}
+
+/// The turns of a snapshot, by its place.
+fn turns_of(town: &Town, snapshot: usize) -> std::ops::Range<usize> {
+    let start = town.folded[..snapshot].iter().sum();
+    start..start + town.folded[snapshot]
+}
+
+#[test]
+fn lost_events_of_a_snapshot_take_its_inputs_back_to_before_it() {
+    let town = town();
+    for (at, snapshot) in town.names().0.into_iter().enumerate() {
+        let turns = turns_of(&town, at);
+        let blocks: Vec<_> =
+            town.blocks(&snapshot).into_iter().filter(|block| block.kind == BlockKind::Events).collect();
+        for block in &blocks {
+            for offset in [0, BLOCK_HEADER] {
+                let disk = damaged(&town, &snapshot, |bytes| bytes[block.offset as usize + offset] ^= 2);
+                let repair = assert_repairs(&town, &disk, |turn, shard| !turns.contains(&turn) || shard != block.shard);
+                let stood = |input: usize| {
+                    let before = town.turns[..turns.start].iter().filter(|turn| turn.input == input);
+                    before.map(|turn| turn.bytes.end as u64).max().unwrap_or(0)
+                };
+                let mut told: Vec<_> =
+                    repair.hole.inputs.iter().map(|input| (input.name.clone(), input.from)).collect();
+                told.sort();
+                assert_eq!(told.len(), 3, "every input of it: {told:?}");
+                for (input, (_, from)) in told.iter().enumerate() {
+                    assert_eq!(*from, stood(input), "where it stood before the snapshot");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_list_of_inputs_or_of_rejects_makes_them_be_read_again() {
+    let town = town();
+    for (at, snapshot) in town.names().0.into_iter().enumerate() {
+        for kind in [BlockKind::Inputs, BlockKind::Rejects] {
+            let disk = town.disk.fork();
+            spoil(&disk, &snapshot, &town.block(&snapshot, kind));
+            let repair = assert_repairs(&town, &disk, |_, _| true);
+            assert!(repair.unknown && !repair.hole.inputs.is_empty(), "{kind:?} of {at}: {repair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_cut_or_missing_loses_what_it_covered_and_no_more() {
+    let town = town();
+    for (at, snapshot) in town.names().0.into_iter().enumerate() {
+        let turns = turns_of(&town, at);
+        let disk = town.disk.fork();
+        disk.lose(&snapshot);
+        let repair = assert_repairs(&town, &disk, |turn, _| !turns.contains(&turn));
+        assert!(repair.unknown);
+        let events = town.blocks(&snapshot).into_iter().filter(|block| block.kind == BlockKind::Events);
+        let shards: Vec<_> = events.map(|block| (block.shard, block.offset)).collect();
+        let cut = shards[shards.len() / 2].1 + 1;
+        let disk = damaged(&town, &snapshot, |bytes| bytes.truncate(cut as usize));
+        let left = |shard| shards.iter().any(|(of, offset)| *of == shard && *offset + 1 < cut);
+        assert_repairs(&town, &disk, |turn, shard| !turns.contains(&turn) || left(shard));
+    }
+}
+
+#[test]
+fn damage_in_several_places_is_repaired_at_once() {
+    let town = town();
+    let (snapshots, segments) = town.names();
+    let disk = town.disk.fork();
+    let block = town.block(&snapshots[1], BlockKind::Events);
+    spoil(&disk, &snapshots[1], &block);
+    let places = batches(&town);
+    let (first, last) = (&places[1], places.last().unwrap());
+    for place in [first, last] {
+        let start = place.frame.header.offset as usize;
+        disk.edit(&place.file, |bytes| bytes[start] ^= 1);
+    }
+    disk.lose(&segments[1]);
+    let lost = |turn| {
+        [first.turn, last.turn].contains(&Some(turn))
+            || places.iter().any(|place| place.turn == Some(turn) && place.file == segments[1])
+    };
+    let turns = turns_of(&town, 1);
+    assert_repairs(&town, &disk, |turn, shard| !lost(turn) && (!turns.contains(&turn) || shard != block.shard));
+    // And a repaired store can be repaired again.
+    town.ingest_all(&disk);
+    let snapshot = store_files(&disk).into_iter().find(|name| name.ends_with(".snap")).unwrap();
+    disk.edit(&snapshot, |bytes| bytes[SNAPSHOT_HEADER] ^= 1);
+    let again = repaired(&disk).unwrap().unwrap();
+    assert!(!again.copies.is_empty());
+    assert_sound(&disk);
+    assert_whole_again(&town, &disk);
+}
+
+#[test]
+fn the_hole_is_on_record() {
+    let town = town();
+    let place = &batches(&town)[1];
+    let start = place.frame.header.offset as usize;
+    let disk = damaged(&town, &place.file, |bytes| bytes[start] ^= 1);
+    let repair = repaired(&disk).unwrap().unwrap();
+    let view = View::open(&disk).unwrap();
+    let [hole, mark] = &view.frames[..] else { panic!("{}", view.frames.len()) };
+    assert_eq!((hole.frame.header.kind, mark.frame.header.kind), (FrameKind::Hole, FrameKind::Mark));
+    assert_eq!(hole.hole(&view.segments[0]).unwrap(), repair.hole);
+    assert_eq!(view.durable_upto, hole.frame.header.sequence, "the mark proves it");
+    // Damage to the record is damage like any other.
+    let segment = segment_name(view.segments[0].header.number);
+    disk.edit(&segment, |bytes| bytes[SEGMENT_HEADER + FRAME_HEADER + ENTRY] ^= 1);
+    assert!(matches!(Log::open(disk.storage(), sync(1 << 20)), Err(Error::Corruption(_))));
+    assert!(repaired(&disk).unwrap().is_some());
+    assert_sound(&disk);
+}
+
+#[test]
+fn inputs_that_were_forgotten_stay_so() {
+    let town = town();
+    let forget = |disk: &SimDisk| {
+        let instance = *View::open(disk).unwrap().inputs.keys().next().unwrap();
+        let (mut log, ..) = Log::open(disk.storage(), sync(2500)).unwrap();
+        log.append_forget(&[instance]).unwrap();
+        log.settle().unwrap();
+        instance
+    };
+    for folded in [false, true] {
+        let disk = town.disk.fork();
+        let instance = forget(&disk);
+        town.ingest_all(&disk);
+        if folded {
+            town.compact(&disk, false);
+        }
+        let told = accounts(&disk);
+        // In front of the frame or the snapshot that says so, and behind it.
+        for file in store_files(&disk) {
+            let disk = disk.fork();
+            let length = disk.bytes(&file).len();
+            disk.edit(&file, |bytes| bytes[length / 2] ^= 1);
+            if verify(&disk, 1, &|_| ()).unwrap().findings.is_empty() {
+                continue;
+            }
+            repaired(&disk).unwrap().unwrap();
+            assert!(!View::open(&disk).unwrap().inputs.contains_key(&instance), "{file}, folded: {folded}");
+            town.ingest_all(&disk);
+            assert_eq!((answer(&disk), accounts(&disk)), (town.oracle(|_, _| true), told.clone()), "{file}");
+            assert_sound(&disk);
+        }
+    }
+    // The frame that says so is lost itself: then nobody knows, and it has to be said again.
+    let disk = town.disk.fork();
+    let instance = forget(&disk);
+    let view = View::open(&disk).unwrap();
+    let frame = view.frames.iter().find(|place| place.frame.header.kind == FrameKind::Forget).unwrap();
+    let (file, at) = (view.segments[frame.segment].path.clone(), frame.frame.sections[0].at as usize);
+    disk.edit(file.trim_start_matches("sim/"), |bytes| bytes[at] ^= 1);
+    assert!(repaired(&disk).unwrap().unwrap().unknown);
+    assert!(View::open(&disk).unwrap().inputs.contains_key(&instance));
+}
+
+#[test]
+fn an_end_that_was_never_acknowledged_is_no_loss() {
+    let town = town();
+    let last = town.names().1.pop().unwrap();
+    let place = &batches(&town)[0];
+    let start = place.frame.header.offset as usize;
+    let disk = damaged(&town, &place.file, |bytes| bytes[start] ^= 1);
+    disk.edit(&last, |bytes| bytes.extend(b"half a frame"));
+    let repair = repaired(&disk).unwrap().unwrap();
+    let sequence = place.frame.header.sequence;
+    assert_eq!(repair.hole.frames, [(sequence, sequence)]);
+    assert_sound(&disk);
+    assert_whole_again(&town, &disk);
+}
+
+#[test]
+fn a_repair_that_is_stopped_changes_nothing() {
+    let town = town();
+    let place = &batches(&town)[0];
+    let start = place.frame.header.offset as usize;
+    let disk = damaged(&town, &place.file, |bytes| bytes[start] ^= 1);
+    let before = disk.files();
+    assert_eq!(repair(&disk, &options(false), &AtomicBool::new(true), &|_| ()).unwrap(), None);
+    assert_eq!(disk.files(), before);
+}
+
+/// A store of the real program: three inputs in one segment each.
+fn sandbox() -> (Sandbox, Vec<u8>) {
+    let sandbox = Sandbox::new();
+    let input = generated("--lines 3000 --sites 40 --seed 5");
+    let lines: Vec<&[u8]> = input.split_inclusive(|&byte| byte == b'\n').collect();
+    for (name, lines) in ["a", "b", "c"].iter().zip(lines.chunks(1000)) {
+        let lines = [&b"no event\n"[..], &lines.concat()].concat();
+        sandbox.write(format!("{name}.jsonl"), lines);
+        sandbox.run(&format!("ingest --store s --segment-size 4096 {name}.jsonl")).expect(3);
+    }
+    assert!(sandbox.has("s/0000000003.wal"));
+    (sandbox, input)
+}
+
+#[test]
+fn the_program_says_what_is_lost_and_ingesting_again_makes_it_whole() {
+    let (sandbox, input) = sandbox();
+    let whole = sandbox.listing("s");
+    sandbox.run("repair --store s").expect(0).says(&["sound: nothing to repair"]);
+    sandbox.run("repair --store s --dry-run").expect(0).says(&["sound: nothing to repair"]);
+    assert_eq!(sandbox.segments("s"), {
+        let mut whole = whole.clone();
+        whole.remove("LOCK");
+        whole
+    });
+    let rejects = sandbox.run("rejects --store s").expect(0).out;
+    let mut bytes = whole["0000000002.wal"].0.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    sandbox.write("s/0000000002.wal", &bytes);
+    sandbox.run("report --store s").fails(4, &["0000000002.wal", "corrupt"]);
+    let before = sandbox.listing("s");
+    let end = std::fs::metadata(sandbox.path("b.jsonl")).unwrap().len();
+    let lost = format!("bytes 0 to {end} are lost");
+    sandbox
+        .run("repair --store s --dry-run")
+        .expect(4)
+        .says(&["warning", "0000000002.wal", "corrupt"])
+        .says(&["would replace 0000000001.wal 0000000002.wal 0000000003.wal"])
+        .says(&["warning", "b.jsonl", &lost, "read from its start"])
+        .says(&["hint", "chatwal repair --store s"]);
+    assert_eq!(sandbox.listing("s"), before, "a dry run changed something");
+    // The writer is not let in while another is.
+    let writer = sandbox.start("ingest --store t -");
+    support::cli::until("there is a store", || sandbox.has("t/0000000001.wal"));
+    sandbox.run("repair --store t").fails(11, &["locked by another writer"]);
+    drop(writer);
+    sandbox
+        .run("repair --store s")
+        .expect(0)
+        .says(&["s/0000000002.wal.repair-1: a copy of what was there"])
+        .says(&["replaced", "wrote s/0000000001-0000000003.snap s/0000000004.wal", "events saved"])
+        .says(&["warning", "lost, as a whole or in part: frames"])
+        .says(&["warning", "b.jsonl", &lost, "read from its start"])
+        .says(&["hint", "chatwal ingest --store s"]);
+    assert_eq!(sandbox.read("s/0000000002.wal.repair-1"), bytes);
+    let names: Vec<String> = sandbox.listing("s").into_keys().filter(|name| !name.contains(".repair-")).collect();
+    assert_eq!(names, ["0000000001-0000000003.snap", "0000000004.wal", "LOCK"]);
+    sandbox.run("verify --store s").expect(0).silently();
+    sandbox.run("dump s/0000000004.wal").expect(0).prints(&["hole", "segments=1..=3", &format!(":0..{end}")]);
+    sandbox.run("ingest --store s a.jsonl b.jsonl c.jsonl").expect(3);
+    sandbox.reports(&input);
+    assert_eq!(sorted(&sandbox.run("rejects --store s").expect(0).out), sorted(&rejects));
+    sandbox.run("compact --store s").expect(0);
+    sandbox.reports(&input);
+    sandbox.run("verify --store s").expect(0).silently();
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn the_program_repairs_stores_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    sandbox.run("repair").fails(2, &["no store named"]);
+    sandbox.run("repair --store nowhere").fails(10, &["nowhere"]);
+    std::fs::create_dir(sandbox.path("other")).unwrap();
+    sandbox.write("other/file", "x");
+    sandbox.run("repair --store other").fails(10, &["other"]);
+    assert_eq!(sandbox.listing("other").into_keys().collect::<Vec<_>>(), ["file"], "not even a lock is left there");
+}
+
+/// Every way to die: before each call that changes the disk, with the power and without.
+#[test]
+fn a_repair_that_is_interrupted_anywhere_is_finished_by_the_next() {
+    let town = Town::build(7, &[6, 2], 6);
+    let (snapshots, segments) = town.names();
+    let places = batches(&town);
+    let header = |place: &InFile, bytes: &mut Vec<u8>| bytes[place.frame.header.offset as usize] ^= 1;
+    let mut cases = Vec::new();
+    cases.push(damaged(&town, &places[0].file, |bytes| header(&places[0], bytes)));
+    let last = places.last().unwrap();
+    cases.push(damaged(&town, &last.file, |bytes| header(last, bytes)));
+    // Damage that only a report meets.
+    let section = places[0].frame.sections.last().unwrap();
+    cases.push(damaged(&town, &places[0].file, |bytes| bytes[section.at as usize] ^= 1));
+    for snapshot in &snapshots {
+        let disk = town.disk.fork();
+        spoil(&disk, snapshot, &town.block(snapshot, BlockKind::Events));
+        cases.push(disk);
+        let disk = town.disk.fork();
+        disk.lose(snapshot);
+        cases.push(disk);
+    }
+    for segment in [&segments[0], segments.last().unwrap()] {
+        let disk = town.disk.fork();
+        disk.lose(segment);
+        cases.push(disk);
+    }
+    let (mut images, mut finished, mut refused) = (0, 0, 0);
+    for (case, disk) in cases.iter().enumerate() {
+        let done = disk.fork();
+        let whole = repaired(&done).unwrap().unwrap();
+        let (answered, told) = (answer(&done), accounts(&done));
+        for call in 0..done.mutations() {
+            for seed in 0..6 {
+                let dying = disk.fork();
+                dying.stop_at(call);
+                assert!(repaired(&dying).is_err());
+                // The first life of the machine goes on, the others lose power.
+                let found = if seed == 0 { dying.kill() } else { dying.crash(&mut Choices::Random(seed)) };
+                images += 1;
+                let files = found.files();
+                match View::open(&found).and_then(|view| report(&view)) {
+                    Ok(report) => {
+                        assert_eq!(report, answered.as_bytes(), "case {case}, call {call}, seed {seed}");
+                        finished += 1;
+                    }
+                    Err(Error::Corruption(_)) => {
+                        refused += 1;
+                        // Whoever writes is refused and changes nothing, but for damage that writers never met.
+                        let writer = found.fork();
+                        if Log::open(writer.storage(), sync(1 << 20)).is_err() {
+                            assert_eq!(writer.files(), files);
+                        }
+                    }
+                    Err(error) => panic!("case {case}, call {call}, seed {seed}: {error}"),
+                }
+                let again = repaired(&found).unwrap();
+                if let Some(again) = again {
+                    assert_eq!(again.hole, whole.hole, "case {case}, call {call}, seed {seed}");
+                    assert_eq!(again.findings, whole.findings);
+                    assert_eq!(store_files(&found), store_files(&done));
+                }
+                assert_sound(&found);
+                assert_eq!((answer(&found), accounts(&found)), (answered.clone(), told.clone()));
+                let copies = found.files().into_keys().filter(|name| name.contains(".repair-")).count();
+                assert_eq!(copies, whole.copies.len(), "one copy of each, however often it was begun");
+            }
+        }
+        assert_whole_again(&town, &done);
+    }
+    println!("{images} images: {refused} refused until repaired, {finished} repaired");
+    assert!(finished > 20 && refused > 100);
+}
