@@ -11,7 +11,8 @@
 //! [`table`] and packs them, grouped by shard, into the sections of a batch ([`format`](mod@format)). [`ingest`] hands the batches
 //! to the [`log`], which appends them to a [`segment`] and acknowledges what is proven durable. The [`store`] knows which
 //! files count and recovers them after a crash. [`report`] reads one shard after the other back into tables, [`merge`]
-//! orders them and drops copies, [`summary`] folds each site, [`render`] prints. [`dump`] shows a segment to people.
+//! orders them and drops copies, [`summary`] folds each site, [`render`] prints. [`verify`] checks a whole store, past any damage,
+//! [`repair`] saves what is intact of a damaged one, [`dump`] shows a file to people.
 //!
 //! Imports point one way: `event`, `table` and `format` know nothing of files, `merge` and `summary` nothing of disk or
 //! JSON, and nothing here knows of arguments, terminals or exit statuses. Everything reaches the disk through
@@ -33,8 +34,6 @@ pub mod snapshot;
 pub mod storage;
 pub mod store;
 
-mod survey;
-
 pub mod compact;
 pub mod gather;
 pub mod merge;
@@ -43,6 +42,7 @@ pub mod summary;
 pub mod timeline;
 
 pub mod repair;
+mod survey;
 pub mod verify;
 
 pub mod dump;

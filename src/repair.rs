@@ -100,6 +100,10 @@ pub fn repair(
     let _lock = if options.dry_run { None } else { Some(storage.lock()?) };
     let examined = Examined::of(storage, options.threads, &|share| progress(share / 2.0))?;
     if examined.verification.findings.is_empty() {
+        if !options.dry_run {
+            // An earlier repair may have died, or failed, between its last renaming and this.
+            storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+        }
         return Ok(None);
     }
     let mut plan = Plan::of(storage, examined)?;
@@ -127,7 +131,7 @@ struct Plan {
 impl Plan {
     fn of(storage: &dyn Storage, examined: Examined) -> Result<Plan> {
         let count = examined.survey.parts.len();
-        let damaged = (0..count).find(|part| examined.is_damaged(storage, *part)).unwrap_or(0);
+        let damaged = examined.first_damaged(storage);
         let Examined { survey, bad, verification } = examined;
         let store = match survey.store {
             Some(store) => store,
@@ -239,8 +243,13 @@ impl Plan {
                 return unfinished.map(|_| false);
             }
         };
-        for name in &self.repair.replaced {
-            self.repair.copies.push(copy_aside(storage, name)?);
+        let kept = self.repair.replaced.iter().map(|name| copy_aside(storage, name)).collect();
+        match kept {
+            Ok(kept) => self.repair.copies = kept,
+            Err(error) => {
+                writer.abandon();
+                return Err(error);
+            }
         }
         self.publish_segment(storage)?;
         writer.publish(copies)?;

@@ -153,12 +153,13 @@ impl Survey {
                 let expected = format!("a snapshot that begins with segment {next}");
                 let found = "one that overlaps another".into();
                 self.findings.push(Corruption { file: path_of(storage, &name), offset: 0, expected, found });
+                continue;
             } else if segments && !kind(&name) {
                 let (file, expected) = (path_of(storage, &name), format!("segment {next}"));
                 self.findings.push(Corruption { file, offset: 0, expected, found: "a snapshot".into() });
             }
             segments |= kind(&name);
-            self.parts.push(Part { covers: next.max(start)..=end, name, content: Content::Nothing });
+            self.parts.push(Part { covers, name, content: Content::Nothing });
             next = end + 1;
         }
         if !self.parts.last().is_some_and(|part| kind(&part.name)) {

@@ -130,13 +130,13 @@ impl Examined {
         Ok(Examined { survey, bad, verification })
     }
 
-    /// Whether something is wrong with a part, or with what comes to its place.
-    pub(crate) fn is_damaged(&self, storage: &dyn Storage, part: usize) -> bool {
-        self.survey.parts.get(part).is_some_and(|part| {
-            let path = path_of(storage, &part.name);
-            matches!(part.content, Content::Nothing)
-                || self.verification.findings.iter().any(|finding| finding.file == path)
-        })
+    /// The first part that something is wrong with. What is wrong with a file that is none of the parts concerns them all.
+    pub(crate) fn first_damaged(&self, storage: &dyn Storage) -> usize {
+        let parts = &self.survey.parts;
+        let place = |finding: &Corruption| parts.iter().position(|part| path_of(storage, &part.name) == finding.file);
+        let told = self.verification.findings.iter().map(|finding| place(finding).unwrap_or(0));
+        let missing = parts.iter().position(|part| matches!(part.content, Content::Nothing));
+        told.chain(missing).min().unwrap_or(0)
     }
 }
 

@@ -13,7 +13,7 @@ use chatwal::repair::{Repair, RepairOptions, repair};
 use chatwal::store::{View, segment_name};
 use chatwal::verify::verify;
 use support::cli::{Sandbox, generated};
-use support::sim::{Choices, SimDisk};
+use support::sim::{Choices, Count, Fault, SimDisk};
 use support::store::{report, sync};
 use support::town::{InFile, Town, accounts, answer, spoil, store_files};
 
@@ -101,15 +101,22 @@ fn a_sound_store_is_left_alone() {
     for town in [town(), Town::build(8, &[], 6)] {
         let disk = town.disk.fork();
         assert_eq!(repaired(&disk).unwrap(), None);
-        assert_eq!((disk.mutations(), disk.files()), (0, town.disk.files()));
+        let changes: Vec<String> = disk.operations().into_iter().filter(|call| is_change(call)).collect();
+        assert_eq!((changes, disk.files()), (Vec::new(), town.disk.files()));
         assert_whole_again(&town, &disk);
     }
     // A torn end is no damage: the next writer cuts it.
     let town = town();
     let last = town.names().1.pop().unwrap();
     let disk = damaged(&town, &last, |bytes| bytes.extend(b"half a frame"));
+    let before = disk.files();
     assert_eq!(repaired(&disk).unwrap(), None);
-    assert_eq!(disk.mutations(), 0);
+    assert_eq!(disk.files(), before);
+}
+
+/// Whether a call changes the disk; to sync what is there does not.
+fn is_change(call: &str) -> bool {
+    ["write", "create", "rename", "remove", "truncate"].iter().any(|change| call.starts_with(change))
 }
 
 #[test]
@@ -532,6 +539,43 @@ fn the_program_repairs_stores_and_nothing_else() {
     sandbox.write("other/file", "x");
     sandbox.run("repair --store other").fails(10, &["other"]);
     assert_eq!(sandbox.listing("other").into_keys().collect::<Vec<_>>(), ["file"], "not even a lock is left there");
+}
+
+#[test]
+fn files_that_overlap_are_told_apart() {
+    let town = town();
+    let (snapshots, _) = town.names();
+    let disk = town.disk.fork();
+    // As if somebody had put a file of an old backup there.
+    disk.edit("0000000002-0000000004.snap", |bytes| *bytes = town.disk.bytes(&snapshots[0]));
+    assert_repairs(&town, &disk, |_, _| true);
+    assert!(!disk.files().contains_key("0000000002-0000000004.snap"));
+}
+
+#[test]
+fn a_repair_that_fails_can_be_run_again() {
+    let town = Town::build(7, &[6, 2], 6);
+    let place = &batches(&town)[0];
+    let start = place.frame.header.offset as usize;
+    let disk = damaged(&town, &place.file, |bytes| bytes[start] ^= 1);
+    let done = disk.fork();
+    let whole = repaired(&done).unwrap().unwrap();
+    for fault in [Fault::Eio, Fault::Enospc] {
+        for call in 0..done.mutations() {
+            let disk = disk.fork();
+            disk.fail_at(Count::Mutating, call, fault, false);
+            assert!(matches!(repaired(&disk), Err(Error::Io { .. })), "call {call}");
+            if let Some(again) = repaired(&disk).unwrap() {
+                assert_eq!(again.hole, whole.hole);
+            }
+            assert_sound(&disk);
+            assert_eq!((answer(&disk), accounts(&disk)), (answer(&done), accounts(&done)), "{fault:?} in call {call}");
+            // What a failed sync left in the page cache alone must not be built on.
+            let crashed = disk.crash(&mut Choices::Random(call));
+            assert_sound(&crashed);
+            assert_eq!((answer(&crashed), accounts(&crashed)), (answer(&done), accounts(&done)), "{fault:?}, {call}");
+        }
+    }
 }
 
 /// Every way to die: before each call that changes the disk, with the power and without.

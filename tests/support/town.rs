@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::compact::{CompactOptions, compact};
@@ -231,8 +230,17 @@ pub fn answer(disk: &SimDisk) -> String {
     text(&report(&View::open(disk).unwrap()).unwrap())
 }
 
-/// What a store says of its inputs: for each name, events and rejects; and every reject, by name and offset.
-pub fn accounts(disk: &SimDisk) -> (Vec<(String, u64, u64, u64)>, Vec<(String, u64)>) {
+/// What a store says of its inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accounts {
+    /// By name: how far it was read, its events and its rejects.
+    pub inputs: Vec<(String, u64, u64, u64)>,
+    /// Every reject, by the name of its input and its offset.
+    pub rejects: Vec<(String, u64)>,
+}
+
+/// What a store says of its inputs.
+pub fn accounts(disk: &SimDisk) -> Accounts {
     let view = View::open(disk).unwrap();
     let name = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
     let mut inputs: Vec<_> = view
@@ -268,15 +276,10 @@ pub fn accounts(disk: &SimDisk) -> (Vec<(String, u64, u64, u64)>, Vec<(String, u
     rejects.sort();
     let unique: BTreeSet<_> = rejects.iter().collect();
     assert_eq!(unique.len(), rejects.len(), "a reject counts twice");
-    (inputs, rejects)
+    Accounts { inputs, rejects }
 }
 
 /// What is in the directory but copies of repairs.
 pub fn store_files(disk: &SimDisk) -> Vec<String> {
     disk.files().into_keys().filter(|name| name.ends_with(".wal") || name.ends_with(".snap")).collect()
-}
-
-/// The disk as a trait object.
-pub fn storage(disk: &SimDisk) -> Arc<dyn chatwal::storage::Storage> {
-    disk.storage()
 }
