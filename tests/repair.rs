@@ -456,10 +456,11 @@ fn a_repair_that_is_stopped_changes_nothing() {
     assert_eq!(disk.files(), before);
 }
 
-/// A store of the real program: three inputs in one segment each.
+/// A store of the real program: three inputs in one segment each, with so many sites that all shards have some: their
+/// sections are read in one go, and one that is bad stands between others.
 fn sandbox() -> (Sandbox, Vec<u8>) {
     let sandbox = Sandbox::new();
-    let input = generated("--lines 3000 --sites 40 --seed 5");
+    let input = generated("--lines 3000 --sites 2000 --seed 5");
     let lines: Vec<&[u8]> = input.split_inclusive(|&byte| byte == b'\n').collect();
     for (name, lines) in ["a", "b", "c"].iter().zip(lines.chunks(1000)) {
         let lines = [&b"no event\n"[..], &lines.concat()].concat();

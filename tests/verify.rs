@@ -128,14 +128,17 @@ fn everything_that_is_wrong_is_told_at_once() {
     let (snapshots, segments) = town.names();
     let disk = town.disk.fork();
     let mut wrong = Vec::new();
-    for kind in [BlockKind::Events, BlockKind::Index, BlockKind::Rejects] {
-        let block = town.block(&snapshots[0], kind);
-        spoil(&disk, &snapshots[0], &block);
-        wrong.push((snapshots[0].clone(), block.offset + BLOCK_HEADER as u64));
+    let mut spoil_block = |file: &str, block: &BlockHeader| {
+        spoil(&disk, file, block);
+        wrong.push((file.to_owned(), block.offset + BLOCK_HEADER as u64));
+    };
+    for kind in [BlockKind::Events, BlockKind::Index] {
+        spoil_block(&snapshots[0], &town.block(&snapshots[0], kind));
     }
-    let table = town.block(&snapshots[1], BlockKind::Shards);
-    spoil(&disk, &snapshots[1], &table);
-    wrong.push((snapshots[1].clone(), table.offset + BLOCK_HEADER as u64));
+    // Several that are read in one go.
+    let rejects = town.blocks(&snapshots[0]).into_iter().filter(|block| block.kind == BlockKind::Rejects);
+    rejects.for_each(|block| spoil_block(&snapshots[0], &block));
+    spoil_block(&snapshots[1], &town.block(&snapshots[1], BlockKind::Shards));
     let frames = town.frames();
     let batches: Vec<_> = frames.iter().filter(|place| place.turn.is_some()).collect();
     for place in [batches[0], batches[2], batches[batches.len() - 1]] {
