@@ -268,8 +268,6 @@ impl Inputs<'_> {
         }
         let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
         sites.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        // A snapshot that nobody can read must not replace segments that somebody can.
-        self.view.refuse_twice(sites.iter().map(|site| &site.name))?;
         Ok(Some((sites, copies)))
     }
 
@@ -350,14 +348,7 @@ impl Worker {
 
 impl Piece {
     /// Appends a shard, whose rows are in order and each once.
-    fn shard(
-        &mut self,
-        shard: u8,
-        table: &Table,
-        fold: &mut Fold,
-        encoder: &mut EventsEncoder,
-        order: &mut Vec<Row>,
-    ) {
+    fn shard(&mut self, shard: u8, table: &Table, fold: &mut Fold, encoder: &mut EventsEncoder, order: &mut Vec<Row>) {
         encoder.begin(table);
         let mut groups: Vec<&[Row]> = by_site(table).collect();
         groups.sort_unstable_by(|a, b| table.compare_sites(a[0].site, b[0].site));
@@ -398,14 +389,7 @@ impl Piece {
     }
 
     /// Ends the block at hand.
-    fn block(
-        &mut self,
-        shard: u8,
-        table: &Table,
-        encoder: &mut EventsEncoder,
-        order: &mut Vec<Row>,
-        open: usize,
-    ) {
+    fn block(&mut self, shard: u8, table: &Table, encoder: &mut EventsEncoder, order: &mut Vec<Row>, open: usize) {
         let start = self.bytes.len();
         self.bytes.resize(start + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);

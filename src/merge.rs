@@ -99,7 +99,7 @@ impl Merge {
         self.keys.resize(count, 0);
         for (index, row) in (0u64..).zip(&*rows) {
             let since = row.timestamp.wrapping_sub(earliest).cast_unsigned();
-            let place = (row.site - first & site_mask).unbounded_shl(time_bits) | since;
+            let place = ((row.site - first) & site_mask).unbounded_shl(time_bits) | since;
             let end = &mut self.ends[bucket(row)];
             self.keys[*end as usize] = place.unbounded_shl(index_bits) | index;
             *end += 1;

@@ -127,7 +127,6 @@ impl Report {
         }
         // A stable sort finds the runs that are in order and merges them.
         folded.sort_by(|a, b| a.name.cmp(&b.name));
-        view.refuse_twice(folded.iter().map(|site| &site.name))?;
         report.take(index, &plan, folded, options.window);
         Ok(report)
     }

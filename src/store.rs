@@ -8,7 +8,6 @@ use std::io;
 use std::ops::RangeInclusive;
 
 use crate::error::{Corruption, Error, Result};
-use crate::event::SiteName;
 use crate::format::Uid;
 use crate::format::batch::Checkpoint;
 pub use crate::format::block::InputEntry as Input;
@@ -376,21 +375,6 @@ impl View {
             }
         };
         Err(corruption.into())
-    }
-
-    /// Refuses sites, in order, of which one stands twice: it is in sections of two shards, which no writer does.
-    pub(crate) fn refuse_twice<'s>(&self, sites: impl Iterator<Item = &'s SiteName>) -> Result<()> {
-        let mut before: Option<&SiteName> = None;
-        for site in sites {
-            if before == Some(site) {
-                let file = self.segments.first().map(|segment| segment.path.clone()).unwrap_or_default();
-                let found = format!("{} in two", String::from_utf8_lossy(site.text(&mut [0; 20])));
-                let expected = "each site in one shard of the store that begins here".into();
-                return Err(Corruption { file, offset: 0, expected, found }.into());
-            }
-            before = Some(site);
-        }
-        Ok(())
     }
 
     /// How many of the segments are sealed, durably.

@@ -1,6 +1,6 @@
 //! The sections of a batch: where its input stands, the lines it rejects, and its events shard by shard.
 
-use super::coding::{Decoded, Reader, put_packed, put_varint, unzigzag, width_of, zigzag};
+use super::coding::{self, Decoded, Reader, put_packed, put_varint, site_hash, unzigzag, width_of, zigzag};
 use super::frame::{Entry, SectionKind};
 use super::{Digest, MAX_OFFSET, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name};
@@ -395,6 +395,9 @@ impl EventsDecoder {
                     _ => return reader.malformed("a site below 10^18"),
                 };
                 let site = Site::Number(number);
+                if coding::shard(site_hash(site)) != shard {
+                    return reader.malformed("sites of this shard");
+                }
                 self.sites.push(if wanted(site) { table.site(site) } else { UNWANTED });
             }
         }
@@ -403,6 +406,7 @@ impl EventsDecoder {
             front_coded(&mut reader, &mut self.text, 1)?;
             match Site::new(&self.text) {
                 Site::Number(_) => return reader.malformed("a number among the numbers"),
+                site if coding::shard(site_hash(site)) != shard => return reader.malformed("sites of this shard"),
                 site => self.sites.push(if wanted(site) { table.site(site) } else { UNWANTED }),
             }
         }
