@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::error::{Corruption, Error, Result};
@@ -148,11 +148,16 @@ pub fn compact(
     Ok(Some(Outcome { covers: plan.covers, freed: plan.bytes, tail, written, events, sites }))
 }
 
+/// Bytes of a piece that are held until the shards before it are written; of more, the rest waits to be made.
+const PIECE: usize = 8 << 20;
+
 /// What one task became.
 #[derive(Default)]
 struct Piece {
     blocks: Vec<PendingBlock>,
     bytes: Vec<u8>,
+    /// Bytes before these that are written already.
+    written: u64,
     /// Its sites, with places that count from its start.
     sites: Vec<IndexedSite>,
 }
@@ -163,6 +168,23 @@ struct Turn<'w, 's> {
     next: usize,
     /// Somebody's piece will never come.
     over: bool,
+}
+
+/// One turn after the other.
+struct Turns<'w, 's> {
+    turn: Mutex<Turn<'w, 's>>,
+    changed: Condvar,
+}
+
+impl<'w, 's> Turns<'w, 's> {
+    /// Waits for a turn, or until all is over.
+    fn wait(&self, number: usize) -> MutexGuard<'_, Turn<'w, 's>> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        while turn.next != number && !turn.over {
+            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        }
+        turn
+    }
 }
 
 impl Inputs<'_> {
@@ -227,16 +249,20 @@ impl Inputs<'_> {
         }
         let threads = options.threads.max(1);
         let tasks = tasks(&counts, options.memory / threads as u64);
-        let turn = Mutex::new(Turn { writer, next: 0, over: false });
-        let changed = Condvar::new();
-        let lock = || turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = Turns { turn: Mutex::new(Turn { writer, next: 0, over: false }), changed: Condvar::new() };
         let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| {
             let Some(task) = tasks.get(number) else { return Ok(()) };
-            let piece = if stop.load(Ordering::Relaxed) { None } else { Some(worker.fold(self, task)) };
-            let mut turn = lock();
-            while turn.next != number && !turn.over {
-                turn = changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
-            }
+            let flush = |piece: &mut Piece| {
+                let mut turn = turns.wait(number);
+                if turn.over {
+                    // Nobody wants the rest.
+                    piece.drop_bytes();
+                    return Ok(());
+                }
+                piece.write(turn.writer)
+            };
+            let piece = if stop.load(Ordering::Relaxed) { None } else { Some(worker.fold(self, task, &flush)) };
+            let mut turn = turns.wait(number);
             let written = match piece {
                 _ if turn.over => Ok(()),
                 Some(Ok(())) => worker.write(turn.writer),
@@ -248,12 +274,12 @@ impl Inputs<'_> {
             };
             turn.over |= written.is_err();
             turn.next += 1;
-            changed.notify_all();
+            turns.changed.notify_all();
             drop(turn);
             progress((number + 1) as f64 / tasks.len() as f64);
             written
         })?;
-        if lock().over {
+        if turns.wait(tasks.len()).over {
             return Ok(None);
         }
         let copies = workers.iter().map(|worker| worker.copies).sum::<u64>();
@@ -314,11 +340,11 @@ struct Worker {
 }
 
 impl Worker {
-    /// Makes a piece of a task.
-    fn fold(&mut self, inputs: &Inputs<'_>, task: &Task) -> Result<()> {
+    /// Makes a piece of a task; `flush` takes what is done of one that is large.
+    fn fold(&mut self, inputs: &Inputs<'_>, task: &Task, flush: &dyn Fn(&mut Piece) -> Result<()>) -> Result<()> {
         let Worker { gather, fold, encoder, order, piece, copies, .. } = self;
-        piece.blocks.clear();
-        piece.bytes.clear();
+        piece.drop_bytes();
+        piece.written = 0;
         gather.begin(task);
         gather.tail(inputs.segments, inputs.frames, task, &|_| true)?;
         for snapshot in inputs.snapshots {
@@ -328,15 +354,14 @@ impl Worker {
         }
         gather.finish(|shard, table, merged| {
             *copies += merged.copies;
-            piece.shard(shard, table, fold, encoder, order);
-            Ok(())
+            piece.shard(shard, table, fold, encoder, order, flush)
         })
     }
 
-    /// Writes the piece, now that its place is known.
+    /// Writes the rest of the piece, and tells where its sites are now that its place is known.
     fn write(&mut self, writer: &mut SnapshotWriter<'_>) -> Result<()> {
-        let start = writer.end();
-        writer.append(&self.piece.blocks, &mut self.piece.bytes)?;
+        self.piece.write(writer)?;
+        let start = writer.end() - self.piece.written;
         let moved = |mut site: IndexedSite| {
             site.entry.at += start;
             site
@@ -347,8 +372,29 @@ impl Worker {
 }
 
 impl Piece {
-    /// Appends a shard, whose rows are in order and each once.
-    fn shard(&mut self, shard: u8, table: &Table, fold: &mut Fold, encoder: &mut EventsEncoder, order: &mut Vec<Row>) {
+    /// Writes what is held.
+    fn write(&mut self, writer: &mut SnapshotWriter<'_>) -> Result<()> {
+        writer.append(&self.blocks, &mut self.bytes)?;
+        self.written += self.bytes.len() as u64;
+        self.drop_bytes();
+        Ok(())
+    }
+
+    fn drop_bytes(&mut self) {
+        self.blocks.clear();
+        self.bytes.clear();
+    }
+
+    /// Appends a shard, whose rows are in order and each once; `flush` takes what is held once it is much.
+    fn shard(
+        &mut self,
+        shard: u8,
+        table: &Table,
+        fold: &mut Fold,
+        encoder: &mut EventsEncoder,
+        order: &mut Vec<Row>,
+        flush: &dyn Fn(&mut Piece) -> Result<()>,
+    ) -> Result<()> {
         encoder.begin(table);
         let mut groups: Vec<&[Row]> = by_site(table).collect();
         groups.sort_unstable_by(|a, b| table.compare_sites(a[0].site, b[0].site));
@@ -377,6 +423,9 @@ impl Piece {
                     self.block(shard, table, encoder, order, open);
                     // The site at hand may go on.
                     open = self.sites.len() - 1;
+                    if self.bytes.len() >= PIECE {
+                        flush(self)?;
+                    }
                 }
             }
             if order.is_empty() {
@@ -386,18 +435,20 @@ impl Piece {
         if !order.is_empty() {
             self.block(shard, table, encoder, order, open);
         }
+        Ok(())
     }
 
     /// Ends the block at hand.
     fn block(&mut self, shard: u8, table: &Table, encoder: &mut EventsEncoder, order: &mut Vec<Row>, open: usize) {
-        let start = self.bytes.len();
-        self.bytes.resize(start + BLOCK_HEADER, 0);
+        let (held, start) = (self.bytes.len(), self.written + self.bytes.len() as u64);
+        self.bytes.resize(held + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);
-        let payload = &self.bytes[start + BLOCK_HEADER..];
+        let payload = &self.bytes[held + BLOCK_HEADER..];
         self.blocks.push(PendingBlock::new(BlockKind::Events, shard, order.len() as u32, payload));
+        let end = self.written + self.bytes.len() as u64;
         for site in &mut self.sites[open..] {
-            site.entry.at = site.entry.at.min(start as u64);
-            site.entry.length = self.bytes.len() as u64 - site.entry.at;
+            site.entry.at = site.entry.at.min(start);
+            site.entry.length = end - site.entry.at;
         }
         order.clear();
     }

@@ -59,6 +59,10 @@ impl Merge {
         }
         rows.truncate(kept);
         table.rows = rows;
+        if self.seen.len() > MOST_MOVED * 4 {
+            // That of a giant is not kept while the giant is worked on.
+            self.seen = Vec::new();
+        }
         merged
     }
 
