@@ -293,7 +293,7 @@ impl Inputs<'_> {
             return Err(Corruption { file, offset: 0, expected, found }.into());
         }
         let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
-        sites.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        sites.sort_by_cached_key(|site| site.name.key());
         Ok(Some((sites, copies)))
     }
 

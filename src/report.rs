@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::event::{Site, SiteName};
@@ -120,11 +121,28 @@ impl Report {
         })?;
         let mut report = Report::default();
         report.totals.copies = view.snapshots.iter().map(|snapshot| snapshot.header.copies).sum();
-        let mut folded = Vec::new();
+        let mut lists = Vec::new();
         for worker in workers {
             report.totals.add(&worker.report.totals);
-            folded.extend(worker.report.sites);
+            lists.push(Mutex::new(worker.report.sites));
         }
+        parallel(
+            threads,
+            lists.len(),
+            || (),
+            |(), number| {
+                if let Some(list) = lists.get(number) {
+                    list.lock().unwrap_or_else(PoisonError::into_inner).sort_by_cached_key(|site| site.name.key());
+                }
+                Ok(())
+            },
+        )?;
+        let lists = lists.into_iter().map(|list| list.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let both = lists.reduce(|mut all, mut list| {
+            all.append(&mut list);
+            all
+        });
+        let mut folded = both.unwrap_or_default();
         // A stable sort finds the runs that are in order and merges them.
         folded.sort_by(|a, b| a.name.cmp(&b.name));
         report.take(index, &plan, folded, options.window);
@@ -339,7 +357,6 @@ impl Worker {
                 gather.snapshot(snapshot, stretch, task, &|site| sites.contains(&site))?;
             }
         }
-        let before = report.sites.len();
         gather.finish(|_, table, merged| {
             report.totals.copies += merged.copies;
             report.totals.disputed += merged.disputed;
@@ -355,10 +372,7 @@ impl Worker {
                 }
             }
             Ok(())
-        })?;
-        // By each thread for itself; what is left to do for one of them is to merge.
-        report.sites[before..].sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(())
+        })
     }
 }
 
