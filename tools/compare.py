@@ -115,6 +115,9 @@ PEERS = [("DuckDB", "duckdb", DUCKDB), ("ClickHouse (chdb)", "chdb", CLICKHOUSE)
 
 Result = collections.namedtuple("Result", "wall cpu peak written")
 
+# What a program took for a workload, for the chart: medians; `kept` bytes on disk; `ratio` of its wall to chatwal's.
+Bar = collections.namedtuple("Bar", "workload what input program wall cpu peak kept ratio")
+
 
 class Failed(Exception):
     """A program ended with an error."""
@@ -254,7 +257,7 @@ class Bench:
         run_it = ["run", "--durability", self.args.durability, path]
         peers = dict(self.peers)
         figures = {program: [] for program in ["chatwal run", *peers]}
-        disk, size, broken = [], 0, {}
+        disk, size, broken, same = [], 0, {}, True
         for count in self.rounds():
             for program in list(figures):
                 try:
@@ -263,7 +266,7 @@ class Bench:
                         script = peers[program]
                         words = [path, self.args.threads, PEER_MEMORY, self.at("spill"), name]
                         result = run([sys.executable, script, *words], self.at("peer"))
-                        self.same = alike([self.at("answer"), self.at("peer")], f"{name}, {program}") and self.same
+                        same = alike([self.at("answer"), self.at("peer")], f"{name}, {program}") and same
                     else:
                         result, size = self.fresh(*run_it)
                 except Failed as failed:
@@ -276,18 +279,21 @@ class Bench:
                     figures[program].append(result)
             if count > 0:
                 disk.append(dd(self.work, size))
+        input_size = os.path.getsize(path)
         os.remove(path)
+        self.same = self.same and same
         own = [result.wall for result in figures["chatwal run"]]
         rows = []
         for program, results in figures.items():
             walls, cpus, peaks, written = zip(*results)
-            ratio = "" if program == "chatwal run" else spread(pairs(walls, own), 1)
-            on_disk = f"{size / 1e6:.0f}" if program == "chatwal run" else "none"
+            kept = size if program == "chatwal run" else 0
+            ratios = pairs(walls, own)
+            on_disk, ratio = ("none", spread(ratios, 1)) if program in peers else (f"{size / 1e6:.0f}", "")
             medians = [statistics.median(values) for values in (cpus, peaks, written)]
             row = [program, spread(walls), f"{medians[0]:.2f}", f"{medians[1]:.0f}", on_disk, f"{medians[2] / 1e6:.0f}"]
             rows.append([*row, ratio])
-            kept = size if program == "chatwal run" else 0
-            self.bars.append((name, what, program, statistics.median(walls), medians[0], medians[1], kept))
+            figure = [statistics.median(walls), medians[0], medians[1], kept, statistics.median(ratios)]
+            self.bars.append(Bar(name, what, input_size, program, *figure))
         heads = ["program", "wall s (min–max)", "CPU s", "peak MB", "MB on disk", "MB written", "times chatwal's wall"]
         self.say(table(heads, rows))
         self.say(f"\nStore: {size:,} bytes, {size / lines:.1f} a line; writing and fsyncing as many alone: {spread(disk)} s, "
@@ -295,7 +301,7 @@ class Bench:
         for program, failure in broken.items():
             self.say(f"{program}: no answer; {failure}")
         if len(figures) > 1:
-            self.say("Answers: " + ("the same, byte for byte." if self.same else "DIFFERENT, see stderr."))
+            self.say("Answers: " + ("the same, byte for byte." if same else "DIFFERENT, see stderr."))
 
     def packed(self, packer, lines):
         if not shutil.which(packer):
@@ -448,14 +454,15 @@ def chart(bars, footer):
     """
     text, line = "#7d8590", 'font-family="system-ui, sans-serif" font-size="13"'
     colours = ["#2da44e", "#bf8700", "#8250df", "#0969da"]
-    first = [bar for bar in bars if bar[0] == bars[0][0]]
-    programs = [bar[2] for bar in first]
+    first = [bar for bar in bars if bar.what == bars[0].what]
+    programs = [bar.program for bar in first]
     colour = {program: colours[number % len(colours)] for number, program in enumerate(programs)}
     out, y, left, width = [], 24, 190, 440
 
     def label(x, y, words, anchor="start", size=13, weight="normal"):
         words = words.replace("&", "&amp;").replace("<", "&lt;")
-        out.append(f'<text x="{x:.0f}" y="{y}" fill="{text}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}">{words}</text>')
+        style = f'fill="{text}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}"'
+        out.append(f'<text x="{x:.0f}" y="{y}" {style}>{words}</text>')
 
     def panel(title, rows):
         nonlocal y
@@ -464,28 +471,28 @@ def chart(bars, footer):
         for name, fill, value, shown in rows:
             y += 22
             label(left - 10, y, name, "end")
-            out.append(f'<rect x="{left}" y="{y - 12}" width="{max(1.5, value / most * width):.1f}" height="15" rx="2" fill="{fill}"/>')
-            label(left + max(1.5, value / most * width) + 8, y, shown)
+            length = max(1.5, value / most * width)
+            out.append(f'<rect x="{left}" y="{y - 12}" width="{length:.1f}" height="15" rx="2" fill="{fill}"/>')
+            label(left + length + 8, y, shown)
         y += 36
 
-    label(16, y, f"{first[0][0]}: {first[0][1]}", size=14, weight="600")
+    label(16, y, f"{first[0].workload}: {first[0].what}", size=14, weight="600")
     y += 32
-    panel("Wall time", [(p, colour[p], wall, f"{wall:.2f} s") for _, _, p, wall, _, _, _ in first])
-    panel("CPU time", [(p, colour[p], cpu, f"{cpu:.2f} s") for _, _, p, _, cpu, _, _ in first])
-    panel("Peak memory", [(p, colour[p], peak, f"{peak:,.0f} MB") for _, _, p, _, _, peak, _ in first])
-    kept = [(p, colour[p], size, f"{size / 1e6:,.0f} MB, durable" if size else "keeps nothing") for *_, p, _, _, _, size in first]
-    panel("Left on disk", kept)
-    walls = {(bar[0], bar[2]): bar[3] for bar in bars}
-    names = list(dict.fromkeys(bar[0] for bar in bars))
-    peers = [program for program in programs if program != programs[0]]
-    if len(names) > 1 and peers:
-        rows = []
-        for name in names:
-            for peer in peers:
-                if (name, peer) in walls:
-                    ratio = walls[name, peer] / walls[name, programs[0]]
-                    rows.append((name if peer == peers[0] else "", colour[peer], ratio, f"{ratio:.1f} × ({peer})"))
-        panel(f"Wall time of others, in that of {programs[0]}, by workload", rows)
+    panel("Wall time", [(bar.program, colour[bar.program], bar.wall, f"{bar.wall:.2f} s") for bar in first])
+    panel("CPU time", [(bar.program, colour[bar.program], bar.cpu, f"{bar.cpu:.2f} s") for bar in first])
+    panel("Peak memory", [(bar.program, colour[bar.program], bar.peak, f"{bar.peak:,.0f} MB") for bar in first])
+    kept = [(bar.program, colour[bar.program], bar.kept, f"{bar.kept / 1e6:,.0f} MB" if bar.kept else "nothing") for bar in first]
+    panel("Left on disk", [("the input", text, first[0].input, f"{first[0].input / 1e6:,.0f} MB"), *kept])
+    # Of a workload in several sizes, the first.
+    rows, drawn = [], set()
+    for bar in bars:
+        if bar.program != programs[0] and (bar.workload, bar.program) not in drawn:
+            head = "" if any(bar.workload == workload for workload, _ in drawn) else bar.workload
+            drawn.add((bar.workload, bar.program))
+            shown = f"{bar.ratio:.1f} × ({bar.program.split()[0]})"
+            rows.append((head, colour.get(bar.program, text), bar.ratio, shown))
+    if len({workload for workload, _ in drawn}) > 1:
+        panel(f"Wall time of others by workload; {programs[0]} = 1", rows)
     for words in footer:
         label(16, y, words, size=11)
         y += 16
@@ -500,24 +507,28 @@ def counts(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="chatwal beside DuckDB and ClickHouse on the same job", epilog="See the head of this file.")
+    parser = argparse.ArgumentParser(description="chatwal beside DuckDB and ClickHouse on the same job")
+    every = [*WORKLOADS, *PACKERS]
     parser.add_argument("modes", nargs="*", metavar="MODE", help="workloads (the default), phases, growth")
-    parser.add_argument("--workloads", default="wide", metavar="NAME,...", help=", ".join([*WORKLOADS, *PACKERS, "all"]) + " [default: wide]")
+    parser.add_argument("--workloads", default="wide", metavar="NAME,...",
+                        help=", ".join([*every, "all"]) + " [default: wide]")
     parser.add_argument("--lines", type=counts, metavar="N,...", help="[default: 10M; growth: 1M,10M,100M]")
     parser.add_argument("--sites", type=int, metavar="N", help="[default: one for every 50 lines; narrow: 5,000]")
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="after one that warms up [default: 9]")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each program [default: 2]")
     parser.add_argument("--durability", choices=["sync", "os"], default="sync", help="of chatwal [default: sync]")
     parser.add_argument("--no-peers", action="store_true", help="run chatwal alone")
-    parser.add_argument("--directory", default=TARGET, help="where to work; on a disk, with room for the input twice [default: target]")
+    parser.add_argument("--directory", default=TARGET,
+                        help="where to work; on a disk, with room for the input twice [default: target]")
     parser.add_argument("--output", metavar="FILE", help="write the Markdown here as well")
     parser.add_argument("--chart", metavar="FILE", help="write an SVG of the workloads here")
     args = parser.parse_args()
     modes = args.modes or ["workloads"]
-    names = [*WORKLOADS, *PACKERS] if args.workloads == "all" else args.workloads.split(",")
-    for word, known in [*((mode, ["workloads", "phases", "growth"]) for mode in modes), *((name, [*WORKLOADS, *PACKERS]) for name in names)]:
-        if word not in known:
-            parser.error(f"{word!r} is none of {', '.join(known)}")
+    names = every if args.workloads == "all" else args.workloads.split(",")
+    for words, known in ((modes, ["workloads", "phases", "growth"]), (names, every)):
+        for word in words:
+            if word not in known:
+                parser.error(f"{word!r} is none of {', '.join(known)}")
     if args.rounds < 1:
         parser.error("at least one round")
     if not (os.path.exists(CHATWAL) and os.path.exists(GENERATE)):
@@ -541,8 +552,8 @@ def compare(args, modes, names, work):
     bench.say(f"`{command}`\n\n{versions}; {args.threads} threads each, --durability {args.durability}, peers within "
               f"{PEER_MEMORY // 10**6:,} MB.\n{machine()}; {date}.")
     if "workloads" in modes:
-        bench.say("\n## Workloads\n\nPeers answer from the file and keep nothing; chatwal leaves a durable store. Written is what went to files, "
-                  "the answer and spilled data included.")
+        bench.say("\n## Workloads\n\nPeers answer from the file and keep nothing; chatwal leaves a durable store. Written is what "
+                  "went to files, the answer and spilled data included. Peak memory below 20 MB is shown as about 20.")
         for lines in args.lines or [10_000_000]:
             for name in names:
                 if name in PACKERS:

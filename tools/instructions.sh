@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Counts the instructions of a small fixed workload for two commits, to review changes with: unlike seconds they are the
-# same each time, whatever else the machine does. They say nothing of waiting, and little of caches: for those there is compare.py.
+# same each time, to some hundredths of a percent (hashes are seeded at random), whatever else the machine does. They say
+# nothing of waiting, and little of caches: for those there is compare.py.
 #
 #     tools/instructions.sh [BEFORE [AFTER]]        default: HEAD~1 and HEAD
 #     LINES=200000 tools/instructions.sh v0.1.0     a larger workload (callgrind is 50 times as slow; default 20,000)
 #
-# Builds each commit in a worktree of its own under target/instructions, which stays, so that only the first build is slow. Both
-# get the lines that AFTER's generator makes.
+# Builds each commit in a worktree of its own under target/instructions, which stays, so that only the first build is slow
+# (`git worktree remove --force target/instructions/before` and `after` take them away). Both get the lines that AFTER's
+# generator makes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +17,6 @@ command -v valgrind >/dev/null || {
     echo "instructions.sh: valgrind is not installed: apt-get install valgrind (or dnf, pacman)" >&2
     exit 1
 }
-# Where AFTER is given and BEFORE is not, there is nothing to compare; where only BEFORE is, it is compared with HEAD.
 before=$(git rev-parse --verify --short "${1:-HEAD~1}^{commit}")
 after=$(git rev-parse --verify --short "${2:-HEAD}^{commit}")
 lines=${LINES:-20000}
@@ -51,7 +52,7 @@ measure() {
     local store=$work/$1-store
     rm -rf "$store"
     for step in "ingest --no-compact $work/lines.jsonl" report "compact --all"; do
-        # Words, on purpose: the path of a worktree with spaces in it is refused above.
+        # Words, on purpose: a path with spaces in it is refused below, before this is called.
         # shellcheck disable=SC2086
         echo "${step%% *} $(count "$1" "${step%% *}" --store "$store" $step)"
     done
