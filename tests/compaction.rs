@@ -437,6 +437,23 @@ fn every_stop_of_a_compaction_and_what_a_crash_may_leave_then() {
     println!("{images} crash images at {stops} stops");
 }
 
+/// A leftover does no harm, and the next writer removes it. But whoever compacts for the room has it.
+#[test]
+fn what_a_compaction_has_freed_stays_free_whatever_a_loss_of_power_leaves() {
+    for (snapshots, options) in SHAPES {
+        let (disk, mut model) = store_of(snapshots);
+        let mut log = model.reopen(disk.storage(), SMALL());
+        fold(&disk, &mut log, &options).unwrap().unwrap();
+        let mut choices = Choices::every();
+        loop {
+            assert_no_leftovers(disk.crash(&mut choices).list().unwrap());
+            if !choices.advance() {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn compacted_stores_survive_any_loss_of_power() {
     lives::many(IMAGES, true);

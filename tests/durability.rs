@@ -5,9 +5,17 @@
 
 mod support;
 
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+
+use chatwal::error::Result;
+use chatwal::format::Uid;
 use chatwal::log::{Log, LogOptions};
+use chatwal::storage::{File, Storage};
+use support::cli::{CHATWAL, Running, Sandbox, message, possible};
 use support::lives;
-use support::sim::{Choices, SimDisk, Tell};
+use support::sim::{Choices, Count, Fault, SimDisk, Tell};
 use support::store::{Model, os, sync};
 
 /// Crash images of the random test.
@@ -73,21 +81,24 @@ fn every_image_at_every_stop_of_a_small_workload() {
 /// own. Whoever goes on from there has to make it durable first.
 #[test]
 fn what_a_killed_process_left_in_the_page_cache_is_made_durable_before_anything_rests_on_it() {
-    at_every_stop(sync(300), |stop, disk, model| {
-        let mut model = model.clone();
-        let disk = disk.kill();
-        let mut log = model.reopen(disk.storage(), sync(300));
-        for _ in 0..2 {
-            model.append(&mut log, 1, &mut Choices::Random(stop)).unwrap();
-            model.settle(&mut log).unwrap();
-        }
-        drop(log);
-        let _tell = Tell("killed before change", stop, &disk);
-        let mut choices = Choices::every();
-        loop {
-            assert_eq!(model.look(&disk.crash(&mut choices)), model.written());
-            if !choices.advance() {
-                break;
+    at_every_stop(sync(300), |stop, killed, model| {
+        // Where a batch fills a segment, publishing the next one syncs the directory; where it doesn't, nothing else may.
+        for segment_size in [300, 1 << 20] {
+            let mut model = model.clone();
+            let disk = killed.kill();
+            let mut log = model.reopen(disk.storage(), sync(segment_size));
+            for _ in 0..2 {
+                model.append(&mut log, 1, &mut Choices::Random(stop)).unwrap();
+                model.settle(&mut log).unwrap();
+            }
+            drop(log);
+            let _tell = Tell("killed before change", stop, &disk);
+            let mut choices = Choices::every();
+            loop {
+                assert_eq!(model.look(&disk.crash(&mut choices)), model.written());
+                if !choices.advance() {
+                    break;
+                }
             }
         }
     });
@@ -148,4 +159,147 @@ fn with_durability_os_a_kill_loses_nothing_and_power_no_sealed_segment() {
         model.reopen(killed.storage(), sync(500));
         assert_eq!(model.look(&killed.crash(&mut choices)), 8);
     }
+}
+
+/// A disk on which one sync, once it is armed, does its work and then waits to be let go.
+struct SlowDisk {
+    disk: SimDisk,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    state: Mutex<At>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum At {
+    #[default]
+    Open,
+    Armed,
+    Waiting,
+}
+
+impl Gate {
+    fn set(&self, to: At) {
+        *self.state.lock().unwrap() = to;
+        self.changed.notify_all();
+    }
+
+    fn wait_while(&self, at: At) {
+        drop(self.changed.wait_while(self.state.lock().unwrap(), |now| *now == at).unwrap());
+    }
+
+    fn pass(&self) {
+        let armed = *self.state.lock().unwrap() == At::Armed;
+        if armed {
+            self.set(At::Waiting);
+            self.wait_while(At::Waiting);
+        }
+    }
+}
+
+struct SlowFile(Box<dyn File>, Arc<Gate>);
+
+impl Storage for SlowDisk {
+    fn path(&self) -> &Path {
+        self.disk.path()
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(SlowFile(self.disk.open(name, writable)?, Arc::clone(&self.gate))))
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.disk.create(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        self.disk.sync_directory()
+    }
+    fn lock(&self) -> Result<Box<dyn Send + Sync>> {
+        self.disk.lock()
+    }
+    fn random(&self) -> io::Result<Uid> {
+        self.disk.random()
+    }
+}
+
+impl File for SlowFile {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        let result = self.0.sync();
+        self.1.pass();
+        result
+    }
+}
+
+#[test]
+fn an_fsync_covers_only_what_was_appended_before_it() {
+    let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
+    let storage = Arc::new(SlowDisk { disk: disk.clone(), gate: Arc::clone(&gate) });
+    let (mut model, mut choices) = (Model::default(), Choices::Random(1));
+    let mut log = model.reopen(storage, sync(1 << 20));
+    model.append(&mut log, 1, &mut choices).unwrap();
+    model.settle(&mut log).unwrap();
+    gate.set(At::Armed);
+    let before = model.append(&mut log, 1, &mut choices).unwrap();
+    // It has done its work, and has not returned.
+    gate.wait_while(At::Armed);
+    model.append(&mut log, 1, &mut choices).unwrap();
+    // There will be no other.
+    disk.fail_at(Count::Mutating, 0, Fault::Eio, true);
+    gate.set(At::Open);
+    assert!(log.flush().is_err(), "nothing has synced the second batch");
+    assert_eq!(log.safe(), before);
+}
+
+/// The directory of a store is a name in another directory. What is acknowledged inside is lost with it.
+#[test]
+fn the_name_of_a_new_store_is_durable_before_anything_in_it() {
+    if !possible("strace", &["-f", "-y", "-o", "/dev/null", "true"], "the fsync of a store's name") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", message("1", "a", "v", 1));
+    let ingest = || {
+        let traced = format!("-f -y -o trace -e trace=/^mkdir,fsync,fdatasync {CHATWAL} ingest --store a/b/s in.jsonl");
+        Running::start(sandbox.program("strace", &traced)).wait().expect(0);
+        let trace = String::from_utf8(sandbox.read("trace")).unwrap();
+        let trace: Vec<String> = trace.lines().map(str::to_owned).collect();
+        let parent = |name: &str| {
+            let path = sandbox.path(name).canonicalize().unwrap();
+            let end = format!("{}>)", path.display());
+            trace.iter().rposition(|call| call.contains("sync(") && call.contains(&end))
+        };
+        let inside = trace.iter().position(|call| call.contains("sync(") && call.contains("/a/b/s"));
+        let made = trace.iter().rposition(|call| call.contains("mkdir") && call.ends_with("= 0"));
+        ([parent(""), parent("a"), parent("a/b")], inside.expect("a sync in the store"), made, trace)
+    };
+    let (parents, inside, made, trace) = ingest();
+    let in_order = |place: &Option<usize>| place.is_some_and(|place| Some(place) > made && place < inside);
+    assert!(made.is_some() && parents.iter().all(in_order), "{parents:?} {trace:#?}");
+    // Who finds the directory may find what a run made that died before its sync.
+    std::fs::remove_dir_all(sandbox.path("a/b/s")).unwrap();
+    std::fs::create_dir(sandbox.path("a/b/s")).unwrap();
+    let (parents, inside, _, trace) = ingest();
+    assert!(parents[2].is_some_and(|place| place < inside), "{parents:?} {trace:#?}");
 }

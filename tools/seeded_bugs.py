@@ -1,0 +1,689 @@
+#!/usr/bin/env python3
+"""The tests, tested: bugs that a log may have, put into chatwal one at a time; each has to turn a test red.
+
+A crash test proves something only once it was seen failing. Below is a table: a bug, what it breaks, the test that kills
+it, and the patch. One run goes through all of it:
+
+    tools/seeded_bugs.py                 all; prints the table, ends with "N of N killed", exits with 1 unless it is all
+    tools/seeded_bugs.py --only NAME ... only these
+    tools/seeded_bugs.py --list          the table, without running anything
+    tools/seeded_bugs.py --check         only that each patch still applies, exactly once; a second (.ci/run does it)
+
+The tracked files are copied to target/seeded-bugs/tree, and compiled beside it: nothing is ever patched in place, and each
+bug costs an incremental build. First the tests of the table run without a bug and have to be green. A bug counts as killed
+only if it compiles, and its test fails, in time and by itself: no compile error, no timeout, no death by a signal.
+
+Needs python3 and cargo; the bugs whose test looks over the program's shoulder need strace.
+"""
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / "target" / "seeded-bugs"
+TREE = PLACE / "tree"
+BUILD = PLACE / "target"
+# Seconds that one test may take, and one build.
+PATIENCE, BUILDING = 240, 1800
+
+
+class Bug:
+    """`test` is the name of a file in tests/, or `lib`, and what the names of its tests are filtered by, if anything."""
+
+    def __init__(self, name, breaks, test, *edits):
+        self.name, self.breaks, self.test, self.edits = name, breaks, test, edits
+
+
+LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store.rs"
+SEGMENT, FRAME, COMPACT, INGEST = "src/segment.rs", "src/format/frame.rs", "src/compact.rs", "src/ingest.rs"
+MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
+SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
+
+BUGS = [
+    # Acknowledged is durable: each fsync left out in turn.
+    Bug(
+        "fsync-of-frames",
+        "the syncer does not fsync what it calls durable",
+        "durability every_image_at_every_stop",
+        (LOG, "let result = file.sync();", "let result: io::Result<()> = Some(&file).map_or(Ok(()), |_| Ok(()));"),
+    ),
+    Bug(
+        "fsync-before-publish",
+        "a file gets its name before its bytes are on the disk",
+        "durability every_image_at_every_stop",
+        (STORAGE, '        self.file.sync().map_err(Error::io("sync", path()))?;\n', ""),
+    ),
+    Bug(
+        "directory-fsync-of-publish",
+        "frames are acknowledged in a segment whose name can vanish; a log is deleted before its snapshot has a name",
+        "durability every_image_at_every_stop",
+        (
+            STORAGE,
+            '        self.storage.sync_directory().map_err(Error::io("sync", self.storage.path().display().to_string()))',
+            "        Ok(())",
+        ),
+    ),
+    Bug(
+        "fsync-of-recovery",
+        "what recovery cut and rewrote is called durable and is not",
+        "durability what_a_killed_process_left",
+        (RECOVER, '        segment.file.sync().map_err(Error::io("sync", &segment.path))?;\n', "        let _ = segment;\n"),
+    ),
+    Bug(
+        "directory-fsync-of-recovery",
+        "recovery appends to a segment whose name only the page cache has",
+        "durability what_a_killed_process_left",
+        (
+            RECOVER,
+            '    storage.sync_directory().map_err(Error::io("sync", &directory))?;\n    let mut changed',
+            "    let mut changed",
+        ),
+    ),
+    Bug(
+        "directory-fsync-before-leftovers-go",
+        "recovery deletes what a snapshot replaces before the snapshot's name is durable",
+        "compaction every_stop_of_a_compaction",
+        (RECOVER, "if !listing.replaced.is_empty() {", "if false {"),
+    ),
+    Bug(
+        "directory-fsync-after-compaction",
+        "what a compaction said to have freed comes back after a loss of power",
+        "compaction what_a_compaction_has_freed",
+        (
+            COMPACT,
+            '    storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;\n',
+            "",
+        ),
+    ),
+    Bug(
+        "fsync-of-the-store's-name",
+        "the directory of a new store vanishes, with all that was acknowledged in it",
+        "durability the_name_of_a_new_store",
+        (STORAGE, "match sync_directory(parent) {", "match io::Result::Ok(drop(parent)) {"),
+    ),
+    Bug(
+        "fsync-of-the-seal",
+        "a segment gets frames before its predecessor's seal is durable",
+        "durability every_image_at_every_stop",
+        (LOG, "self.append(FrameKind::Seal, &[], &[], &[])?;\n        self.flush()?;", "self.append(FrameKind::Seal, &[], &[], &[])?;"),
+    ),
+    Bug(
+        "fsync-before-the-successor",
+        "a successor is published that promises frames which are not durable",
+        "durability every_image_at_every_stop",
+        (LOG, "        self.flush()?;\n        let number = self.header.number + 1;", "        let number = self.header.number + 1;"),
+    ),
+    # Acknowledged too early.
+    Bug(
+        "acknowledge-at-append",
+        "a frame is acknowledged when it is written",
+        "durability every_image_at_every_stop",
+        (LOG, "Durability::Sync => state.acknowledged,", "Durability::Sync => state.appended.sequence,"),
+    ),
+    Bug(
+        "acknowledge-without-proof",
+        "a frame is acknowledged when it is fsynced, while nothing on the disk proves that it was",
+        "durability every_image_at_every_stop",
+        (LOG, "state.acknowledged.max(claim.durable_upto)", "state.acknowledged.max(claim.sequence)"),
+    ),
+    Bug(
+        "settle-without-mark",
+        "the end of a run writes no mark: its last frame is never acknowledged",
+        "durability what_a_killed_process_left",
+        (LOG, "if self.acknowledged() < self.last_content {", "if false {"),
+    ),
+    Bug(
+        "fsync-covers-what-came-later",
+        "an fsync counts for frames that were appended while it ran",
+        "durability an_fsync_covers_only_what_was_appended_before_it",
+        (LOG, "state.durable = claim.sequence;", "state.durable = state.appended.sequence;"),
+    ),
+    Bug(
+        "durable-upto-one-too-high",
+        "a header claims the frame before it to be durable, which it need not be: a power cut bricks the store",
+        "durability every_image_of_frames_that_were_never_synced",
+        (LOG, "            state.durable\n        };", "            (state.durable + 1).min(self.link.sequence - 1)\n        };"),
+    ),
+    Bug(
+        "retry-after-failed-fsync",
+        "a failed fsync is tried again, and the second one says yes to pages that are lost",
+        "failed_writes a_writer_stops_at_the_first_failure",
+        (LOG, "let result = file.sync();", "let result = file.sync().or_else(|_| file.sync());"),
+    ),
+    Bug(
+        "goes-on-after-failed-write",
+        "after a failed write the next frames are appended as if nothing had happened",
+        "failed_writes a_writer_stops_at_the_first_failure",
+        (
+            LOG,
+            '            state.fail("write to", self.path.clone(), &error);\n            self.shared.changed.notify_all();\n'
+            "            return state.check();",
+            '            return state.check().and(Err(Error::io("write to", self.path.clone())(error)));',
+        ),
+    ),
+    Bug(
+        "checkpoint-before-its-events",
+        "the place in the input is durable one frame before the events up to it",
+        "failed_writes a_rerun_of_ingest",
+        (
+            INGEST,
+            "let frame = self.log.append_batch(&checkpoint, &parsed.batch)?;",
+            "self.log.append_batch(&checkpoint, &Batch::default())?;\n"
+            "        let frame = self.log.append_batch(&checkpoint, &parsed.batch)?;",
+        ),
+    ),
+    # Torn is not corrupt.
+    Bug(
+        "length-outside-the-crc",
+        "the length of a frame is believed before anything has checked it",
+        "lib headers_come_back",
+        (
+            FRAME,
+            "out.extend_from_slice(&self.directory_crc.to_le_bytes());\n        let sum = crc(&out);",
+            "out.extend_from_slice(&self.directory_crc.to_le_bytes());\n        let sum = crc(&[&out[..64], &out[68..]].concat());",
+        ),
+        (
+            FRAME,
+            "        if crc(&bytes[..FRAME_HEADER - 4]).to_le_bytes() != bytes[FRAME_HEADER - 4..] {\n"
+            '            return Err(BadHeader::NotIntact("a frame header whose CRC',
+            "        if crc(&[&bytes[..64], &bytes[68..FRAME_HEADER - 4]].concat()).to_le_bytes() != bytes[FRAME_HEADER - 4..] {\n"
+            '            return Err(BadHeader::NotIntact("a frame header whose CRC',
+        ),
+        (
+            LOG,
+            "let sum = crc(&encoded[..FRAME_HEADER - 4]);",
+            "let sum = crc(&[&encoded[..64], &encoded[68..FRAME_HEADER - 4]].concat());",
+        ),
+    ),
+    Bug(
+        "crc-of-sections-unchecked",
+        "events are read whose bytes are not those that were written",
+        "torn_or_corrupt a_flipped_bit",
+        (SEGMENT, "if found != section.entry.crc {", "if found != section.entry.crc && false {"),
+    ),
+    Bug(
+        "crc-of-directory-unchecked",
+        "sections are looked for where a damaged directory says",
+        "torn_or_corrupt a_flipped_bit",
+        (SEGMENT, "if crc(directory) != header.directory_crc {", "if crc(directory) != header.directory_crc && false {"),
+    ),
+    Bug(
+        "crc-of-blocks-unchecked",
+        "a snapshot's bytes are taken for what was written",
+        "compaction a_snapshot_with_any_bit_flipped",
+        (SNAPSHOT, "            found if found == header.payload_crc => Ok(()),", "            found if found == header.payload_crc || true => Ok(()),"),
+    ),
+    Bug(
+        "frames-of-other-places",
+        "a frame is taken for one wherever its bytes are",
+        "torn_or_corrupt frames_in_another_order",
+        (FRAME, "self.is_of(segment) && self.offset == offset", "self.is_of(segment) | (offset > 0)"),
+        (SEGMENT, "link.previous.filter(|&previous| previous != header.previous)", "link.previous.filter(|_| false)"),
+        (SEGMENT, "if header.sequence != link.sequence {", "if header.sequence != link.sequence && false {"),
+    ),
+    Bug(
+        "bad-checksum-is-the-end",
+        "one flipped bit deletes everything that was acknowledged behind it, in silence",
+        "torn_or_corrupt a_flipped_bit",
+        (
+            STORE,
+            "let Some(torn) = &self.torn else { return Ok(()) };\n        let segment = &self.segments[torn.segment];\n        let lost",
+            "let Some(torn) = self.torn.as_ref().filter(|_| false) else { return Ok(()) };\n"
+            "        let segment = &self.segments[torn.segment];\n        let lost",
+        ),
+    ),
+    Bug(
+        "a-later-frame-is-proof",
+        "a valid frame behind a bad one is taken for proof of corruption: a power cut bricks the store",
+        "durability every_image_of_frames_that_were_never_synced",
+        (STORE, "match segment.proof_of(lost, offset)? {", "match segment.next_frame(offset)? {"),
+    ),
+    Bug(
+        "proof-in-its-place-only",
+        "bytes that were inserted move the proof of what is lost, and it counts no longer",
+        "torn_or_corrupt bytes_that_were_inserted",
+        (SEGMENT, "self.search(after, |header, _| header.durable_upto >= lost)", "self.search(after, |header, at| header.offset == at && header.durable_upto >= lost)"),
+    ),
+    Bug(
+        "missing-last-segment",
+        "a sealed segment without a successor passes for the end of the log",
+        "torn_or_corrupt a_missing_or_foreign_segment",
+        (STORE, "true if index == last => return Err(view.missing_successor(index).into()),", "true if index == last => drop(view.missing_successor(index)),"),
+    ),
+    Bug(
+        "a-reader-cuts",
+        "whoever looks at a store cuts its torn end, also under a writer at work",
+        "torn_or_corrupt the_last_segment_cut_at_any_byte",
+        (
+            STORE,
+            "        View::walk(snapshots, segments, depth)\n",
+            "        let view = View::walk(snapshots, segments, depth)?;\n"
+            "        if let Some(torn) = &view.torn {\n"
+            "            let segment = &view.segments[torn.segment];\n"
+            "            let _ = segment.file.truncate(segment.length - torn.bytes);\n"
+            "        }\n"
+            "        Ok(view)\n",
+        ),
+    ),
+    # Recovery.
+    Bug(
+        "unproven-frames-not-rewritten",
+        "recovery fsyncs pages that a failed fsync has marked clean, and believes that they are on the disk",
+        "torn_or_corrupt frames_that_only_the_page_cache_has",
+        (RECOVER, "place.frame.header.sequence > view.durable_upto)", "place.frame.header.sequence > view.durable_upto && false)"),
+    ),
+    Bug(
+        "proof-that-was-cut-counts",
+        "recovery counts as acknowledged what only the frame it cut off proved",
+        "torn_or_corrupt a_proof_that_recovery_cuts_off",
+        (LOG, "acknowledged: claim.durable_upto,", "acknowledged: view.durable_upto,"),
+    ),
+    Bug(
+        "leftovers-stay",
+        "what a crash left half written is never removed",
+        "torn_or_corrupt leftovers_are_ignored",
+        (RECOVER, "listing.temporary.iter().chain(&listing.replaced) {", "listing.temporary.iter().chain(&listing.replaced).take(0) {"),
+    ),
+    Bug(
+        "a-replaced-snapshot-counts",
+        "between publishing a snapshot and deleting what it replaces, both count",
+        "compaction every_stop_of_a_compaction",
+        (STORE, "                listing.replaced.push(snapshot_name(&covers));\n", "                listing.snapshots.push(covers);\n"),
+    ),
+    Bug(
+        "a-damaged-store-is-tidied",
+        "the writer deletes leftovers before it has found the store sound",
+        "torn_or_corrupt leftovers_are_ignored",
+        (
+            RECOVER,
+            "    let mut view = View::look(storage, &listing, true, Depth::LastSegment)?;\n",
+            "    for name in &listing.temporary {\n"
+            '        storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;\n'
+            "    }\n"
+            "    let listing = Listing::read(storage)?;\n"
+            "    let mut view = View::look(storage, &listing, true, Depth::LastSegment)?;\n",
+        ),
+    ),
+    # One writer.
+    Bug(
+        "lock-not-taken",
+        "two writers append to one log",
+        "one_writer",
+        (STORAGE, "match fs2::FileExt::try_lock_exclusive(&file) {", "match io::Result::Ok(()) {"),
+        (STORAGE, "match fs2::FileExt::try_lock_exclusive(&directory) {", "match io::Result::Ok(()) {"),
+    ),
+    Bug(
+        "lock-file-deleted-at-exit",
+        "two processes lock two files of one name",
+        "one_writer the_lock_dies",
+        (
+            STORAGE,
+            "        Ok(Box::new((file, directory)))",
+            "        struct Tidy(PathBuf);\n"
+            "        impl Drop for Tidy {\n"
+            "            fn drop(&mut self) {\n"
+            "                let _ = fs::remove_file(&self.0);\n"
+            "            }\n"
+            "        }\n"
+            "        Ok(Box::new((file, directory, Tidy(self.path.join(LOCK)))))",
+        ),
+    ),
+    Bug(
+        "directory-not-locked",
+        "whoever deletes LOCK, taking it for stale, lets a second writer in",
+        "one_writer who_deletes_the_lock_file",
+        (STORAGE, "match fs2::FileExt::try_lock_exclusive(&directory) {", "match io::Result::Ok(()) {"),
+    ),
+    # The same bytes.
+    Bug(
+        "rejects-counted-twice",
+        "a rerun reads the last chunk again, whose events count once and whose rejects twice",
+        "resume a_file_that_was_read_is_not_read_again",
+        (INGEST, "            end: parsed.end,\n            start_line", "            end: if parsed.rejects > 0 { parsed.start } else { parsed.end },\n            start_line"),
+    ),
+    Bug(
+        "the-last-copy-wins",
+        "of copies that disagree the last in order counts, not the first",
+        "lib copies_go_and_the_first_in_order_wins",
+        (
+            MERGE,
+            "                    break;\n                }\n                slot = (slot + 1)",
+            "                    (winner.timestamp, winner.kind, winner.from) = (row.timestamp, row.kind, row.from);\n"
+            "                    break;\n                }\n                slot = (slot + 1)",
+        ),
+    ),
+    Bug(
+        "messages-before-statuses",
+        "a message of the moment in which an operator comes online is an email",
+        "same_bytes any_order_of_arrival",
+        (TABLE, "(a.timestamp, a.kind.is_message()).cmp(&(b.timestamp, b.kind.is_message()))", "(a.timestamp, !a.kind.is_message()).cmp(&(b.timestamp, !b.kind.is_message()))"),
+    ),
+    Bug(
+        "window-before-copies",
+        "a message before the window is left out before its copies are, so a later copy inside counts",
+        "compaction windows_of_the_command_line",
+        (
+            REPORT,
+            "        gather.finish(|_, table, merged| {",
+            "        gather.cut(window.from);\n        gather.finish(|_, table, merged| {",
+        ),
+        (
+            GATHER,
+            "    /// Orders what was gathered, drops copies,",
+            "    /// The bug.\n"
+            "    pub fn cut(&mut self, from: i64) {\n"
+            "        for table in &mut self.tables[..self.used] {\n"
+            "            table.rows.retain(|row| !row.kind.is_message() || row.timestamp >= from);\n"
+            "        }\n"
+            "    }\n\n"
+            "    /// Orders what was gathered, drops copies,",
+        ),
+    ),
+    # Compaction.
+    Bug(
+        "delete-before-publish",
+        "a compaction deletes the log before the snapshot that replaces it is there",
+        "compaction every_stop_of_a_compaction",
+        (COMPACT, "    let written = writer.publish(copies)?;\n    // Durable", "    // Durable"),
+        (
+            COMPACT,
+            "        storage.remove(&name).map_err(Error::io(\"remove\", path_of(storage, &name)))?;\n    }\n",
+            "        storage.remove(&name).map_err(Error::io(\"remove\", path_of(storage, &name)))?;\n    }\n"
+            "    let written = writer.publish(copies)?;\n",
+        ),
+    ),
+    Bug(
+        "stale-summary-in-the-index",
+        "the index of a snapshot holds the summary of a site as it was one event before",
+        "compaction a_store_cut_and_compacted_in_any_way",
+        (COMPACT, "summary: fold.site(rows, table.names(), Window::ALL),", "summary: fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL),"),
+    ),
+    Bug(
+        "tail-does-not-touch-the-index",
+        "a site that has events behind a snapshot is answered from the snapshot's index as well",
+        "compaction a_store_cut_and_compacted_in_any_way",
+        (REPORT, "[place as usize].store(true, Ordering::Relaxed);", "[place as usize].store(false, Ordering::Relaxed);"),
+    ),
+    Bug(
+        "forgetting-is-forgotten",
+        "a compaction drops the word that an input is to be forgotten, and an older snapshot brings it back",
+        "compaction a_store_cut_and_compacted_in_any_way",
+        (COMPACT, "writer.inputs(known.values(), if first { &[] } else { &forgotten })?;", "writer.inputs(known.values(), if first { &[] } else { &[] })?;\n        drop(forgotten);"),
+    ),
+    Bug(
+        "rejects-of-the-forgotten",
+        "a compaction keeps rejects of inputs that count no longer",
+        "compaction a_store_cut_and_compacted_in_any_way",
+        (COMPACT, "match known.contains_key(&checkpoint.instance) {\n                    true =>", "match known.contains_key(&checkpoint.instance) || true {\n                    true =>"),
+        (COMPACT, "                if known.contains_key(&checkpoint.instance) {", "                if known.contains_key(&checkpoint.instance) || true {"),
+    ),
+    # Repair.
+    Bug(
+        "repair-deletes-first",
+        "a repair deletes what it replaces before the snapshot that replaces it is there",
+        "repair",
+        (
+            REPAIR,
+            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
+            "        for name in std::mem::take(&mut self.repair.replaced) {\n"
+            "            storage.remove(&name).map_err(Error::io(\"remove\", path_of(storage, &name)))?;\n"
+            "        }\n"
+            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
+        ),
+    ),
+    Bug(
+        "repair-without-copies",
+        "a repair destroys the evidence",
+        "repair",
+        (
+            REPAIR,
+            "let kept = self.repair.replaced.iter().map(|name| copy_aside(storage, name)).collect();",
+            "let kept: Result<Vec<String>> = self.repair.replaced.iter().take(0).map(|name| copy_aside(storage, name)).collect();",
+        ),
+    ),
+    Bug(
+        "repair-publishes-in-the-wrong-order",
+        "a repair that dies between its two renamings leaves a store that passes for sound and has no last segment",
+        "repair",
+        (
+            REPAIR,
+            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
+            "        writer.publish(copies)?;\n        self.publish_segment(storage)?;",
+        ),
+    ),
+    Bug(
+        "repair-follows-what-is-there",
+        "the new segment of an unfinished repair passes for the missing successor of the damaged one",
+        "repair",
+        (REPAIR, "greatest.saturating_add(2)", "greatest.saturating_add(1)"),
+    ),
+    Bug(
+        "repair-sees-no-gap",
+        "a checkpoint stands behind bytes that are lost: nothing ever reads them again",
+        "repair",
+        (REPAIR, "let behind_a_hole = self.loss && checkpoint.start > self.end_of(&checkpoint.instance);", "let behind_a_hole = false;"),
+    ),
+    Bug(
+        "repair-keeps-the-checkpoint-of-a-damaged-batch",
+        "events of a bad section are lost for good, since the input is not read again",
+        "repair",
+        (REPAIR, "        if !bad.is_empty() {\n            self.touch(&checkpoint, checkpoint.end);", "        if false {\n            self.touch(&checkpoint, checkpoint.end);"),
+    ),
+    Bug(
+        "repair-keeps-rejects-behind-a-hole",
+        "rejects count twice once the input is read again",
+        "repair",
+        (REPAIR, "            self.rejects_dropped += rejects;\n            return Ok(());", "            self.rejects_dropped += rejects;"),
+    ),
+    Bug(
+        "repair-keeps-inputs-of-lost-events",
+        "a snapshot has lost events, and its inputs still count as read",
+        "repair",
+        (REPAIR, "if has_all_events && !lost_before && has_rejects", "if !lost_before && has_rejects"),
+    ),
+    Bug(
+        "repair-loses-what-was-forgotten",
+        "a repair brings back an input that was to be forgotten",
+        "repair",
+        (REPAIR, "place.forgotten(&segment)?.into_iter().for_each(|instance| self.forget(instance));", "place.forgotten(&segment)?;"),
+    ),
+    Bug(
+        "repair-loses-sections-beside-a-bad-one",
+        "a bad section costs its neighbours",
+        "repair",
+        (REPAIR, "false => self.keep_events(header, std::mem::take(&mut run)),", "false => run.clear(),"),
+    ),
+    Bug(
+        "an-unfinished-repair-is-a-stranger",
+        "a repair that died cannot be finished",
+        "repair",
+        (SURVEY, "    first > 0 && files.iter()", "    first > u64::MAX - 1 && files.iter()"),
+    ),
+    # Verify.
+    Bug(
+        "verify-takes-torn-for-damage",
+        "a sound store with an end that was never acknowledged is called corrupt",
+        "verify",
+        (SURVEY, "if missing || self.durable_upto >= sequence || segment.proof_of(sequence, offset)?.is_some() {", "if true {"),
+    ),
+    Bug(
+        "verify-stops-at-the-first-damage",
+        "frames behind a bad one are not looked for",
+        "verify",
+        (SEGMENT, "let next = self.frame_from(offset, link.sequence)?;", "let next = self.frame_from(offset, link.sequence)?.filter(|_| false);"),
+    ),
+    Bug(
+        "verify-decodes-nothing",
+        "a section that cannot be decoded passes, since its checksum is right",
+        "verify",
+        (VERIFY, "SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),", "SectionKind::Events => Ok(()),"),
+    ),
+    Bug(
+        "verify-believes-the-index",
+        "an index that does not say what the events say passes",
+        "verify",
+        (VERIFY, "Some((site, _)) if site.entry == entry => return,", "Some((site, _)) if site.entry == entry || true => return,"),
+    ),
+    Bug(
+        "verify-does-not-count-rejects",
+        "rejects that are missing pass",
+        "verify",
+        (VERIFY, "if counted != input.rejects {", "if counted != input.rejects && false {"),
+    ),
+    Bug(
+        "verify-writes",
+        "a reader changes the disk",
+        "verify",
+        (VERIFY, "        let mut survey = Survey::read(storage)?;", "        storage.sync_directory().ok();\n        let mut survey = Survey::read(storage)?;"),
+    ),
+]
+
+
+def tracked():
+    out = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    return [name for name in out.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def patched(bug, read):
+    """The files of a bug, by name, as it makes them; `read` gives them as they are."""
+    files = {}
+    for name, old, new in bug.edits:
+        text = files.get(name) or read(name)
+        if (count := text.count(old)) != 1:
+            raise ValueError(f"{bug.name}: in {name}, {count} times: {old!r}")
+        files[name] = text.replace(old, new)
+    return files
+
+
+def put(name, text):
+    """Writes a file of the copy if it differs: what stays as it is need not be compiled again."""
+    path = TREE / name
+    data = text if isinstance(text, bytes) else text.encode()
+    if not path.exists() or path.read_bytes() != data:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def mirror():
+    """Makes the copy what the tracked files are."""
+    names = tracked()
+    for name in names:
+        put(name, (ROOT / name).read_bytes())
+    known = set(names)
+    for path in sorted(TREE.rglob("*")):
+        if path.is_file() and str(path.relative_to(TREE)) not in known and path.name != "Cargo.lock":
+            path.unlink()
+
+
+def cargo(arguments, seconds):
+    """Runs cargo in the copy; gives its status, or None once it took too long, and what it said."""
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(BUILD), "CARGO_PROFILE_DEV_DEBUG": "0"}
+    process = subprocess.Popen(
+        ["cargo", *arguments], cwd=TREE, env=environment, text=True, errors="replace",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=seconds)
+        return process.returncode, said
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        said, _ = process.communicate()
+        return None, said
+
+
+def run(tests):
+    """Compiles and runs some tests of one target; gives what became of them, the names of those that failed, what was said."""
+    target, *names = tests.split()
+    where = ["--lib"] if target == "lib" else ["--test", target]
+    status, said = cargo(["test", *where, "--no-run"], BUILDING)
+    if status != 0:
+        return "does not compile", [], said
+    status, said = cargo(["test", *where, "--", *names], PATIENCE)
+    failed = sorted(set(re.findall(r"^test (\S+) \.\.\. FAILED$", said, re.MULTILINE)))
+    ran = sum(map(int, re.findall(r"^running (\d+) tests?$", said, re.MULTILINE)))
+    if status is None:
+        return "timeout", failed, said
+    if status == 0:
+        return ("green" if ran else "no such test"), failed, said
+    return ("red" if failed and "test result: FAILED" in said else "died"), failed, said
+
+
+def check(bugs):
+    wrong = []
+    for bug in bugs:
+        target = bug.test.split()[0]
+        if target != "lib" and not (ROOT / "tests" / f"{target}.rs").is_file():
+            wrong.append(f"{bug.name}: no tests/{target}.rs")
+        try:
+            patched(bug, lambda name: (ROOT / name).read_text())
+        except ValueError as error:
+            wrong.append(str(error))
+    for problem in wrong:
+        print(problem, file=sys.stderr)
+    return not wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--list", action="store_true", help="print the table and run nothing")
+    parser.add_argument("--check", action="store_true", help="only see that each patch applies exactly once")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these bugs")
+    parser.add_argument("--no-green", action="store_true", help="leave out the run without a bug")
+    options = parser.parse_args()
+    names = [bug.name for bug in BUGS]
+    assert len(set(names)) == len(names), "a name twice"
+    if unknown := set(options.only or ()) - set(names):
+        parser.error(f"no such bug: {', '.join(sorted(unknown))}")
+    bugs = [bug for bug in BUGS if not options.only or bug.name in options.only]
+    if options.list:
+        print("| bug | what it breaks | killed by |\n|---|---|---|")
+        for bug in bugs:
+            target, *filters = bug.test.split()
+            where = "the tests in src" if target == "lib" else f"tests/{target}.rs"
+            print(f"| {bug.name} | {bug.breaks} | {' '.join([where, *filters])} |")
+        return 0
+    if not check(bugs):
+        return 1
+    if options.check:
+        print(f"{len(bugs)} seeded bugs, each applies exactly once")
+        return 0
+
+    mirror()
+    if not options.no_green:
+        for tests in sorted({bug.test for bug in bugs}):
+            started = time.monotonic()
+            outcome, failed, said = run(tests)
+            print(f"without a bug: {tests}: {outcome}, {time.monotonic() - started:.0f} s", flush=True)
+            if outcome != "green":
+                print(said, *failed, sep="\n", file=sys.stderr)
+                return 1
+    killed, others = 0, []
+    print("| bug | what it breaks | killed by | seconds |\n|---|---|---|---|", flush=True)
+    for bug in bugs:
+        started = time.monotonic()
+        try:
+            for name, text in patched(bug, lambda name: (ROOT / name).read_text()).items():
+                put(name, text)
+            outcome, failed, said = run(bug.test)
+        finally:
+            for name, _, _ in bug.edits:
+                put(name, (ROOT / name).read_bytes())
+        killed += outcome == "red"
+        shown = " ".join([bug.test.split()[0], *failed[:2], *(["…"] if len(failed) > 2 else [])])
+        if outcome != "red":
+            others.append(bug.name)
+            shown = f"NOT KILLED: {outcome}"
+            print(said[-3000:], file=sys.stderr)
+        print(f"| {bug.name} | {bug.breaks} | {shown} | {time.monotonic() - started:.0f} |", flush=True)
+    print(f"{killed} of {len(bugs)} killed" + "".join(f"\n  not killed: {name}" for name in others))
+    return 0 if killed == len(bugs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
