@@ -437,6 +437,25 @@ fn every_stop_of_a_compaction_and_what_a_crash_may_leave_then() {
     println!("{images} crash images at {stops} stops");
 }
 
+#[test]
+fn a_compaction_drops_the_rejects_of_inputs_that_were_forgotten() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in", message("1", "a", "visitor", 1) + "{\"no event\": \"and perhaps a secret\"}\n");
+    let kept = || sandbox.listing("s").values().any(|(bytes, _)| memchr::memmem::find(bytes, b"a secret").is_some());
+    // Out of a segment; then out of a snapshot.
+    for folded in [false, true] {
+        sandbox.run("ingest --store s in").expect(3);
+        if folded {
+            sandbox.run("compact --store s").expect(0);
+        }
+        assert!(kept(), "an input that counts");
+        let instance = sandbox.sources()[0]["instance"].as_str().unwrap().to_owned();
+        sandbox.run(&format!("sources forget {instance} --store s")).expect(0);
+        sandbox.run("compact --store s --all").expect(0);
+        assert!(!kept(), "folded before: {folded}");
+    }
+}
+
 /// A leftover does no harm, and the next writer removes it. But whoever compacts for the room has it.
 #[test]
 fn what_a_compaction_has_freed_stays_free_whatever_a_loss_of_power_leaves() {
