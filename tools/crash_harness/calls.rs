@@ -67,7 +67,7 @@ pub fn run(harness: &Harness, workloads: &[&Workload], plan: &Plan<'_>) -> Resul
     let mut tally = Tally::default();
     let inputs = Inputs::write(harness, harness.seed, INPUTS, plan.lines, 40)?;
     for &workload in workloads {
-        let job = Job { harness, workload, inputs: &inputs };
+        let job = Job::new(harness, workload, &inputs);
         let one = Walk { job, plan }.workload()?;
         println!("{}: {one}", workload.name);
         tally.add(&one);

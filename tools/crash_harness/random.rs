@@ -39,7 +39,7 @@ pub fn run(
         let mut dice = Dice(seed);
         let workload = workloads[dice.below(workloads.len() as u64) as usize];
         let inputs = Inputs::write(harness, seed, INPUTS, lines, PADDING)?;
-        let job = Job { harness, workload, inputs: &inputs };
+        let job = Job::new(harness, workload, &inputs);
         let store = harness.fresh("store");
         job.prepare(&store)?;
         let case = format!("round {round}: {}, seed {seed}", workload.name);

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
@@ -21,12 +22,14 @@ pub struct Workload {
     /// What makes the store before, undisturbed.
     pub before: &'static [&'static str],
     /// The command. A step is what follows `chatwal --store STORE`; INPUTS stands for all inputs, FIRST for the first half
-    /// of them. `flip FILE AT` flips a bit of a file of the store.
+    /// of them. `flip FILE AT` flips a bit of a file of the store, `*.wal` being its first segment.
     pub command: &'static str,
     /// What makes the store whole again afterwards, for a command that does not by itself.
     pub after: &'static [&'static str],
     /// The command goes on where an earlier run left the inputs, and the store holds what `sources` says of them.
     pub resumes: bool,
+    /// The store is corrupt until the command is through: readers refuse it, or answer as after an undisturbed run.
+    pub damaged: bool,
 }
 
 /// Everything that changes a store. Segments are so small that a few frames fill one.
@@ -37,6 +40,7 @@ pub const WORKLOADS: &[Workload] = &[
         command: "ingest --no-compact --segment-size 4096 INPUTS",
         after: &[],
         resumes: true,
+        damaged: false,
     },
     Workload {
         name: "ingest-compacting",
@@ -44,6 +48,7 @@ pub const WORKLOADS: &[Workload] = &[
         command: "ingest --compact-at 1 --segment-size 4096 INPUTS",
         after: &[],
         resumes: true,
+        damaged: false,
     },
     Workload {
         name: "compact",
@@ -51,6 +56,7 @@ pub const WORKLOADS: &[Workload] = &[
         command: "compact",
         after: &[],
         resumes: true,
+        damaged: false,
     },
     Workload {
         name: "compact-all",
@@ -62,6 +68,7 @@ pub const WORKLOADS: &[Workload] = &[
         command: "compact --all",
         after: &[],
         resumes: false,
+        damaged: false,
     },
     Workload {
         name: "from-start",
@@ -69,6 +76,21 @@ pub const WORKLOADS: &[Workload] = &[
         command: "ingest --no-compact --segment-size 4096 --from-start INPUTS",
         after: &[],
         resumes: false,
+        damaged: false,
+    },
+    Workload {
+        name: "repair",
+        before: &[
+            "ingest --no-compact --segment-size 4096 FIRST",
+            "compact",
+            "ingest --no-compact --segment-size 4096 INPUTS",
+            // The first frame behind the snapshot.
+            "flip *.wal 64",
+        ],
+        command: "repair",
+        after: &["ingest --no-compact --segment-size 4096 INPUTS"],
+        resumes: false,
+        damaged: true,
     },
 ];
 
@@ -264,12 +286,19 @@ pub struct Job<'a> {
     pub workload: &'a Workload,
     /// The inputs.
     pub inputs: &'a Inputs,
+    /// The report after an undisturbed run, if the store is damaged before.
+    repaired: OnceLock<Vec<u8>>,
 }
 
 /// How far each input was acknowledged.
 pub type Acknowledged = BTreeMap<String, u64>;
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// A workload over these inputs.
+    pub fn new(harness: &'a Harness, workload: &'a Workload, inputs: &'a Inputs) -> Job<'a> {
+        Job { harness, workload, inputs, repaired: OnceLock::new() }
+    }
+
     /// The arguments of a step on a store.
     pub fn arguments(&self, step: &str, store: &Path) -> Vec<String> {
         let mut arguments =
@@ -304,6 +333,11 @@ impl Job<'_> {
     /// Runs a step to its end; it has to succeed.
     fn step(&self, step: &str, store: &Path) -> Result<Output, String> {
         if let ["flip", file, at] = step.split_whitespace().collect::<Vec<_>>()[..] {
+            let first = |suffix| listing(store).map(|names| names.into_iter().find(|name| name.ends_with(suffix)));
+            let file = match file.strip_prefix('*') {
+                Some(suffix) => first(suffix)?.ok_or_else(|| format!("{step}: no such file"))?,
+                None => file.into(),
+            };
             let path = store.join(file);
             let mut bytes = fs::read(&path).map_err(|error| format!("{step}: {error}"))?;
             let at: usize = at.parse().map_err(|error| format!("{step}: {error}"))?;
@@ -326,7 +360,25 @@ impl Job<'_> {
         for step in self.workload.before {
             self.step(step, store).map_err(Failure::setup)?;
         }
+        if self.workload.damaged {
+            let undisturbed = self.harness.fresh("undisturbed");
+            copy(store, &undisturbed)?;
+            if !self.refused(&undisturbed).map_err(Failure::setup)? {
+                return Err(Failure::setup(format!("{}: the damage is none", self.workload.name)));
+            }
+            let report = self.step(self.workload.command, &undisturbed).and_then(|_| self.step("report", &undisturbed));
+            // Of the same inputs it is the same every time.
+            self.repaired.get_or_init(|| report.as_ref().map(|report| report.stdout.clone()).unwrap_or_default());
+            report.map_err(Failure::setup)?;
+            fs::remove_dir_all(&undisturbed).map_err(setup("remove", &undisturbed))?;
+        }
         Ok(())
+    }
+
+    /// Whether readers call the store corrupt.
+    fn refused(&self, store: &Path) -> Result<bool, String> {
+        let output = self.program(&self.harness.chatwal).args(self.arguments("report", store)).output();
+        Ok(output.map_err(|error| format!("report: {error}"))?.status.code() == Some(4))
     }
 
     /// What readers make of a store as a kill left it: how far each input is in it.
@@ -340,9 +392,17 @@ impl Job<'_> {
                 false => Err(format!("no store is left, and {acknowledged:?} was acknowledged")),
             };
         }
+        if self.workload.damaged && self.refused(store)? {
+            return match listing(store)? == names {
+                true => Ok(BTreeMap::new()),
+                false => Err("a reader changed the directory".into()),
+            };
+        }
         let offsets = self.offsets(store)?;
         let report = self.step("report", store)?.stdout;
-        if self.workload.resumes {
+        if let Some(repaired) = self.repaired.get() {
+            compare("a reader's report after the kill", &report, repaired)?;
+        } else if self.workload.resumes {
             let oracle = self.inputs.oracle(|name| offsets.get(name).copied().unwrap_or(0));
             compare("a reader's report after the kill", &report, &oracle.report())?;
             for (name, acknowledged) in acknowledged {
@@ -366,6 +426,10 @@ impl Job<'_> {
     fn clears_up(&self, store: &Path) -> Result<(), String> {
         let is_temporary = |names: &[String]| names.iter().any(|name| name.ends_with(".tmp"));
         if !store.exists() || !is_temporary(&listing(store)?) {
+            return Ok(());
+        }
+        if self.workload.damaged && self.refused(store)? {
+            // There is no other writer of a corrupt store.
             return Ok(());
         }
         let scratch = self.harness.fresh("next-writer");
@@ -417,7 +481,9 @@ impl Job<'_> {
             let (found, places, expected) = (rejects.len(), places.len(), self.inputs.rejects);
             return Err(format!("{found} rejects at {places} places; {expected} lines are no events"));
         }
-        let known = |name: &&String| *name == "LOCK" || name.ends_with(".wal") || name.ends_with(".snap");
+        let is_copy = |name: &str| self.workload.damaged && name.contains(".repair-") && !name.ends_with(".tmp");
+        let known =
+            |name: &&String| *name == "LOCK" || name.ends_with(".wal") || name.ends_with(".snap") || is_copy(name);
         match listing(store)?.iter().find(|name| !known(name)) {
             Some(name) => Err(format!("left over: {name}")),
             None => Ok(()),
