@@ -41,7 +41,8 @@ class Bug:
 
 
 LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store.rs"
-SEGMENT, FRAME, COMPACT, INGEST = "src/segment.rs", "src/format/frame.rs", "src/compact.rs", "src/ingest.rs"
+SEGMENT, FRAME, BATCH = "src/segment.rs", "src/format/frame.rs", "src/format/batch.rs"
+COMPACT, INGEST = "src/compact.rs", "src/ingest.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
 
@@ -269,6 +270,16 @@ BUGS = [
             "            let _ = segment.file.truncate(segment.length - torn.bytes);\n"
             "        }\n"
             "        Ok(view)\n",
+        ),
+    ),
+    Bug(
+        "a-count-is-believed",
+        "memory is taken by a number in a file before anything has checked it (bounded here, for the sake of this machine)",
+        "mutated_files whatever_is_in_a_file",
+        (
+            BATCH,
+            "let events = count as usize;",
+            "let events = count as usize;\n        std::hint::black_box(vec![1u8; events.min(100 << 20)]);",
         ),
     ),
     # Recovery.
