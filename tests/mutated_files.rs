@@ -50,7 +50,7 @@ fn forge_number(dice: &mut Dice, bytes: &mut [u8]) {
 }
 
 /// Changes some bytes, and then lets every checksum over them be right.
-fn forge(dice: &mut Dice, bytes: &mut Vec<u8>, is_segment: bool) {
+fn forge(dice: &mut Dice, bytes: &mut [u8], is_segment: bool) {
     if is_segment {
         let at = |bytes: &[u8], from: usize| (from..bytes.len()).find(|&at| FrameHeader::decode(&bytes[at..]).is_ok());
         let from = dice.below(bytes.len() as u64) as usize;
