@@ -41,13 +41,10 @@ use crate::recover::segment_header;
 use crate::segment::{Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
 use crate::storage::{Publication, Storage, TEMPORARY, path_of, publish};
-use crate::store::{Input, Listing, Name, Place, add_input, inputs_of, parse_name, segment_name, snapshot_name};
+use crate::store::{COPY, Input, Listing, Name, Place, add_input, inputs_of, parse_name, segment_name, snapshot_name};
 use crate::survey::{Content, Part};
 use crate::table::Table;
 use crate::verify::{Examined, decode_events};
-
-/// Between the name of a file and the number of its copy.
-const COPY: &str = ".repair-";
 
 /// Copied at once.
 const PIECE: usize = 1 << 20;

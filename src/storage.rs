@@ -184,11 +184,11 @@ impl Storage for Disk {
         let path = path_of(self, LOCK);
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(Error::io("open", &path))?;
+        let mut file = options.open(self.path.join(LOCK)).map_err(Error::io("open", &path))?;
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                let pid = fs::read_to_string(self.path.join(LOCK)).ok().and_then(|text| text.trim().parse().ok());
                 return Err(Error::Locked { store: self.path.display().to_string(), pid });
             }
             Err(error) => return Err(Error::io("lock", path)(error)),

@@ -22,6 +22,9 @@ const SEGMENT: &str = ".wal";
 const SNAPSHOT: &str = ".snap";
 const DIGITS: usize = 10;
 
+/// Between the name of a file and the number of the copy that a repair keeps of it.
+pub(crate) const COPY: &str = ".repair-";
+
 /// The name of a segment.
 pub fn segment_name(number: u64) -> String {
     format!("{number:0DIGITS$}{SEGMENT}")
@@ -45,8 +48,13 @@ pub(crate) fn parse_name(name: &str) -> Name {
         true => text.parse::<u64>().ok().filter(|&number| number > 0),
         false => None,
     };
-    if name.ends_with(TEMPORARY) {
-        return Name::Temporary;
+    if let Some(final_name) = name.strip_suffix(TEMPORARY) {
+        // What a publish of ours may have left, and nothing else: who knows whose it is.
+        let copied = final_name.split_once(COPY).map_or(final_name, |(copied, _)| copied);
+        return match parse_name(copied) {
+            Name::Segment(_) | Name::Snapshot(_) => Name::Temporary,
+            Name::Temporary | Name::Foreign => Name::Foreign,
+        };
     }
     if let Some(number) = name.strip_suffix(SEGMENT).and_then(number) {
         return Name::Segment(number);

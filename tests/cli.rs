@@ -551,3 +551,17 @@ fn a_signal_ends_the_wait_for_a_named_pipe_that_nobody_opens() {
     running.signal("INT");
     running.wait().expect(130).says(&["pipe: 0 lines"]).says(&["interrupted"]);
 }
+
+#[test]
+fn a_writer_removes_nobody_elses_files_and_takes_any_path() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::new();
+    let name = std::ffi::OsStr::from_bytes(b"nu\xff");
+    for _ in 0..2 {
+        let mut ingest = sandbox.program(support::cli::CHATWAL, "ingest -q - --store");
+        ingest.arg(name);
+        support::cli::run(ingest).expect(0);
+        std::fs::write(sandbox.path(name).join("thesis.tmp"), "important").unwrap();
+    }
+    assert_eq!(std::fs::read(sandbox.path(name).join("thesis.tmp")).unwrap(), b"important");
+}
