@@ -1,8 +1,8 @@
 //! Folding sealed segments into snapshots, and small snapshots into larger ones.
 //!
-//! Tiers: what is folded are the sealed segments of the tail, and every snapshot before them that is no larger than what is
-//! folded already. So a snapshot is rewritten only by something at least as large, and an event is rewritten a number of
-//! times that grows with the logarithm of the store.
+//! Tiers: what is folded are the sealed segments of the tail, and every snapshot before them that is at most twice as large as
+//! what is folded already. So a snapshot is rewritten only by something at least half as large, an event is rewritten a
+//! number of times that grows with the logarithm of the store, and there are no more snapshots than that.
 //!
 //! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
@@ -55,7 +55,7 @@ impl Plan {
         let mut bytes: u64 = view.segments.iter().take(segments).map(|segment| segment.length).sum();
         let mut snapshots = 0;
         for snapshot in view.snapshots.iter().rev() {
-            if !all && snapshot.length() > bytes {
+            if !all && snapshot.length() / 2 > bytes {
                 break;
             }
             bytes += snapshot.length();

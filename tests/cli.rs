@@ -553,6 +553,19 @@ fn a_signal_ends_the_wait_for_a_named_pipe_that_nobody_opens() {
 }
 
 #[test]
+fn snapshots_of_equal_runs_become_few() {
+    let sandbox = Sandbox::new();
+    for run in 0..24 {
+        let input: String = (0..200).map(|at| message("1", &format!("{run}-{at}"), "v", at)).collect();
+        sandbox.run_with("ingest --store s -", input.as_bytes()).expect(0);
+        sandbox.run("compact --store s").expect(0);
+    }
+    let snapshots = sandbox.listing("s").keys().filter(|name| name.ends_with(".snap")).count();
+    assert!(snapshots <= 5, "{snapshots} snapshots of 24 equal runs");
+    assert_eq!(sandbox.report(), "1,messages=0,emails=4800,operators=0,visitors=1\n");
+}
+
+#[test]
 fn a_writer_removes_nobody_elses_files_and_takes_any_path() {
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::new();

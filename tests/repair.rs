@@ -10,7 +10,7 @@ use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
 use chatwal::log::Log;
 use chatwal::repair::{Repair, RepairOptions, repair};
-use chatwal::store::{View, segment_name};
+use chatwal::store::{View, segment_name, snapshot_name};
 use chatwal::verify::verify;
 use support::cli::{Sandbox, generated};
 use support::sim::{Choices, Count, Fault, SimDisk};
@@ -79,7 +79,7 @@ fn assert_whole_again(town: &Town, disk: &SimDisk) {
 
 /// A store with two snapshots and a few segments.
 fn town() -> Town {
-    let town = Town::build(7, &[9, 3], 16);
+    let town = Town::build(7, &[24, 3], 16);
     let (snapshots, segments) = town.names();
     assert!(snapshots.len() == 2 && segments.len() >= 4, "{snapshots:?} {segments:?}");
     town
@@ -221,7 +221,7 @@ fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
     // All that is left is a snapshot.
     let disk = town.disk.fork();
     segments.iter().for_each(|segment| disk.lose(segment));
-    assert_repairs(&town, &disk, |turn, _| turn < 12);
+    assert_repairs(&town, &disk, |turn, _| turn < town.folded.iter().sum());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn bytes_that_are_missing_inside_move_everything_behind_and_cost_it() {
 
 #[test]
 fn a_segment_of_another_store_is_not_taken_for_ones_own() {
-    let (town, other) = (town(), Town::build(8, &[9, 3], 16));
+    let (town, other) = (town(), Town::build(8, &[24, 3], 16));
     let segment = town.names().1[1].clone();
     let disk = damaged(&town, &segment, |bytes| *bytes = other.disk.bytes(&segment));
     let of_segment = |turn: usize| batches(&town).iter().any(|place| place.turn == Some(turn) && place.file == segment);
@@ -547,15 +547,17 @@ fn files_that_overlap_are_told_apart() {
     let town = town();
     let (snapshots, _) = town.names();
     let disk = town.disk.fork();
-    // As if somebody had put a file of an old backup there.
-    disk.edit("0000000002-0000000004.snap", |bytes| *bytes = town.disk.bytes(&snapshots[0]));
+    // As if somebody had put a file of an old backup there: it begins in one snapshot and ends in the next.
+    let end: u64 = snapshots[0]["0000000001-".len()..].trim_end_matches(".snap").parse().unwrap();
+    let overlapping = snapshot_name(&(end..=end + 1));
+    disk.edit(&overlapping, |bytes| *bytes = town.disk.bytes(&snapshots[0]));
     assert_repairs(&town, &disk, |_, _| true);
-    assert!(!disk.files().contains_key("0000000002-0000000004.snap"));
+    assert!(!disk.files().contains_key(&overlapping));
 }
 
 #[test]
 fn a_repair_that_fails_can_be_run_again() {
-    let town = Town::build(7, &[6, 2], 6);
+    let town = Town::build(7, &[18, 2], 6);
     let place = &batches(&town)[0];
     let start = place.frame.header.offset as usize;
     let disk = damaged(&town, &place.file, |bytes| bytes[start] ^= 1);
@@ -582,7 +584,7 @@ fn a_repair_that_fails_can_be_run_again() {
 /// Every way to die: before each call that changes the disk, with the power and without.
 #[test]
 fn a_repair_that_is_interrupted_anywhere_is_finished_by_the_next() {
-    let town = Town::build(7, &[6, 2], 6);
+    let town = Town::build(7, &[18, 2], 6);
     let (snapshots, segments) = town.names();
     let places = batches(&town);
     let header = |place: &InFile, bytes: &mut Vec<u8>| bytes[place.frame.header.offset as usize] ^= 1;

@@ -36,7 +36,7 @@ fn verified(disk: &SimDisk) -> Verification {
 
 /// A store with two snapshots and some segments; small, so that every byte of it can be tried.
 fn town() -> Town {
-    let town = Town::build(3, &[4, 1], 8);
+    let town = Town::build(3, &[12, 1], 8);
     let (snapshots, segments) = town.names();
     assert!(snapshots.len() == 2 && segments.len() >= 2, "{snapshots:?} {segments:?}");
     town
@@ -172,7 +172,7 @@ fn names_and_intervals_are_checked() {
     let swapped = town.disk.fork();
     swapped.edit(&segments[0], |bytes| *bytes = town.disk.bytes(&segments[1]));
     assert!(findings(&swapped, &segments[0])[0].found.contains("that of segment"));
-    let other = Town::build(4, &[4, 1], 8);
+    let other = Town::build(4, &[12, 1], 8);
     let alien = town.disk.fork();
     alien.edit(&segments[0], |bytes| *bytes = other.disk.bytes(&segments[0]));
     assert!(findings(&alien, &segments[0])[0].found.contains("another store"));

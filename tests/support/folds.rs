@@ -38,8 +38,8 @@ pub fn store_of(snapshots: usize) -> (SimDisk, Model) {
     let (disk, mut model) = (SimDisk::new(snapshots as u64), Model::default());
     let mut log = model.reopen(disk.storage(), SMALL());
     for number in 0..snapshots {
-        // Each smaller than the one before it: so none is folded with the next.
-        append(&mut model, &mut log, 3, 5 << (2 * (snapshots - number)));
+        // Each far smaller than the one before it: so none is folded with the next.
+        append(&mut model, &mut log, 3, 5 << (3 * (snapshots - number)));
         fold(&disk, &mut log, &TIERED).unwrap();
     }
     append(&mut model, &mut log, 4, 1);
