@@ -60,7 +60,7 @@ impl Merge {
         rows.truncate(kept);
         table.rows = rows;
         if self.seen.len() > MOST_MOVED * 4 {
-            // That of a giant is not kept while the giant is worked on.
+            // What a giant needed of it is not kept while the giant is folded and encoded.
             self.seen = Vec::new();
         }
         merged

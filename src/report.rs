@@ -8,7 +8,6 @@ use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::event::{Site, SiteName};
@@ -124,27 +123,9 @@ impl Report {
         let mut lists = Vec::new();
         for worker in workers {
             report.totals.add(&worker.report.totals);
-            lists.push(Mutex::new(worker.report.sites));
+            lists.push(worker.report.sites);
         }
-        parallel(
-            threads,
-            lists.len(),
-            || (),
-            |(), number| {
-                if let Some(list) = lists.get(number) {
-                    list.lock().unwrap_or_else(PoisonError::into_inner).sort_by_cached_key(|site| site.name.key());
-                }
-                Ok(())
-            },
-        )?;
-        let lists = lists.into_iter().map(|list| list.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let both = lists.reduce(|mut all, mut list| {
-            all.append(&mut list);
-            all
-        });
-        let mut folded = both.unwrap_or_default();
-        // A stable sort finds the runs that are in order and merges them.
-        folded.sort_by(|a, b| a.name.cmp(&b.name));
+        let folded = in_order(lists);
         report.take(index, &plan, folded, options.window);
         Ok(report)
     }
@@ -374,6 +355,22 @@ impl Worker {
             Ok(())
         })
     }
+}
+
+/// What each thread found, in one order; each list is brought into it by a thread of its own.
+fn in_order(mut lists: Vec<Vec<SiteSummary>>) -> Vec<SiteSummary> {
+    std::thread::scope(|scope| {
+        for list in &mut lists {
+            scope.spawn(|| list.sort_by_cached_key(|site| site.name.key()));
+        }
+    });
+    let mut all = Vec::new();
+    for mut list in lists {
+        all.append(&mut list);
+    }
+    // A stable sort finds the runs that are in order and merges them.
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 /// The stretches in order; those that touch or overlap are one.

@@ -27,7 +27,10 @@ fn every_second_writer_is_refused_at_once_and_changes_nothing() {
     sandbox.write("in.jsonl", line("file"));
     sandbox.run("ingest --store s in.jsonl").expect(0);
     let instance = sandbox.sources()[0]["instance"].as_str().unwrap().to_owned();
-    let writer = held(&sandbox, "");
+    let writer = held(&sandbox, &line("pipe"));
+    // It holds the lock before it recovers; once its line is visible it has written all there is to write.
+    let both = "1,messages=0,emails=2,operators=0,visitors=1\n";
+    until("the line is visible", || sandbox.report() == both);
     let before = sandbox.listing("s");
     let holder = format!("(process {})", writer.pid());
     for arguments in
