@@ -570,11 +570,13 @@ fn a_writer_removes_nobody_elses_files_and_takes_any_path() {
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::new();
     let name = std::ffi::OsStr::from_bytes(b"nu\xff");
-    for _ in 0..2 {
+    let ingest = || {
         let mut ingest = sandbox.program(support::cli::CHATWAL, "ingest -q - --store");
         ingest.arg(name);
         support::cli::run(ingest).expect(0);
-        std::fs::write(sandbox.path(name).join("thesis.tmp"), "important").unwrap();
-    }
+    };
+    ingest();
+    std::fs::write(sandbox.path(name).join("thesis.tmp"), "important").unwrap();
+    ingest();
     assert_eq!(std::fs::read(sandbox.path(name).join("thesis.tmp")).unwrap(), b"important");
 }

@@ -302,6 +302,42 @@ BUGS = [
         (RECOVER, "listing.temporary.iter().chain(&listing.replaced) {", "listing.temporary.iter().chain(&listing.replaced).take(0) {"),
     ),
     Bug(
+        "other-peoples-files-go",
+        "a writer deletes whatever ends in .tmp",
+        "cli a_writer_removes_nobody_elses_files",
+        (STORE, "Name::Temporary | Name::Foreign => Name::Foreign,", "Name::Temporary | Name::Foreign => Name::Temporary,"),
+    ),
+    Bug(
+        "equal-snapshots-stay",
+        "every compaction of a run as large as the last leaves one more snapshot",
+        "cli snapshots_of_equal_runs_become_few",
+        (COMPACT, "snapshot.length() / 2 > bytes", "snapshot.length() > bytes"),
+    ),
+    Bug(
+        "a-giant-is-held-whole",
+        "the blocks of a large site are held until the last of them is made",
+        "memory the_largest_site",
+        (COMPACT, "if self.bytes.len() >= PIECE {", "if self.bytes.len() >= PIECE && false {"),
+    ),
+    Bug(
+        "spread-by-site-alone",
+        "the rows of a site are in order of arrival, not of time",
+        "lib spread_rows_are_in_the_order",
+        (MERGE, "self.keys[start..end as usize].sort_unstable();", "self.keys[start..end as usize].sort_unstable_by_key(|key| key & (1 << index_bits) - 1);"),
+    ),
+    Bug(
+        "keys-of-sites-are-cut",
+        "of names with eight equal first bytes, the report has them in any order",
+        "lib the_key_of_a_site_orders",
+        ("src/event.rs", "(u64::from_be_bytes(word), rest.into())", "(u64::from_be_bytes(word), rest[..0].into())"),
+    ),
+    Bug(
+        "escaped-keys-mean-nothing",
+        "a required key that is written with an escape is skipped",
+        "parser_agreement",
+        ("src/input/fast.rs", "(!required.contains(&key.as_str())).then_some(())", "(!required.contains(&key.as_str()) || true).then_some(())"),
+    ),
+    Bug(
         "a-replaced-snapshot-counts",
         "between publishing a snapshot and deleting what it replaces, both count",
         "compaction every_stop_of_a_compaction",
