@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::error::{Corruption, Error, Result};
+use crate::event::sort_by_name;
 use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
@@ -293,7 +294,7 @@ impl Inputs<'_> {
             return Err(Corruption { file, offset: 0, expected, found }.into());
         }
         let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
-        sites.sort_by_cached_key(|site| site.name.key());
+        sort_by_name(&mut sites, |site| &site.name);
         Ok(Some((sites, copies)))
     }
 

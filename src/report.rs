@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
-use crate::event::{Site, SiteName};
+use crate::event::{Site, SiteName, sort_by_name};
 use crate::format::SHARDS;
 use crate::format::coding::{shard, site_hash};
 use crate::gather::{Gather, MEMORY, Task, by_site, frame_counts, parallel, tasks};
@@ -361,10 +361,10 @@ impl Worker {
 fn in_order(mut lists: Vec<Vec<SiteSummary>>) -> Vec<SiteSummary> {
     std::thread::scope(|scope| {
         for list in &mut lists {
-            scope.spawn(|| list.sort_by_cached_key(|site| site.name.key()));
+            scope.spawn(|| sort_by_name(list, |site| &site.name));
         }
     });
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(lists.iter().map(Vec::len).sum());
     for mut list in lists {
         all.append(&mut list);
     }
