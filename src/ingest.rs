@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::Uid;
@@ -24,6 +25,9 @@ use crate::table::Table;
 
 /// The most input that is read and not yet safe.
 pub const IN_FLIGHT: usize = 32 << 20;
+
+/// How long no chunk comes before what was appended is acknowledged by a mark.
+const LULL: Duration = Duration::from_millis(250);
 
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
@@ -70,6 +74,8 @@ pub enum Notice<'a> {
 /// What became of an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
+    /// The input's instance in the store.
+    pub instance: Uid,
     /// Lines read by this run.
     pub lines: u64,
     /// Events among them, copies included.
@@ -135,7 +141,7 @@ pub fn ingest(
     let before = inputs.get(&instance);
     let (offset, line) = before.map_or((0, 0), |input| (input.checkpoint.end, input.checkpoint.end_line));
     let held = before.map_or(0, |input| input.rejects);
-    let outcome = Outcome { rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
+    let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
     notify(Notice::Begin { offset, lines: line });
 
     let threads = options.threads.max(1);
@@ -272,7 +278,19 @@ impl Appender<'_> {
     fn run(&mut self, results: &Receiver<Parsed>, spent: &Sender<Batch>) -> Result<()> {
         loop {
             self.release()?;
-            let Ok(parsed) = results.recv() else { return Ok(()) };
+            let parsed = match results.recv_timeout(LULL) {
+                Ok(parsed) => parsed,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    // No frame comes that would prove the last ones: what trickles in must not wait for the next.
+                    if !self.unproven.is_empty() {
+                        self.log.settle()?;
+                        self.release()?;
+                        (self.notify)(Notice::Progress(&self.outcome));
+                    }
+                    continue;
+                }
+            };
             self.early.insert(parsed.index, parsed);
             while let Some(parsed) = self.early.remove(&self.next) {
                 self.next += 1;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use crate::storage::File;
+use crate::storage::{File, refuse_non_file};
 
 /// A mapped file, read-only.
 pub struct Mapped {
@@ -23,10 +23,8 @@ pub struct Mapped {
 impl Mapped {
     /// Maps a file as long as it is now.
     pub fn open(path: &Path) -> io::Result<Mapped> {
+        refuse_non_file(&fs::metadata(path)?)?;
         let file = fs::File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
         // SAFETY: the map is private to this struct, which only copies out of it, so no reference can see bytes
         // change; that nobody truncates the file is the contract above.
         #[allow(unsafe_code)]

@@ -210,7 +210,11 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
 
 /// Whether a character could move a cursor, end a line or turn the order of the others. All of them have four hex digits.
 fn is_unprintable(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    char.is_control()
+        || matches!(
+            char,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// `text` with everything escaped that could move a cursor, end a line or look like another program's message.
@@ -264,11 +268,11 @@ mod tests {
 
     #[test]
     fn nothing_printable_moves_the_cursor() {
-        let text = "a\u{1b}[2J\n\u{9b}\u{202e}é";
-        assert_eq!(printable(text), "a\\u{1b}[2J\\n\\u{9b}\\u{202e}é");
-        assert_eq!(csv(text), "a\\u{1b}[2J\\n\\u{9b}\\u{202e}é");
+        let text = "a\u{1b}[2J\n\u{9b}\u{202e}\u{61c}\u{200f}é";
+        assert_eq!(printable(text), "a\\u{1b}[2J\\n\\u{9b}\\u{202e}\\u{61c}\\u{200f}é");
+        assert_eq!(csv(text), "a\\u{1b}[2J\\n\\u{9b}\\u{202e}\\u{61c}\\u{200f}é");
         let json = json(&text).unwrap();
-        assert_eq!(json, "\"a\\u001b[2J\\n\\u009b\\u202eé\"");
+        assert_eq!(json, "\"a\\u001b[2J\\n\\u009b\\u202e\\u061c\\u200fé\"");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

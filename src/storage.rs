@@ -143,6 +143,25 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
+/// The standard library does this for all calls but those that are passed here.
+fn again_if_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Refuses what is no file: opening a pipe would wait for its other end.
+pub(crate) fn refuse_non_file(metadata: &fs::Metadata) -> io::Result<()> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 impl Storage for Disk {
     fn path(&self) -> &Path {
         &self.path
@@ -150,7 +169,7 @@ impl Storage for Disk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        for entry in again_if_interrupted(|| fs::read_dir(&self.path))? {
             // A name that is no UTF-8 is none of the store's.
             names.extend(entry?.file_name().into_string().ok());
         }
@@ -158,8 +177,9 @@ impl Storage for Disk {
     }
 
     fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
-        let file = fs::OpenOptions::new().read(true).write(writable).open(self.path.join(name))?;
-        Ok(Box::new(file))
+        let path = self.path.join(name);
+        refuse_non_file(&fs::metadata(&path)?)?;
+        Ok(Box::new(fs::OpenOptions::new().read(true).write(writable).open(path)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
@@ -182,10 +202,15 @@ impl Storage for Disk {
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
         let path = path_of(self, LOCK);
+        // It will be written to: what a link there leads to is somebody else's.
+        match fs::symlink_metadata(self.path.join(LOCK)).and_then(|metadata| refuse_non_file(&metadata)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(Error::io("lock", &path))?,
+        }
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(self.path.join(LOCK)).map_err(Error::io("open", &path))?;
-        match fs2::FileExt::try_lock_exclusive(&file) {
+        match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&file)) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
                 let pid = fs::read_to_string(self.path.join(LOCK)).ok().and_then(|text| text.trim().parse().ok());
@@ -195,7 +220,7 @@ impl Storage for Disk {
         }
         // The directory as well, where the file system lets one: who deletes LOCK, taking it for stale, lets nobody in.
         let directory = fs::File::open(&self.path).map_err(Error::io("open", self.path.display().to_string()))?;
-        match fs2::FileExt::try_lock_exclusive(&directory) {
+        match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&directory)) {
             Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
                 return Err(Error::Locked { store: self.path.display().to_string(), pid: None });
             }

@@ -127,6 +127,30 @@ fn a_directory_with_other_files_is_no_store_and_is_left_alone() {
 }
 
 #[test]
+fn an_empty_directory_is_no_store_to_compact() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("s")).unwrap();
+    sandbox.run("compact --store s").fails(10, &["s: no store there"]);
+    assert!(sandbox.listing("s").is_empty());
+}
+
+/// Opening a pipe would wait for somebody at its other end, for ever.
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_the_store_is_no_file() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", small());
+    sandbox.run("ingest --store s --no-compact in.jsonl").expect(0);
+    sandbox.shell("rm s/0000000001.wal && mkfifo s/0000000001.wal").expect(0);
+    for command in ["report --store s", "verify --store s", "ingest --store s in.jsonl", "dump s/0000000001.wal"] {
+        let ran = sandbox.run(command);
+        assert!(
+            ran.code == Some(1) && ran.err.contains("s/0000000001.wal: cannot open: not a regular file"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
 fn nothing_there_is_no_store_and_stays_nothing() {
     let sandbox = Sandbox::new();
     for command in ["report", "stat", "rejects", "sources", "sources forget 00"] {

@@ -167,6 +167,17 @@ fn rejects_give_exit_3_on_every_rerun_until_they_are_forgotten() {
 }
 
 #[test]
+fn an_input_that_is_named_twice_counts_once() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", message("1", "a", "v", 1) + "no event\n");
+    let ran = sandbox.run("ingest --store s in.jsonl in.jsonl").expect(3);
+    ran.says(&["the store holds 1 rejected line of these inputs"]);
+    let instance = sandbox.sources()[0]["instance"].as_str().unwrap().to_owned();
+    sandbox.run(&format!("sources --store s forget {instance} {instance}")).expect(0).says(&["forgot 1 input;"]);
+    assert!(sandbox.sources().is_empty());
+}
+
+#[test]
 fn strict_stops_at_the_first_wrong_line_and_goes_on_once_it_is_mended() {
     let sandbox = Sandbox::new();
     let (first, last) = (message("1", "a", "v", 1), message("1", "b", "v", 2));
@@ -495,6 +506,24 @@ fn what_comes_on_an_open_pipe_is_visible_soon() {
         assert!(sent.elapsed() < Duration::from_secs(2), "after {:?}", sent.elapsed());
     }
     running.end().expect(0);
+}
+
+/// Who waits for the acknowledgement before he goes on must not wait for ever.
+#[test]
+fn what_comes_on_an_open_pipe_is_acknowledged_soon() {
+    let sandbox = Sandbox::new();
+    let mut running = sandbox.start("ingest --store s - --progress json");
+    for number in 0..3 {
+        running.send(message("1", &number.to_string(), "v", number));
+        until("a mark proves it", || {
+            let dumped = sandbox.run("dump s/0000000001.wal").out;
+            let frames = |kind: &str| dumped.lines().filter(|line| line.contains(kind)).count() as i64;
+            (frames(" batch "), frames(" mark ")) == (number + 1, number + 1)
+        });
+    }
+    let (said, end) = (running.said(), running.end().expect(0).done());
+    assert_eq!(end.len(), 1, "{said}");
+    sandbox.reports((0..3).map(|number| message("1", &number.to_string(), "v", number)).collect::<String>());
 }
 
 #[test]

@@ -511,6 +511,38 @@ fn a_compaction_that_fails_at_any_call_says_so_and_loses_nothing() {
     }
 }
 
+/// A writer and the compactor beside it: whose call fails is up to the threads.
+#[test]
+fn a_compactor_that_fails_beside_a_writer_says_so_and_loses_nothing() {
+    let (store, model) = store_of(1);
+    at_every_call(|case| {
+        let (disk, mut model, mut choices) = (store.fork(), model.clone(), Choices::Random(case.n));
+        let mut log = model.reopen(disk.storage(), SMALL());
+        case.plan(&disk);
+        let mut compactor = Background::new(disk.storage(), TIERED, log.tail(), 1);
+        let mut written = Ok(());
+        for _ in 0..4 {
+            compactor.poke();
+            written = written.and_then(|()| model.append(&mut log, 3, &mut choices)).and_then(|_| log.settle());
+            model.note(&log);
+        }
+        let compacted = compactor.finish(false);
+        if disk.untouched() {
+            assert!(written.is_ok() && compacted.is_ok(), "{written:?} {compacted:?}");
+            return false;
+        }
+        let mut errors = [written.err(), compacted.err()].into_iter().flatten().peekable();
+        assert!(errors.peek().is_some(), "{case:?}: a call failed, and nobody said so");
+        errors.for_each(|error| assert!(matches!(error, Error::Io { .. }), "{case:?}: {error}"));
+        drop(log);
+        let _tell = Tell("failed at call", case.n, &disk);
+        let mut images = 0;
+        survive(disk.kill(), &model, SMALL(), true, &mut choices, &mut images);
+        survive(disk.crash(&mut choices), &model, SMALL(), true, &mut choices, &mut images);
+        true
+    });
+}
+
 /// What is read of a store, and what a damaged one must not make different.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answers {

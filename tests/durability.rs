@@ -19,7 +19,7 @@ use support::sim::{Choices, Count, Fault, SimDisk, Tell};
 use support::store::{Model, os, sync};
 
 /// Crash images of the random test.
-const IMAGES: u64 = 50_000;
+const IMAGES: u64 = 100_000;
 
 #[test]
 fn acknowledged_batches_survive_any_loss_of_power() {

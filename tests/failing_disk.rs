@@ -46,12 +46,12 @@ fn restore(sandbox: &Sandbox) {
 }
 
 /// Runs a command on the store `s`, with a call failing; `None` if the call was not met.
-fn disturbed(sandbox: &Sandbox, arguments: &str, call: &str, when: &str, paths: &[String]) -> Option<Ran> {
+fn failing(sandbox: &Sandbox, arguments: &str, call: &str, error: &str, when: &str, paths: &[String]) -> Option<Ran> {
     let mut command = sandbox.program("strace", "-f -qqq -o trace");
     for path in paths {
         command.args(["-P", path]);
     }
-    command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EIO:when={when}")]);
+    command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error={error}:when={when}")]);
     command.arg(CHATWAL).args(arguments.split_whitespace());
     let ran = run(command);
     String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)").then_some(ran)
@@ -66,7 +66,7 @@ fn at_every_call(sandbox: &Sandbox, all: &[u8], arguments: &str, code: i32, call
             for n in 1.. {
                 restore(sandbox);
                 let when = format!("{n}{for_good}");
-                let Some(ran) = disturbed(sandbox, arguments, call, &when, paths) else { break };
+                let Some(ran) = failing(sandbox, arguments, call, "EIO", &when, paths) else { break };
                 println!("{arguments}: {call}:{when}: {:?} {}", ran.code, ran.err.lines().next().unwrap_or_default());
                 ran.fails(1, &["Input/output error"]);
                 sandbox.run(arguments).expect(code);
@@ -137,6 +137,65 @@ fn reads_that_fail() {
         let again = "ingest --store s --no-compact all.jsonl";
         met += at_every_call(&sandbox, &all, again, 3, &["read"], &["all.jsonl".into()]);
         assert!(met > 20, "only {met} failures");
+    }
+}
+
+/// Names of the store's files that a run made or may make.
+fn names(sandbox: &Sandbox) -> Vec<String> {
+    let files = sandbox.listing("s").into_keys().filter(|name| name != "LOCK");
+    let files: Vec<String> = files.map(|name| format!("s/{name}")).collect();
+    let unpublished = files.iter().map(|name| format!("{name}.tmp"));
+    ["s".into(), "s/LOCK".into()].into_iter().chain(unpublished).chain(files.iter().cloned()).collect()
+}
+
+#[test]
+fn files_and_directories_that_cannot_be_opened_or_made() {
+    if traced() {
+        let (sandbox, all) = sandbox(&[]);
+        let plain = "ingest --store s --threads 1 --segment-size 4096 --no-compact a.jsonl b.jsonl c.jsonl";
+        sandbox.run(plain).expect(3);
+        let mut met = at_every_call(&sandbox, &all, plain, 3, &["/^mkdir"], &[]);
+        sandbox.run(plain).expect(3);
+        met += at_every_call(&sandbox, &all, plain, 3, &["openat"], &names(&sandbox));
+        sandbox.run(plain.replace(" s ", " base ").as_str()).expect(3);
+        restore(&sandbox);
+        sandbox.run("compact --store s").expect(0);
+        let mut paths = names(&sandbox);
+        restore(&sandbox);
+        paths.extend(names(&sandbox));
+        for arguments in ["compact --store s", "report --store s", "verify --store s"] {
+            met += at_every_call(&sandbox, &all, arguments, 0, &["openat"], &paths);
+        }
+        println!("{met} failures met");
+        assert!(met > 40, "only {met} failures");
+    }
+}
+
+/// A signal that nobody waits for may end any of these calls early, and is no failure.
+#[test]
+fn calls_that_are_interrupted_are_made_again() {
+    if traced() {
+        let (sandbox, all) = sandbox(&["ingest --no-compact --segment-size 4096 a.jsonl"]);
+        restore(&sandbox);
+        sandbox.run(INGEST).expect(3);
+        let mut paths = names(&sandbox);
+        paths.extend(INPUTS.map(str::to_owned));
+        let mut met = 0;
+        for call in ["openat", "read", "pread64", "pwrite64", "fdatasync", "fsync", "ftruncate", "flock"] {
+            // The loader opens and reads as well, and makes none of the others.
+            let paths = if ["openat", "read", "pread64"].contains(&call) { paths.as_slice() } else { &[] };
+            for n in 1.. {
+                restore(&sandbox);
+                sandbox.append("s/0000000001.wal", [7; 300]);
+                let Some(ran) = failing(&sandbox, INGEST, call, "EINTR", &n.to_string(), paths) else { break };
+                println!("{call}:{n}: {:?}", ran.code);
+                ran.expect(3);
+                sandbox.reports(&all);
+                met += 1;
+            }
+        }
+        println!("{met} calls interrupted");
+        assert!(met > 100, "only {met} interrupted");
     }
 }
 

@@ -74,6 +74,17 @@ fn a_stale_pid_in_the_file_holds_nothing() {
 }
 
 #[test]
+fn a_link_in_the_place_of_the_file_is_not_followed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
+    sandbox.write("precious", "not to be written to");
+    fs::create_dir(sandbox.path("s")).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("precious"), sandbox.path("s/LOCK")).unwrap();
+    sandbox.run("ingest --store s in.jsonl").fails(1, &["s/LOCK: cannot lock: not a regular file"]);
+    assert_eq!(sandbox.read("precious"), b"not to be written to");
+}
+
+#[test]
 fn of_many_at_once_one_writes_and_the_others_are_refused_or_follow() {
     let sandbox = Sandbox::new();
     let input = generated("-n 3000");

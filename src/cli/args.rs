@@ -196,7 +196,6 @@ pub struct ListArgs {
 }
 
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct SourcesArgs {
     #[command(flatten)]
     pub output: OutputArgs,

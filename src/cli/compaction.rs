@@ -30,6 +30,8 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
         }
         return Ok(status::DONE);
     }
+    // A writer would make a store where there is none.
+    View::open(&*disk)?;
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     let (mut log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, LogOptions::default())?;
     tell_recovery(&recovery, console);

@@ -1,5 +1,6 @@
 //! The commands that write: `run`, `ingest`, `sources forget`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
-use chatwal::format::hex;
+use chatwal::format::{Uid, hex};
 use chatwal::ingest::{IngestOptions, Notice, Outcome, ingest as ingest_source};
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
@@ -54,8 +55,8 @@ struct Taken<'a> {
     log: Log,
     /// Those that were read to their end, to be told of once they are acknowledged.
     read: Vec<(Teller<'a>, Outcome)>,
-    /// Rejects of the inputs named that the store holds.
-    rejects: u64,
+    /// Rejects of the inputs named that the store holds; an input may be named twice.
+    rejects: BTreeMap<Uid, u64>,
     /// The status of an input that could not be read, or not to its end.
     failed: Option<u8>,
     /// A signal asked to end.
@@ -118,10 +119,11 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
     if let Some(status) = taken.failed {
         return Ok(status);
     }
-    if taken.rejects > 0 {
+    let rejects = taken.rejects.values().sum();
+    if rejects > 0 {
         console.warning(&format!(
             "the store holds {} of these inputs; `chatwal rejects --store {}` lists them",
-            count(taken.rejects, "rejected line"),
+            count(rejects, "rejected line"),
             shown(store)
         ));
         return Ok(status::REJECTS);
@@ -161,7 +163,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
     });
     tell_recovery(&recovery, console);
     let mut inputs = view.inputs;
-    let mut taken = Taken { compactor, log, read: Vec::new(), rejects: 0, failed, interrupted: None };
+    let mut taken = Taken { compactor, log, read: Vec::new(), rejects: BTreeMap::new(), failed, interrupted: None };
     for file in files {
         let options = IngestOptions { threads: threads(global), strict: args.strict, from_start: args.from_start };
         let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
@@ -180,7 +182,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         });
         match result {
             Ok((teller, outcome)) => {
-                taken.rejects += outcome.rejects_held;
+                taken.rejects.insert(outcome.instance, outcome.rejects_held);
                 taken.read.push((teller, outcome));
                 if outcome.stopped {
                     taken.interrupted = Some(signals.status());
@@ -288,16 +290,17 @@ impl<'a> Teller<'a> {
 pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let disk = Disk::open(&store(global)?)?;
     let known = View::open(&disk)?.inputs;
-    let mut wanted = Vec::new();
+    let mut wanted = BTreeSet::new();
     for text in instances {
         let Some(instance) = known.keys().find(|instance| hex(**instance) == *text) else {
             let hint = "`chatwal sources` lists the instances".to_string();
             return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
         };
-        wanted.push(*instance);
+        wanted.insert(*instance);
     }
     let (mut log, _, recovery) = Log::open(Arc::new(disk), LogOptions::default())?;
     tell_recovery(&recovery, console);
+    let wanted: Vec<Uid> = wanted.into_iter().collect();
     log.append_forget(&wanted)?;
     log.settle()?;
     console.note(&format!("forgot {}; the events stay", count(wanted.len() as u64, "input")));

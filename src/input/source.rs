@@ -4,10 +4,10 @@
 //! read to. So a file that grew, was renamed, copied or compressed is gone on with where it was left, and one that was
 //! changed is read from its start, which the identity of events makes harmless.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::read_full;
 use crate::error::{Error, Result};
 use crate::format::batch::Checkpoint;
-use crate::format::{MAX_SOURCE_NAME, WINDOW, digest};
+use crate::format::{Digest, MAX_SOURCE_NAME, WINDOW, digest};
 
 /// Bytes of one piece that the thread behind a pipe hands over.
 const PIECE: usize = 256 << 10;
@@ -89,7 +89,7 @@ impl Source {
         let (body, size) = if meta.is_file() {
             let file = File::open(path).map_err(wrong)?;
             let mut magic = [0; 4];
-            let length = file.read_at(&mut magic, 0).map_err(wrong)?;
+            let length = crate::storage::File::read_at(&file, &mut magic, 0).map_err(wrong)?;
             let body = match packing(&magic[..length]) {
                 Packing::None => Body::Plain(file),
                 packing => Body::Packed(packing, unpack(packing, Counted(file, taken.clone())).map_err(wrong)?),
@@ -210,9 +210,23 @@ fn unpack(packing: Packing, reader: impl Read + Send + 'static) -> io::Result<Bo
     })
 }
 
-fn matches_head(checkpoint: &Checkpoint, head: &[u8]) -> bool {
-    let windows = &checkpoint.windows;
-    head.get(..usize::from(windows.head_length)).is_some_and(|head| digest(head) == windows.head)
+/// The first bytes of an input, and digests of them.
+struct Head<'a> {
+    bytes: &'a [u8],
+    /// By length: of thousands of inputs that a store knows, most have heads of one length.
+    digests: HashMap<u16, Digest>,
+}
+
+impl<'a> Head<'a> {
+    fn of(bytes: &'a [u8]) -> Head<'a> {
+        Head { bytes, digests: HashMap::new() }
+    }
+
+    fn matches(&mut self, checkpoint: &Checkpoint) -> bool {
+        let windows = &checkpoint.windows;
+        let Some(bytes) = self.bytes.get(..usize::from(windows.head_length)) else { return false };
+        *self.digests.entry(windows.head_length).or_insert_with(|| digest(bytes)) == windows.head
+    }
 }
 
 fn seek_plain(file: &mut File, checkpoints: &[&Checkpoint], taken: &AtomicU64) -> io::Result<Start> {
@@ -220,8 +234,10 @@ fn seek_plain(file: &mut File, checkpoints: &[&Checkpoint], taken: &AtomicU64) -
     let read = crate::storage::File::read_at(file, &mut head, 0)?;
     head.truncate(read);
     let mut by_end: Vec<usize> = (0..checkpoints.len()).collect();
+    let mut known = Head::of(&head);
+    by_end.retain(|&index| known.matches(checkpoints[index]));
     by_end.sort_by_key(|&index| std::cmp::Reverse(checkpoints[index].end));
-    for index in by_end.into_iter().filter(|&index| matches_head(checkpoints[index], &head)) {
+    for index in by_end {
         let checkpoint = checkpoints[index];
         let length = usize::from(checkpoint.windows.tail_length);
         let mut tail = vec![0; length];
@@ -250,7 +266,8 @@ fn seek_packed(
     // An error on the way ends the search as the end of the input does: whoever reads on meets it again.
     let _ = passed.to(WINDOW as u64);
     let mut candidates: Vec<usize> = (0..checkpoints.len()).collect();
-    candidates.retain(|&index| matches_head(checkpoints[index], &passed.head));
+    let mut head = Head::of(&passed.head);
+    candidates.retain(|&index| head.matches(checkpoints[index]));
     candidates.sort_by_key(|&index| checkpoints[index].end);
     let mut found = None;
     let near = candidates.partition_point(|&index| checkpoints[index].end < passed.offset);
