@@ -195,7 +195,7 @@ fn calls_that_are_interrupted_are_made_again() {
             }
         }
         println!("{met} calls interrupted");
-        assert!(met > 100, "only {met} interrupted");
+        assert!(met > 40, "only {met} interrupted");
     }
 }
 
