@@ -137,7 +137,9 @@ impl Survey {
         // The widest first; a snapshot beats a segment.
         let kind = |name: &str| matches!(parse_name(name), Name::Segment(_));
         files.sort_unstable_by_key(|(covers, name)| (*covers.start(), Reverse(*covers.end()), kind(name)));
-        if files.last().is_some_and(|(_, name)| is_unfinished_repair(storage, name, &files)) {
+        if let Some((_, name)) = files.last()
+            && is_unfinished_repair(storage, name, &files)?
+        {
             files.pop();
         }
         let mut next = 1;
@@ -432,7 +434,7 @@ struct End {
 
 /// Whether the last file is what a repair published before it died: a segment that holds nothing but a hole frame, made
 /// to follow a snapshot that is not there.
-fn is_unfinished_repair(storage: &dyn Storage, name: &str, files: &[(RangeInclusive<u64>, String)]) -> bool {
+fn is_unfinished_repair(storage: &dyn Storage, name: &str, files: &[(RangeInclusive<u64>, String)]) -> Result<bool> {
     let hole = || -> Result<Option<(u64, u64)>> {
         let Name::Segment(number) = parse_name(name) else { return Ok(None) };
         let path = path_of(storage, name);
@@ -450,8 +452,12 @@ fn is_unfinished_repair(storage: &dyn Storage, name: &str, files: &[(RangeInclus
         })?;
         Ok(covers.filter(|covers| alone && covers.1.checked_add(1) == Some(number)))
     };
-    // Whatever is wrong with it, it is no such file, and is judged as any other.
-    let Ok(Some((first, last))) = hole() else { return false };
+    let (first, last) = match hole() {
+        Ok(Some(covers)) => covers,
+        // Whatever is wrong with it, it is no such file, and is judged as any other. What cannot be read is not judged.
+        Ok(None) | Err(Error::Corruption(_) | Error::Version { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
     let snapshot = snapshot_name(&(first..=last));
-    first > 0 && files.iter().all(|(_, name)| *name != snapshot)
+    Ok(first > 0 && files.iter().all(|(_, name)| *name != snapshot))
 }

@@ -362,8 +362,8 @@ BUGS = [
         "lock-not-taken",
         "two writers append to one log",
         "one_writer every_second_writer",
-        (STORAGE, "match fs2::FileExt::try_lock_exclusive(&file) {", "match io::Result::Ok(()) {"),
-        (STORAGE, "match fs2::FileExt::try_lock_exclusive(&directory) {", "match io::Result::Ok(()) {"),
+        (STORAGE, "match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&file)) {", "match io::Result::Ok(()) {"),
+        (STORAGE, "match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&directory)) {", "match io::Result::Ok(()) {"),
     ),
     Bug(
         "lock-file-deleted-at-exit",
@@ -385,7 +385,31 @@ BUGS = [
         "directory-not-locked",
         "whoever deletes LOCK, taking it for stale, lets a second writer in",
         "one_writer who_deletes_the_lock_file",
-        (STORAGE, "match fs2::FileExt::try_lock_exclusive(&directory) {", "match io::Result::Ok(()) {"),
+        (STORAGE, "match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&directory)) {", "match io::Result::Ok(()) {"),
+    ),
+    Bug(
+        "repair-judges-what-it-cannot-read",
+        "a disk that fails for a moment decides what a repair takes for the end of the log",
+        "repair a_repair_that_fails",
+        (SURVEY, "Ok(None) | Err(Error::Corruption(_) | Error::Version { .. }) => return Ok(false),\n        Err(error) => return Err(error),", "Ok(None) | Err(_) => return Ok(false),"),
+    ),
+    Bug(
+        "lock-through-a-link",
+        "the pid is written into whatever LOCK is a link to",
+        "one_writer a_link_in_the_place",
+        (STORAGE, "match fs::symlink_metadata(self.path.join(LOCK))", "match fs::metadata(self.path.join(LOCK))"),
+    ),
+    Bug(
+        "interrupted-calls-fail",
+        "a signal that nobody waits for ends a run with an error",
+        "failing_disk calls_that_are_interrupted",
+        (STORAGE, "            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}\n            result => return result,", "            result => return result,"),
+    ),
+    Bug(
+        "no-mark-in-a-lull",
+        "the last lines of an open pipe are acknowledged only when the next ones come",
+        "cli what_comes_on_an_open_pipe_is_acknowledged",
+        (INGEST, "if !self.unproven.is_empty() {", "if self.unproven.is_empty() {"),
     ),
     # The same bytes.
     Bug(
@@ -544,7 +568,7 @@ BUGS = [
         "an-unfinished-repair-is-a-stranger",
         "a repair that died cannot be finished",
         "repair a_repair_that_is_interrupted_anywhere",
-        (SURVEY, "    first > 0 && files.iter()", "    first > u64::MAX - 1 && files.iter()"),
+        (SURVEY, "Ok(first > 0 && files.iter()", "Ok(first > u64::MAX - 1 && files.iter()"),
     ),
     # Verify.
     Bug(
