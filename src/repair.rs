@@ -41,7 +41,9 @@ use crate::recover::segment_header;
 use crate::segment::{Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
 use crate::storage::{Publication, Storage, TEMPORARY, path_of, publish};
-use crate::store::{COPY, Input, Listing, Name, Place, add_input, inputs_of, parse_name, segment_name, snapshot_name};
+use crate::store::{
+    COPY, Input, Name, Place, add_input, inputs_of, parse_name, refuse_no_store, segment_name, snapshot_name,
+};
 use crate::survey::{Content, Part};
 use crate::table::Table;
 use crate::verify::{Examined, decode_events};
@@ -89,11 +91,7 @@ pub fn repair(
     stop: &AtomicBool,
     progress: &(dyn Fn(f64) + Sync),
 ) -> Result<Option<Repair>> {
-    // Before the lock: it makes a file.
-    match Listing::read(storage) {
-        Err(Error::Corruption(_)) | Ok(_) => {}
-        Err(error) => return Err(error),
-    }
+    refuse_no_store(storage)?;
     let _lock = if options.dry_run { None } else { Some(storage.lock()?) };
     let examined = Examined::of(storage, options.threads, &|share| progress(share / 2.0))?;
     if examined.verification.findings.is_empty() {

@@ -143,7 +143,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
-/// The standard library does this for all calls but those that are passed here.
+/// For calls that the standard library makes only once. It repeats the others by itself, and [`read_full`] repeats reads.
 fn again_if_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

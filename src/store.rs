@@ -140,6 +140,15 @@ impl Listing {
     }
 }
 
+/// Refuses a directory without a store, for those who change one and make none: the lock makes a file, and a writer a
+/// store. What is damaged is a store.
+pub fn refuse_no_store(storage: &dyn Storage) -> Result<()> {
+    match Listing::read(storage) {
+        Err(Error::Corruption(_)) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The end of a log that was never acknowledged and does not count.
 #[derive(Clone, Debug)]
 pub struct Torn {

@@ -175,6 +175,7 @@ fn an_input_that_is_named_twice_counts_once() {
     let instance = sandbox.sources()[0]["instance"].as_str().unwrap().to_owned();
     sandbox.run(&format!("sources --store s forget {instance} {instance}")).expect(0).says(&["forgot 1 input;"]);
     assert!(sandbox.sources().is_empty());
+    sandbox.run("sources --store s --format json forget 00").fails(2, &["`sources forget` prints nothing"]);
 }
 
 #[test]

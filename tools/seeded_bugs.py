@@ -411,6 +411,42 @@ BUGS = [
         "cli what_comes_on_an_open_pipe_is_acknowledged",
         (INGEST, "if !self.unproven.is_empty() {", "if self.unproven.is_empty() {"),
     ),
+    Bug(
+        "pipes-are-opened",
+        "a reader waits for ever for the other end of a pipe that has the name of a segment",
+        "bad_input a_pipe_in_the_place",
+        (STORAGE, "        refuse_non_file(&fs::metadata(&path)?)?;\n", ""),
+    ),
+    Bug(
+        "directory-that-cannot-be-opened",
+        "a directory that cannot be opened for its sync counts as synced",
+        "failing_disk files_and_directories",
+        (STORAGE, "fs::File::open(path)?.sync_all()", "fs::File::open(path).map_or(Ok(()), |it| it.sync_all())"),
+    ),
+    Bug(
+        "compactor-fails-in-silence",
+        "the error of a compaction beside an ingest is dropped",
+        "compaction a_compactor_that_fails",
+        (COMPACT, "self.failure.take().map_or(Ok(()), Err)", "self.failure.take().map_or(Ok(()), |_| Ok(()))"),
+    ),
+    Bug(
+        "compact-makes-a-store",
+        "a compaction of an empty directory makes a store of it",
+        "bad_input an_empty_directory",
+        ("src/cli/compaction.rs", "    refuse_no_store(&*disk)?;\n", ""),
+    ),
+    Bug(
+        "an-input-named-twice",
+        "the rejects of an input that is named twice are added up",
+        "cli an_input_that_is_named_twice",
+        ("src/cli/inputs.rs", "taken.rejects.insert(outcome.instance, outcome.rejects_held);", "*taken.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
+    ),
+    Bug(
+        "marks-of-direction",
+        "an invisible character turns the order of what a terminal shows",
+        "lib nothing_printable_moves",
+        ("src/render.rs", "'\\u{61c}' | ", ""),
+    ),
     # The same bytes.
     Bug(
         "rejects-counted-twice",

@@ -235,7 +235,7 @@ pub enum DurabilityArg {
     Os,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
     Line,
     Csv,

@@ -6,7 +6,7 @@ use chatwal::compact::{CompactOptions, Outcome, Plan, compact as compact_store};
 use chatwal::error::Error;
 use chatwal::log::{Log, LogOptions};
 use chatwal::storage::{Disk, Storage};
-use chatwal::store::View;
+use chatwal::store::{View, refuse_no_store};
 use indicatif::HumanBytes;
 
 use crate::args::{CompactArgs, Global};
@@ -30,8 +30,7 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
         }
         return Ok(status::DONE);
     }
-    // A writer would make a store where there is none.
-    View::open(&*disk)?;
+    refuse_no_store(&*disk)?;
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     let (mut log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, LogOptions::default())?;
     tell_recovery(&recovery, console);

@@ -1,6 +1,6 @@
 //! The commands that write: `run`, `ingest`, `sources forget`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -290,17 +290,19 @@ impl<'a> Teller<'a> {
 pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let disk = Disk::open(&store(global)?)?;
     let known = View::open(&disk)?.inputs;
-    let mut wanted = BTreeSet::new();
+    let mut wanted = Vec::new();
     for text in instances {
         let Some(instance) = known.keys().find(|instance| hex(**instance) == *text) else {
             let hint = "`chatwal sources` lists the instances".to_string();
             return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
         };
-        wanted.insert(*instance);
+        wanted.push(*instance);
     }
+    // One may be named twice.
+    wanted.sort_unstable();
+    wanted.dedup();
     let (mut log, _, recovery) = Log::open(Arc::new(disk), LogOptions::default())?;
     tell_recovery(&recovery, console);
-    let wanted: Vec<Uid> = wanted.into_iter().collect();
     log.append_forget(&wanted)?;
     log.settle()?;
     console.note(&format!("forgot {}; the events stay", count(wanted.len() as u64, "input")));

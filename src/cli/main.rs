@@ -21,7 +21,7 @@ use chatwal::storage::Disk;
 use chatwal::store::View;
 use clap::Parser as _;
 
-use args::{Cli, Command, Global, ReportArgs, SourcesAction};
+use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
 use chatwal::summary::Window;
 use console::{Console, count};
 
@@ -118,6 +118,11 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
         Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
         Command::Sources(args) => match args.action {
             None => lists::sources(&open(global)?, args.output.format.into()),
+            // Where both are given, clap can refuse all options before the action, `--store` too, or none.
+            Some(_) if args.output.format != FormatArg::Line => {
+                let hint = "`--format` is for the list of the inputs: leave it out".to_string();
+                Err(Stop::Usage("`sources forget` prints nothing that has a format".into(), hint))
+            }
             Some(SourcesAction::Forget { instances }) => inputs::forget(&instances, global, console),
         },
         Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into()),
