@@ -114,12 +114,27 @@ impl SiteName {
 
     /// Its first eight bytes as a number, which orders as they do.
     fn prefix(&self) -> u64 {
-        let mut buffer = [0; 20];
-        let text = self.text(&mut buffer);
-        let mut word = [0; 8];
-        word.iter_mut().zip(text).for_each(|(byte, first)| *byte = *first);
-        u64::from_be_bytes(word)
+        match self {
+            SiteName::Number(number) => {
+                let digits = number.checked_ilog10().unwrap_or(0).min(7);
+                eight_digits(filled_up(*number) / 10u64.pow(10)) & u64::MAX << (8 * (7 - digits))
+            }
+            SiteName::Text(name) => {
+                let mut word = [0; 8];
+                word.iter_mut().zip(name).for_each(|(byte, first)| *byte = *first);
+                u64::from_be_bytes(word)
+            }
+        }
     }
+}
+
+/// The digits of a number below 10^8, all eight, as the bytes of another one: halves of four digits, then of two, then of
+/// one, all of them at once; the factors divide by 100 and by 10.
+fn eight_digits(number: u64) -> u64 {
+    let fours = ((number / 10_000) << 32) | (number % 10_000);
+    let twos = fours + ((fours * 10_486) >> 20 & 0x7f_0000_007f) * ((1 << 16) - 100);
+    let ones = twos + ((twos * 103) >> 10 & 0x000f_000f_000f_000f) * ((1 << 8) - 10);
+    ones | 0x3030_3030_3030_3030
 }
 
 /// Brings a whole list into the order of the names of its sites: by their first bytes, which decide nearly always, each made
@@ -192,7 +207,7 @@ pub fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Id<'a> {
     /// The 16 bytes of a UUID.
-    Uuid([u8; 16]),
+    Uuid(Uuid),
     /// Any other id.
     Text(&'a [u8]),
 }
@@ -202,7 +217,7 @@ impl<'a> Id<'a> {
     pub fn new(text: &'a [u8]) -> Id<'a> {
         match text.first_chunk::<UUID_TEXT>() {
             Some(head) if text.len() == UUID_TEXT => match parse_uuid(head) {
-                Some(uuid) => Id::Uuid(uuid),
+                Some(uuid) => Id::Uuid(uuid_of(uuid)),
                 None => Id::Text(text),
             },
             _ => Id::Text(text),
@@ -241,56 +256,21 @@ impl PartialOrd for Id<'_> {
 }
 
 /// The 16 bytes of a UUID in canonical form: lower-case hex, hyphens after 8, 12, 16 and 20 digits.
+#[inline(never)]
 pub fn parse_uuid(text: &[u8; UUID_TEXT]) -> Option<[u8; 16]> {
-    let [
-        a0,
-        a1,
-        a2,
-        a3,
-        a4,
-        a5,
-        a6,
-        a7,
-        b'-',
-        b0,
-        b1,
-        b2,
-        b3,
-        b'-',
-        c0,
-        c1,
-        c2,
-        c3,
-        b'-',
-        d0,
-        d1,
-        d2,
-        d3,
-        b'-',
-        e0,
-        e1,
-        e2,
-        e3,
-        e4,
-        e5,
-        e6,
-        e7,
-        e8,
-        e9,
-        ea,
-        eb,
-    ] = *text
-    else {
+    let [_, _, _, _, _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', ..] = text else {
         return None;
     };
-    let digits = [
-        a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, e0, e1, e2, e3, e4, e5, e6, e7,
-        e8, e9, ea, eb,
-    ];
+    // The digits without the hyphens, as words of what lies between these.
+    let four = |at: usize| text[at..].first_chunk().map_or(0, |digits| u128::from(u32::from_le_bytes(*digits)));
+    let eight = |at: usize| text[at..].first_chunk().map_or(0, |digits| u128::from(u64::from_le_bytes(*digits)));
+    let left = eight(0) | four(9) << 64 | four(14) << 96;
+    let right = four(19) | eight(24) << 32 | four(32) << 96;
+    let digits = [left.to_le_bytes(), right.to_le_bytes()];
     // Arithmetic on whole arrays instead of a table: the compiler makes a handful of vector instructions of it.
     let mut nibbles = [0u8; 32];
     let mut wrong = 0u8;
-    for (nibble, &digit) in nibbles.iter_mut().zip(&digits) {
+    for (nibble, &digit) in nibbles.iter_mut().zip(digits.as_flattened()) {
         let number = digit.wrapping_sub(b'0');
         let letter = digit.wrapping_sub(b'a');
         wrong |= u8::from(number > 9) & u8::from(letter > 5);
@@ -306,10 +286,26 @@ pub fn parse_uuid(text: &[u8; UUID_TEXT]) -> Option<[u8; 16]> {
     Some(uuid)
 }
 
-fn format_uuid(uuid: [u8; 16]) -> [u8; UUID_TEXT] {
+/// The 16 bytes of a UUID as two numbers, big-endian: they fit registers, and ascend as the bytes do.
+pub type Uuid = [u64; 2];
+
+/// The UUID of these bytes.
+#[inline]
+pub fn uuid_of(bytes: [u8; 16]) -> Uuid {
+    let uuid = u128::from_be_bytes(bytes);
+    [(uuid >> 64) as u64, uuid as u64]
+}
+
+/// The bytes of a UUID.
+#[inline]
+pub fn uuid_bytes([high, low]: Uuid) -> [u8; 16] {
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}
+
+fn format_uuid(uuid: Uuid) -> [u8; UUID_TEXT] {
     let mut text = [b'-'; UUID_TEXT];
     let mut place = 0;
-    for byte in uuid {
+    for byte in uuid_bytes(uuid) {
         if matches!(place, 8 | 13 | 18 | 23) {
             place += 1;
         }
@@ -356,6 +352,11 @@ mod tests {
         let names = "! 0 1 10 100 12345678 123456780 1234567800 123456789 19 2 shop shop-2 shop-2024 shop-2025 é";
         let sorted: Vec<SiteName> = names.split(' ').map(|name| Site::new(name.as_bytes()).into()).collect();
         assert!(sorted.is_sorted());
+        for name in &sorted {
+            let mut text = name.text(&mut [0; 20]).to_vec();
+            text.resize(8.max(text.len()), 0);
+            assert_eq!(name.prefix().to_be_bytes(), text[..8]);
+        }
         for turn in 0..sorted.len() {
             let mut list = sorted.clone();
             list.rotate_left(turn);
@@ -382,7 +383,7 @@ mod tests {
     fn ids_are_uuids_only_in_canonical_form() {
         let text = b"7b4a5786-3574-4806-9988-25d109c284b8";
         let uuid = [0x7b, 0x4a, 0x57, 0x86, 0x35, 0x74, 0x48, 0x06, 0x99, 0x88, 0x25, 0xd1, 0x09, 0xc2, 0x84, 0xb8];
-        assert_eq!(Id::new(text), Id::Uuid(uuid));
+        assert_eq!(Id::new(text), Id::Uuid(uuid_of(uuid)));
         assert_eq!(Id::new(text).text(&mut [0; UUID_TEXT]), text);
         for (place, wrong) in [(0, b'B'), (0, b'g'), (0, b'`'), (0, b'/'), (0, b':'), (8, b'0'), (35, b'-'), (23, b'_')]
         {

@@ -151,7 +151,7 @@ pub fn ingest(
         // There is room for all of them.
         let _ = permit.send(());
     }
-    let (chunks, queue) = sync_channel::<(u64, Chunk)>(1);
+    let (chunks, queue) = sync_channel::<(u64, Chunk)>(0);
     // Shared by the workers alone: when the last of them ends, the reader's next send fails and it ends as well.
     let queue = Arc::new(Mutex::new(queue));
     let (finished, results) = channel();
@@ -416,7 +416,7 @@ impl ChunkParser {
     fn lines(&mut self, chunk: &Chunk) -> u64 {
         let bytes = chunk.bytes();
         // Checked for the whole chunk at once; if it fails, each line is checked for itself.
-        let utf8 = std::str::from_utf8(bytes).is_ok();
+        let utf8 = bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
         let mut at = bytes.len() - without_mark(chunk).len();
         let mut lines = 0;
         while at < bytes.len() {

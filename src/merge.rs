@@ -184,7 +184,7 @@ mod tests {
         ) {
             let mut table = Table::default();
             for (number, (site, moment)) in raw.iter().enumerate() {
-                let (id, timestamp) = (Id::Uuid((number as u128).to_be_bytes()), moment % moments);
+                let (id, timestamp) = (Id::Uuid([0, number as u64]), moment % moments);
                 table.push_row(site % sites, timestamp, id, 0, Kind::Message, 0, false);
             }
             let mut sorted = table.rows.clone();

@@ -4,7 +4,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
-use crate::event::{Event, Id, Kind, Site};
+use crate::event::{Event, Id, Kind, Site, Uuid, uuid_of};
 
 /// Set in [`Row::site`] where the rest is the number of a text; numbers of sites stay below 2^60.
 const TEXT: u64 = 1 << 63;
@@ -17,7 +17,7 @@ pub struct Row {
     /// When.
     pub timestamp: i64,
     /// The UUID as two big-endian halves, or the place of the text.
-    id: [u64; 2],
+    id: Uuid,
     /// The number of the `from`, equal for equal names within a table.
     pub from: u32,
     /// What.
@@ -88,10 +88,7 @@ impl Table {
         disputed: bool,
     ) {
         let (id, text_id) = match id {
-            Id::Uuid(uuid) => {
-                let uuid = u128::from_be_bytes(uuid);
-                ([(uuid >> 64) as u64, uuid as u64], false)
-            }
+            Id::Uuid(uuid) => (uuid, false),
             Id::Text(text) => ([u64::from(self.ids.push(text)), 0], true),
         };
         self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed });
@@ -105,8 +102,7 @@ impl Table {
         rows: impl Iterator<Item = ((u64, i64, u32, Kind, bool), &'u [u8; 16])>,
     ) {
         self.rows.extend(rows.map(|((site, timestamp, from, kind, disputed), uuid)| {
-            let uuid = u128::from_be_bytes(*uuid);
-            let id = [(uuid >> 64) as u64, uuid as u64];
+            let id = uuid_of(*uuid);
             Row { site, timestamp, id, from, kind, shard, text_id: false, disputed }
         }));
     }
@@ -122,11 +118,7 @@ impl Table {
 
     /// The id of a row.
     pub fn id_of(&self, row: &Row) -> Id<'_> {
-        if row.text_id {
-            Id::Text(self.ids.get(row.id[0] as u32))
-        } else {
-            Id::Uuid((u128::from(row.id[0]) << 64 | u128::from(row.id[1])).to_be_bytes())
-        }
+        if row.text_id { Id::Text(self.ids.get(row.id[0] as u32)) } else { Id::Uuid(row.id) }
     }
 
     /// A `from` by its number.
@@ -310,7 +302,7 @@ mod tests {
     #[test]
     fn events_come_back() {
         let events = [
-            Event { site: Site::Number(7), id: Id::Uuid([3; 16]), from: b"a", timestamp: -1, kind: Kind::Message },
+            Event { site: Site::Number(7), id: Id::Uuid([3; 2]), from: b"a", timestamp: -1, kind: Kind::Message },
             Event { site: Site::Text(b"x"), id: Id::Text(b"i"), from: b"b", timestamp: 5, kind: Kind::Online },
             Event { site: Site::Text(b"y"), id: Id::Text(b"j"), from: b"a", timestamp: 5, kind: Kind::Offline },
         ];

@@ -3,7 +3,7 @@
 use super::coding::{self, Decoded, Reader, put_packed, put_varint, site_hash, unzigzag, width_of, zigzag};
 use super::frame::{Entry, SectionKind};
 use super::{Digest, MAX_OFFSET, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
-use crate::event::{Id, Kind, MAX_NAME, Site, is_name};
+use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
 use crate::table::{Row, Table};
 
 /// What identifies an input at a place: its first bytes and those before the place.
@@ -187,6 +187,8 @@ pub struct EventsEncoder {
     actors: Vec<u32>,
     /// By row: its actor.
     by_row: Vec<u32>,
+    /// The numbers of the sites.
+    numbers: Vec<u64>,
 }
 
 impl EventsEncoder {
@@ -246,16 +248,15 @@ impl EventsEncoder {
     /// Appends a section of some rows of the table that [`EventsEncoder::begin`] was given, ordered by site as
     /// [`Table::compare_sites`] does.
     pub fn section(&mut self, table: &Table, rows: &[Row], out: &mut Vec<u8>) {
-        let EventsEncoder { ranks, sorted, places, number: this, actors, by_row, .. } = self;
+        let EventsEncoder { ranks, sorted, places, number: this, actors, by_row, numbers, .. } = self;
         *this += 1;
         // The dictionary: each pair of a name and a code, so that an event needs no bits for its kind.
         actors.clear();
         by_row.clear();
         let (mut earliest, mut latest, mut texts) = (i64::MAX, i64::MIN, 0usize);
-        for row in rows {
+        by_row.extend(rows.iter().map(|row| {
             let code = u32::from(actor_code(row.kind, row.disputed));
             let actor = ranks[row.from as usize] * ACTOR_CODES as u32 + code;
-            by_row.push(actor);
             let place = &mut places[actor as usize];
             if place.0 != *this {
                 *place = (*this, 0);
@@ -264,13 +265,14 @@ impl EventsEncoder {
             earliest = earliest.min(row.timestamp);
             latest = latest.max(row.timestamp);
             texts += usize::from(row.has_text_id());
-        }
+            actor
+        }));
         actors.sort_unstable();
         for (place, &actor) in (0u32..).zip(&*actors) {
             places[actor as usize].1 = place;
         }
 
-        let mut numbers = Vec::new();
+        numbers.clear();
         let mut names: Vec<&[u8]> = Vec::new();
         for row in rows.chunk_by(|a, b| a.site == b.site).filter_map(|site| site.first()) {
             match table.site_of(row) {
@@ -305,17 +307,20 @@ impl EventsEncoder {
             put_front_coded(out, before, name, ACTOR_CODES, code);
             before = name;
         }
-        let mut last = None;
-        put_packed(out, 1, rows.iter().map(|row| u64::from(last.replace(row.site) != Some(row.site))));
+        let changes = rows.windows(2).map(|pair| u64::from(pair[0].site != pair[1].site));
+        put_packed(out, 1, std::iter::once(1).chain(changes));
         if texts > 0 {
             put_packed(out, 1, rows.iter().map(|row| u64::from(row.has_text_id())));
         }
         let since = |row: &Row| row.timestamp.wrapping_sub(earliest).cast_unsigned();
         put_packed(out, time_width, rows.iter().map(since));
         put_packed(out, actor_width, by_row.iter().map(|actor| u64::from(places[*actor as usize].1)));
-        for row in rows {
+        let start = out.len();
+        out.resize(start + 16 * (rows.len() - texts), 0);
+        let (places, _) = out[start..].as_chunks_mut();
+        for (place, row) in places.iter_mut().zip(rows.iter().filter(|row| !row.has_text_id())) {
             if let Id::Uuid(uuid) = table.id_of(row) {
-                out.extend_from_slice(&uuid);
+                *place = uuid_bytes(uuid);
             }
         }
         for row in rows.iter().filter(|row| row.has_text_id()) {
@@ -354,11 +359,14 @@ pub(super) fn front_coded(reader: &mut Reader<'_>, text: &mut Vec<u8>, codes: u6
 /// Decodes sections of events into a table; keeps its buffers.
 #[derive(Default)]
 pub struct EventsDecoder {
+    gaps: Vec<u64>,
     sites: Vec<u64>,
     actors: Vec<(u32, Kind, bool)>,
     text: Vec<u8>,
     /// By event: its site.
     by_event: Vec<u64>,
+    times: Vec<u64>,
+    places: Vec<u64>,
 }
 
 impl EventsDecoder {
@@ -389,8 +397,11 @@ impl EventsDecoder {
         if numbers > 0 {
             let mut number = reader.varint("the first site")?;
             let gaps = reader.packed(numbers - 1, gap_width, "the gaps between sites")?;
-            for gap in std::iter::once(0).chain(gaps.iter()) {
-                number = match number.checked_add(gap) {
+            self.gaps.clear();
+            self.gaps.push(0);
+            gaps.unpack(&mut self.gaps);
+            for gap in &self.gaps {
+                number = match number.checked_add(*gap) {
                     Some(number) if number < 10u64.pow(18) => number,
                     _ => return reader.malformed("a site below 10^18"),
                 };
@@ -435,29 +446,38 @@ impl EventsDecoder {
         }
         // Column by column: each loop is short, and only of textual ids it has to ask anything.
         self.by_event.clear();
+        new_site.unpack(&mut self.by_event);
         let mut begun = 0;
-        for first in new_site.iter() {
-            begun += first as usize;
-            match begun.checked_sub(1).and_then(|site| self.sites.get(site)) {
-                Some(site) => self.by_event.push(*site),
+        for site in &mut self.by_event {
+            begun += *site as usize;
+            *site = match begun.checked_sub(1).and_then(|site| self.sites.get(site)) {
+                Some(site) => *site,
                 None => return reader.malformed("a site for each bit that asks for one, the first among them"),
-            }
+            };
         }
         if begun != self.sites.len() {
             return reader.malformed("an event for each site");
         }
-        if places.iter().any(|place| place >= self.actors.len() as u64) {
+        self.times.clear();
+        times.unpack(&mut self.times);
+        self.places.clear();
+        places.unpack(&mut self.places);
+        if self.places.iter().max().is_some_and(|place| *place >= self.actors.len() as u64) {
             return reader.malformed("an actor of the dictionary");
         }
         let actors = &self.actors;
-        let wanted = self.by_event.iter().zip(places.iter()).zip(times.iter());
+        let wanted = self.by_event.iter().zip(&self.places).zip(&self.times);
         let mut wanted = wanted.map(|((site, place), time)| {
-            let (from, kind, disputed) = actors[place as usize];
-            (*site, earliest.wrapping_add_unsigned(time), from, kind, disputed)
+            let (from, kind, disputed) = actors[*place as usize];
+            (*site, earliest.wrapping_add_unsigned(*time), from, kind, disputed)
         });
         let Some(textual) = textual else {
             let (uuids, _) = uuids.as_chunks::<16>();
-            table.push_rows(shard, wanted.zip(uuids).filter(|((site, ..), _)| *site != UNWANTED));
+            if self.sites.contains(&UNWANTED) {
+                table.push_rows(shard, wanted.zip(uuids).filter(|((site, ..), _)| *site != UNWANTED));
+            } else {
+                table.push_rows(shard, wanted.zip(uuids));
+            }
             return reader.end("the end of the events");
         };
         let mut uuids = Reader::new(uuids);
@@ -471,7 +491,7 @@ impl EventsDecoder {
                         _ => return reader.malformed("an id that is a name and no UUID"),
                     }
                 }
-                _ => Id::Uuid(uuids.array("as many UUIDs as the bits say")?),
+                _ => Id::Uuid(uuid_of(uuids.array("as many UUIDs as the bits say")?)),
             };
             match wanted.next() {
                 Some((site, timestamp, from, kind, disputed)) if site != UNWANTED => {

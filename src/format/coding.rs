@@ -58,7 +58,13 @@ impl<'a> Reader<'a> {
 
     /// One byte.
     pub fn u8(&mut self, expected: &'static str) -> Decoded<u8> {
-        self.array::<1>(expected).map(|[byte]| byte)
+        match self.bytes.get(self.at) {
+            Some(byte) => {
+                self.at += 1;
+                Ok(*byte)
+            }
+            None => self.malformed(expected),
+        }
     }
 
     /// Two bytes, little-endian.
@@ -170,6 +176,22 @@ impl<'a> Packed<'a> {
         (0..self.count).map(move |index| self.get(index))
     }
 
+    /// Appends all of them.
+    pub fn unpack(self, values: &mut Vec<u64>) {
+        let Packed { onward, width, mask, count } = self;
+        // Those that lie in one word and have eight bytes left from their first take three steps.
+        let quick = match width {
+            1..=57 => (onward.len().saturating_sub(8) * 8 / width).min(count),
+            _ => 0,
+        };
+        values.extend((0..quick).map(|index| {
+            let bit = index * width;
+            let word = onward.get(bit / 8..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+            u64::from_le_bytes(word) >> (bit % 8) & mask
+        }));
+        values.extend((quick..count).map(|index| self.get(index)));
+    }
+
     /// The one at `index`, which is below their number.
     #[inline]
     pub fn get(&self, index: usize) -> u64 {
@@ -201,21 +223,22 @@ pub fn put_packed(out: &mut Vec<u8>, width: u8, values: impl Iterator<Item = u64
     let width = u32::from(width);
     let mut word = 0u64;
     let mut filled = 0u32;
-    for value in values {
+    values.for_each(|value| {
         debug_assert!(width == 64 || value >> width == 0, "{value} in {width} bits");
-        word |= value.checked_shl(filled).unwrap_or(0);
+        word |= value << filled;
         filled += width;
         if filled >= 64 {
             out.extend_from_slice(&word.to_le_bytes());
             filled -= 64;
             word = value.checked_shr(width - filled).unwrap_or(0);
         }
-    }
+    });
     out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
 /// The hash that spreads sites over shards; fixed by the format. A numbered site is hashed as its number, a named one as
 /// its length and its bytes, eight at a time.
+#[inline]
 pub fn site_hash(site: Site<'_>) -> u64 {
     let mix = |hash: u64, word: u64| {
         let hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -274,7 +297,10 @@ mod tests {
             put_packed(&mut out, width, values.iter().copied());
             let mut reader = Reader::new(&out[1..]);
             let packed = reader.packed(values.len(), width, "values").unwrap();
-            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), values);
+            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), &values[..]);
+            let mut unpacked = vec![1];
+            packed.unpack(&mut unpacked);
+            prop_assert_eq!(&unpacked[1..], values);
             prop_assert_eq!(reader.left(), 0);
         }
 

@@ -78,7 +78,10 @@ impl<'a> Chunker<'a> {
         if (self.stop)() {
             return Ok(None);
         }
-        buffer.resize(CHUNK, 0);
+        if buffer.len() != CHUNK {
+            // Zeros that the system gives, and nobody has to write.
+            buffer = vec![0; CHUNK];
+        }
         let mut filled = self.carry.len();
         buffer[..filled].copy_from_slice(&self.carry);
         self.carry.clear();
