@@ -347,11 +347,11 @@ impl Worker {
         piece.drop_bytes();
         piece.written = 0;
         gather.begin(task);
-        gather.tail(inputs.segments, inputs.frames, task, &|_| true)?;
+        gather.tail(inputs.segments, inputs.frames, task, |_| true)?;
         for snapshot in inputs.snapshots {
             let shard = |number: u8| snapshot.shards()[usize::from(number)];
             let (first, last) = (shard(*task.shards.start()), shard(*task.shards.end()));
-            gather.snapshot(snapshot, first.at..last.at + last.length, task, &|_| true)?;
+            gather.snapshot(snapshot, first.at..last.at + last.length, task, |_| true)?;
         }
         gather.finish(|shard, table, merged| {
             *copies += merged.copies;

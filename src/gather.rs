@@ -28,7 +28,7 @@ pub const MEMORY: u64 = 64 << 20;
 const BYTES_AN_EVENT: u64 = 64;
 
 /// A task that is much larger than the caches gains nothing, and small tasks end together.
-const EVENTS_A_TASK: u64 = 1 << 18;
+const EVENTS_A_TASK: u64 = 1 << 17;
 
 /// A run of shards, and of the hash's further bits those that one pass takes.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl Gather {
         segments: &[Segment],
         frames: &[Place],
         task: &Task,
-        wanted: &dyn Fn(Site<'_>) -> bool,
+        wanted: impl Fn(Site<'_>) -> bool,
     ) -> Result<()> {
         for place in frames {
             let segment = &segments[place.segment];
@@ -167,7 +167,7 @@ impl Gather {
         snapshot: &Snapshot,
         stretch: std::ops::Range<u64>,
         task: &Task,
-        wanted: &dyn Fn(Site<'_>) -> bool,
+        wanted: impl Fn(Site<'_>) -> bool,
     ) -> Result<()> {
         let Gather { buffer, decoder, tables, first, used, .. } = self;
         snapshot.blocks(BlockKind::Events, stretch, buffer, |header, bytes| {
@@ -214,9 +214,15 @@ impl Place {
     fn events(&self, shards: &RangeInclusive<u8>) -> &[Section] {
         let sections = &self.frame.sections;
         let place = |section: &Section| (section.entry.kind, section.entry.shard);
-        let from = sections.partition_point(|section| place(section) < (SectionKind::Events, *shards.start()));
-        let to = sections.partition_point(|section| place(section) <= (SectionKind::Events, *shards.end()));
-        &sections[from..to]
+        let (first, last) = ((SectionKind::Events, *shards.start()), (SectionKind::Events, *shards.end()));
+        // Where it is if all shards have events: a search would touch the whole directory, which is in no cache by now.
+        let guess = (sections.len() + usize::from(*shards.start())).saturating_sub(SHARDS);
+        let from = match sections.get(guess) {
+            Some(section) if place(section) == first => guess,
+            _ => sections.partition_point(|section| place(section) < first),
+        };
+        let count = sections[from..].iter().take_while(|section| place(section) <= last).count();
+        &sections[from..from + count]
     }
 }
 
@@ -231,10 +237,10 @@ pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -
         let mut buffer = Vec::new();
         if let Some(IndexedSite { entry, .. }) = snapshot.site(name, &mut buffer)? {
             let stretch = entry.at..entry.at.saturating_add(entry.length);
-            gather.snapshot(snapshot, stretch, &task, &|other| other == site)?;
+            gather.snapshot(snapshot, stretch, &task, |other| other == site)?;
         }
     }
-    gather.tail(&view.segments, &view.frames, &task, &|other| other == site)?;
+    gather.tail(&view.segments, &view.frames, &task, |other| other == site)?;
     gather.finish(|_, _, _| Ok(()))?;
     Ok(use_it(&gather.tables[0]))
 }

@@ -311,7 +311,7 @@ impl Worker {
     ) -> Result<()> {
         let Worker { gather, fold, report } = self;
         gather.begin(task);
-        gather.tail(&view.segments, &view.frames, task, &|site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
+        gather.tail(&view.segments, &view.frames, task, |site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
         let mut places: Vec<At> = Vec::new();
         if !index.pieces.is_empty() {
             let name = |at: &At| index.get(*at).name.site();
@@ -335,7 +335,7 @@ impl Worker {
                 stretches.push(entry.at..entry.at.saturating_add(entry.length));
             }
             for stretch in united(stretches) {
-                gather.snapshot(snapshot, stretch, task, &|site| sites.contains(&site))?;
+                gather.snapshot(snapshot, stretch, task, |site| sites.contains(&site))?;
             }
         }
         gather.finish(|_, table, merged| {
