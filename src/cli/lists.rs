@@ -28,7 +28,7 @@ struct Reject {
 }
 
 impl Record for Reject {
-    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let Reject { source, line, byte, reason, raw, .. } = self;
         write!(out, "{}:{line} (byte {byte}): {reason}: {}", printable(source), printable(raw))
     }
@@ -113,7 +113,7 @@ struct Source {
 }
 
 impl Record for Source {
-    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let Source { instance, source, byte, line, events, rejects } = self;
         write!(out, "{instance} byte={byte} line={line} events={events} rejects={rejects} {}", printable(source))
     }
@@ -179,7 +179,7 @@ const STAT: [&str; 16] = [
 ];
 
 impl Record for Stat {
-    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let value = serde_json::to_value(self)?;
         for (at, column) in STAT.iter().enumerate() {
             let end = if at + 1 < STAT.len() { "\n" } else { "" };

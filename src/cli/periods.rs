@@ -33,7 +33,7 @@ struct Widths {
 }
 
 impl Record for Shown {
-    fn line(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let Shown { period, widths } = self;
         let Period { from, online, chats, emails, .. } = *period;
         let until = period.until.map(|until| until.to_string()).unwrap_or_default();
