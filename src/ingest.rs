@@ -415,14 +415,11 @@ impl ChunkParser {
     /// Parses whole lines; gives their number.
     fn lines(&mut self, chunk: &Chunk) -> u64 {
         let bytes = chunk.bytes();
-        // Checked for the whole chunk at once; if it fails, each line is checked for itself.
-        let utf8 = bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
         let mut at = bytes.len() - without_mark(chunk).len();
         let mut lines = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let fast = if utf8 { fast::parse(rest) } else { None };
-            if let Some((event, length)) = fast {
+            if let Some((event, length)) = fast::parse(rest) {
                 self.table.push(&event, shard(site_hash(event.site)));
                 at += length;
             } else {

@@ -338,6 +338,18 @@ BUGS = [
         ("src/input/fast.rs", "(!required.contains(&key.as_str())).then_some(())", "(!required.contains(&key.as_str()) || true).then_some(())"),
     ),
     Bug(
+        "any-bytes-are-text",
+        "the fast path takes a message that is not UTF-8",
+        "parser_agreement",
+        ("src/input/fast.rs", "        if wide {\n", "        if wide && self.rest.is_empty() {\n"),
+    ),
+    Bug(
+        "columns-end-early",
+        "the last values of a column, which have less than eight bytes behind them, are unpacked as zeros",
+        "lib packed_values_come_back",
+        ("src/format/coding.rs", "onward.len().saturating_sub(8) * 8 / width", "onward.len() * 8 / width"),
+    ),
+    Bug(
         "a-replaced-snapshot-counts",
         "between publishing a snapshot and deleting what it replaces, both count",
         "compaction every_stop_of_a_compaction",

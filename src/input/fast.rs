@@ -30,8 +30,6 @@ const STATUS: u8 = 1 << 7;
 
 /// Reads the event of the line at the start of `input`, and how many bytes the line takes, its `\n` included.
 ///
-/// `input` is valid UTF-8, as the caller has checked for many lines at once.
-///
 /// `None` says nothing about the line: it may be an event, no event, blank, too long, or without its `\n`.
 #[inline]
 pub fn parse(input: &[u8]) -> Option<(Event<'_>, usize)> {
@@ -138,11 +136,13 @@ impl<'a> Cursor<'a> {
         self.rest.first_chunk().map(|bytes| u128::from_le_bytes(*bytes))
     }
 
-    /// The marks of the next 32 bytes, more than most messages have.
+    /// The marks of the next 32 bytes, more than most messages have, and whether one of these is above ASCII.
     #[inline(always)]
-    fn string_marks(&self) -> Option<u32> {
-        let (blocks, _) = self.rest.first_chunk::<32>()?.as_chunks();
-        Some(blocks.iter().rev().fold(0, |marks, block| marks << 16 | u32::from(string_marks(*block))))
+    fn string_marks(&self) -> Option<(u32, bool)> {
+        let (blocks, _) = self.rest.first_chunk::<32>()?.as_chunks::<16>();
+        let marks = blocks.iter().rev().fold(0, |marks, block| marks << 16 | u32::from(string_marks(*block)));
+        let all = blocks.iter().fold(u8x16::ZERO, |all, block| all | u8x16::new(*block));
+        Some((marks, all.move_mask() != 0))
     }
 
     /// Reads what is rare: on a copy, so that the cursor of the loop has no address and lives in registers.
@@ -428,10 +428,14 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn plain_string(&mut self) -> Option<()> {
         self.eat(b'"')?;
+        let start = self.rest;
+        let mut wide = false;
         loop {
-            let marks = self.string_marks()?;
+            let (marks, is_wide) = self.string_marks()?;
+            wide |= is_wide;
             if marks != 0 {
                 self.advance(marks.trailing_zeros() as usize)?;
+                self.utf8_since(start, wide)?;
                 return self.eat(b'"');
             }
             self.advance(32)?;
@@ -442,17 +446,22 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn string(&mut self) -> Option<()> {
         self.eat(b'"')?;
+        let start = self.rest;
+        let mut wide = false;
         loop {
-            let marks = self.string_marks()?;
+            let (marks, is_wide) = self.string_marks()?;
+            wide |= is_wide;
             if marks == 0 {
                 self.advance(32)?;
                 continue;
             }
             self.advance(marks.trailing_zeros() as usize)?;
-            match self.next()? {
-                b'"' => return Some(()),
+            match self.peek()? {
+                b'"' => {
+                    self.utf8_since(start, wide)?;
+                    return self.advance(1);
+                }
                 b'\\' => {
-                    self.escape()?;
                     // Whoever writes ASCII only makes long runs of them of every other script.
                     while let [b'\\', rest @ ..] = self.rest {
                         self.rest = rest;
@@ -462,6 +471,15 @@ impl<'a> Cursor<'a> {
                 _ => return None,
             }
         }
+    }
+
+    /// That what was read since `start` is UTF-8, if it may be more than ASCII.
+    #[inline(always)]
+    fn utf8_since(&self, start: &[u8], wide: bool) -> Option<()> {
+        if wide {
+            std::str::from_utf8(start.get(..start.len() - self.rest.len())?).ok()?;
+        }
+        Some(())
     }
 
     /// What follows the `\` of an escape.
