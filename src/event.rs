@@ -256,6 +256,7 @@ impl PartialOrd for Id<'_> {
 }
 
 /// The 16 bytes of a UUID in canonical form: lower-case hex, hyphens after 8, 12, 16 and 20 digits.
+// In line it would take registers from the parser's loop, and cost more than the call.
 #[inline(never)]
 pub fn parse_uuid(text: &[u8; UUID_TEXT]) -> Option<[u8; 16]> {
     let [_, _, _, _, _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', ..] = text else {

@@ -338,6 +338,18 @@ BUGS = [
         ("src/input/fast.rs", "(!required.contains(&key.as_str())).then_some(())", "(!required.contains(&key.as_str()) || true).then_some(())"),
     ),
     Bug(
+        "parts-stay-as-they-lie",
+        "too many rows fall into parts, and the parts are not ordered",
+        "lib spread_rows_are_in_the_order",
+        (MERGE, "                rows.copy_from_slice(&self.moved);\n", ""),
+    ),
+    Bug(
+        "a-digit-is-lost",
+        "of the first digits of a site, which decide its place in the report, the last is left out",
+        "lib lists_of_sites_are_in_the_order",
+        ("src/event.rs", "u64::MAX << (8 * (7 - digits))", "u64::MAX << (8 * (8 - digits.max(1)))"),
+    ),
+    Bug(
         "any-bytes-are-text",
         "the fast path takes a message that is not UTF-8",
         "parser_agreement",
