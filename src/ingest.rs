@@ -1,14 +1,14 @@
-//! The pipeline from an input to the log.
+//! The way from an input to the log.
 //!
-//! One thread cuts the input into chunks, as many as there are processors parse and encode them, the caller's thread
-//! appends the frames in the order of the input, and the log's own thread fsyncs. Each chunk holds a permit from the
-//! moment it is read until its frame is safe, so no more than [`IN_FLIGHT`] bytes have to be read again after a crash.
+//! As many workers as there are processors each take the next chunk of the input, parse and encode it, and append its frame
+//! when its turn comes, in the order of the input: one at a time reads and one at a time appends, and a chunk stays with the
+//! processor whose cache it is in. The log's own thread fsyncs. Each chunk holds a permit from the moment it is read until
+//! its frame is safe, so no more than [`IN_FLIGHT`] bytes have to be read again after a crash.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -19,15 +19,15 @@ use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
 use crate::input::fast;
 use crate::input::parse::{self, MAX_LINE, Reason, Scratch};
 use crate::input::source::{Source, Start};
-use crate::log::{Batch, Log};
+use crate::log::{Batch, Log, Watch};
 use crate::store::Input;
 use crate::table::Table;
 
 /// The most input that is read and not yet safe.
 pub const IN_FLIGHT: usize = 32 << 20;
 
-/// How long no chunk comes before what was appended is acknowledged by a mark.
-const LULL: Duration = Duration::from_millis(250);
+/// No chunk between two looks at the log is a lull: what was appended is acknowledged by a mark.
+const LOOK: Duration = Duration::from_millis(125);
 
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
@@ -121,7 +121,7 @@ pub fn ingest(
     mut source: Source,
     options: IngestOptions,
     stop: &AtomicBool,
-    notify: &mut dyn FnMut(Notice<'_>),
+    notify: &mut (dyn FnMut(Notice<'_>) + Send),
 ) -> Result<Outcome> {
     let known: Vec<&Checkpoint> = inputs.values().map(|input| &input.checkpoint).collect();
     let mut start = source.seek(&known)?;
@@ -145,33 +145,14 @@ pub fn ingest(
     notify(Notice::Begin { offset, lines: line });
 
     let threads = options.threads.max(1);
-    let permits = (IN_FLIGHT / CHUNK).max(threads + 1);
-    let (permit, permitted) = sync_channel(permits);
-    for _ in 0..permits {
-        // There is room for all of them.
-        let _ = permit.send(());
-    }
-    let (chunks, queue) = sync_channel::<(u64, Chunk)>(0);
-    // Shared by the workers alone: when the last of them ends, the reader's next send fails and it ends as well.
-    let queue = Arc::new(Mutex::new(queue));
-    let (finished, results) = channel();
-    let (spent_buffer, buffers) = channel();
-    let (spent_batch, batches) = channel();
-    let batches = Mutex::new(batches);
     let halt = AtomicBool::new(false);
-    let name_shown = source.name.clone();
     let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
-
-    std::thread::scope(|scope| {
-        let chunker = Chunker::new(source, offset, start, &ended);
-        let reader = scope.spawn(move || read(chunker, &permitted, &buffers, &chunks));
-        for _ in 0..threads {
-            let (finished, spent_buffer) = (finished.clone(), spent_buffer.clone());
-            let (queue, batches) = (Arc::clone(&queue), &batches);
-            scope.spawn(move || work(&queue, batches, &finished, &spent_buffer));
-        }
-        drop((finished, spent_buffer, queue));
-        let mut appender = Appender {
+    let strict = options.strict.then(|| source.name.clone());
+    let pipeline = Pipeline {
+        watch: log.watch(),
+        halt: &halt,
+        reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, &ended), next: 0 }),
+        appender: Mutex::new(Appender {
             log,
             inputs,
             instance,
@@ -180,78 +161,166 @@ pub fn ingest(
             outcome,
             early: BTreeMap::new(),
             next: 0,
+            free: (IN_FLIGHT / CHUNK).max(threads + 1),
             unsafe_frames: VecDeque::new(),
             unproven: VecDeque::new(),
-            permits,
-            permit,
-            strict: options.strict.then_some(name_shown.as_str()),
+            spent: Vec::new(),
+            failure: None,
+            unreadable: None,
+            strict,
             notify,
-        };
-        let result = appender.run(&results, &spent_batch);
-        let mut outcome = appender.outcome;
-        outcome.stopped = stop.load(Ordering::Relaxed);
-        // Lets the reader and the workers end, whatever they wait for.
-        halt.store(true, Ordering::Relaxed);
-        drop((appender, results, spent_batch));
-        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        result?;
-        match read {
-            Ok(()) => Ok(outcome),
-            Err((source, offset, error)) => Err(source.error(offset, &error)),
+        }),
+        appended: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        let (working, ended) = channel::<()>();
+        for _ in 0..threads {
+            let (pipeline, working) = (&pipeline, working.clone());
+            scope.spawn(move || {
+                let _working = working;
+                pipeline.work();
+            });
         }
-    })
+        drop(working);
+        let mut seen = 0;
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOOK) {
+            pipeline.look(&mut seen);
+        }
+    });
+    let appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match appender.failure.or(appender.unreadable) {
+        Some(error) => Err(error),
+        None => Ok(Outcome { stopped: stop.load(Ordering::Relaxed), ..appender.outcome }),
+    }
 }
 
-/// The error of a read, with its source and the offset where the next chunk would have begun.
-type ReadFailure = (Box<Source>, u64, io::Error);
+/// What the workers share. Whoever holds both locks took that of the reader first.
+struct Pipeline<'a> {
+    reader: Mutex<Reader<'a>>,
+    appender: Mutex<Appender<'a>>,
+    /// A frame was appended, or it is over.
+    appended: Condvar,
+    watch: Watch,
+    /// Set when something failed: nothing more is read.
+    halt: &'a AtomicBool,
+}
 
-/// Cuts the input into chunks as permits come in; ends when nobody takes them any more.
-fn read(
-    mut chunker: Chunker<'_>,
-    permitted: &Receiver<()>,
-    buffers: &Receiver<Vec<u8>>,
-    chunks: &SyncSender<(u64, Chunk)>,
-) -> std::result::Result<(), ReadFailure> {
-    let mut index = 0;
-    while permitted.recv().is_ok() {
-        let buffer = buffers.try_recv().unwrap_or_default();
-        match chunker.next(buffer) {
-            Ok(Some(chunk)) => match chunks.send((index, chunk)) {
-                Ok(()) => index += 1,
-                Err(_) => return Ok(()),
-            },
-            Ok(None) => return Ok(()),
+struct Reader<'a> {
+    chunker: Chunker<'a>,
+    /// The number of the next chunk.
+    next: u64,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Takes chunks, parses and appends them, until there are no more.
+    fn work(&self) {
+        // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
+        let _ending = Ending(self);
+        let mut parser = ChunkParser::default();
+        let (mut buffer, mut batch) = (Vec::new(), Batch::default());
+        while let Some((index, chunk)) = self.next(buffer) {
+            let parsed = parser.parse(index, &chunk, batch);
+            buffer = chunk.buffer;
+            batch = self.append(parsed);
+        }
+    }
+
+    fn appender(&self) -> MutexGuard<'_, Appender<'a>> {
+        self.appender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a permit and cuts the next chunk.
+    fn next(&self, buffer: Vec<u8>) -> Option<(u64, Chunk)> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether there is more is known without a permit: the end must not wait for an fsync.
+        if reader.chunker.is_done() || !self.permit() {
+            return None;
+        }
+        match reader.chunker.next(buffer) {
+            Ok(chunk) => {
+                let index = reader.next;
+                reader.next += 1;
+                chunk.map(|chunk| (index, chunk))
+            }
             Err(error) => {
-                let offset = chunker.offset();
-                return Err((Box::new(chunker.into_source()), offset, error));
+                self.appender().unreadable = Some(reader.chunker.error(&error));
+                None
             }
         }
     }
-    Ok(())
+
+    /// Takes a permit. If all are taken, nothing can happen before a chunk that was parsed is appended or a frame that was
+    /// appended is safe. Gives false if it is over.
+    fn permit(&self) -> bool {
+        let mut appender = self.appender();
+        loop {
+            if self.halt.load(Ordering::Relaxed) {
+                return false;
+            }
+            appender.release();
+            if let Some(free) = appender.free.checked_sub(1) {
+                appender.free = free;
+                return true;
+            }
+            let Some(first) = appender.unsafe_frames.front().copied() else {
+                appender = self.appended.wait(appender).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            // Without the lock: the others append while this one waits.
+            drop(appender);
+            let waited = self.watch.wait_past(first);
+            appender = self.appender();
+            if let Err(error) = waited {
+                self.fail(&mut appender, error);
+            }
+        }
+    }
+
+    /// Appends what was parsed, and what waited for it, if it is its turn. Gives the buffers of a batch that is done with.
+    fn append(&self, parsed: Parsed) -> Batch {
+        let mut appender = self.appender();
+        appender.early.insert(parsed.index, parsed);
+        if let Err(error) = appender.append_next() {
+            self.fail(&mut appender, error);
+        }
+        self.appended.notify_all();
+        appender.spent.pop().unwrap_or_default()
+    }
+
+    /// Ends it all after an error.
+    fn fail(&self, appender: &mut Appender<'_>, error: Error) {
+        appender.failure.get_or_insert(error);
+        self.halt.store(true, Ordering::Relaxed);
+        self.appended.notify_all();
+    }
+
+    /// Acknowledges what was appended if no chunk has come since the last look, which saw that many: no frame comes that
+    /// would prove the last ones, and what trickles in must not wait for the next.
+    fn look(&self, seen: &mut u64) {
+        let mut appender = self.appender();
+        appender.release();
+        let due = *seen == appender.next && !appender.unproven.is_empty() && appender.failure.is_none();
+        if let Err(error) = if due { appender.settle() } else { Ok(()) } {
+            self.fail(&mut appender, error);
+        }
+        *seen = appender.next;
+    }
 }
 
-/// Parses and encodes chunks until there are no more.
-fn work(
-    queue: &Mutex<Receiver<(u64, Chunk)>>,
-    batches: &Mutex<Receiver<Batch>>,
-    finished: &Sender<Parsed>,
-    spent_buffer: &Sender<Vec<u8>>,
-) {
-    let mut parser = ChunkParser::default();
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((index, chunk)) = next else { return };
-        let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).try_recv().unwrap_or_default();
-        let parsed = parser.parse(index, &chunk, batch);
-        // The reader may have ended.
-        let _ = spent_buffer.send(chunk.buffer);
-        if finished.send(parsed).is_err() {
-            return;
+/// Lets the others end if a worker panics.
+struct Ending<'a, 'b>(&'b Pipeline<'a>);
+
+impl Drop for Ending<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _appender = self.0.appender();
+            self.0.halt.store(true, Ordering::Relaxed);
+            self.0.appended.notify_all();
         }
     }
 }
 
-/// The state of the thread that appends.
+/// The state of whoever appends.
 struct Appender<'a> {
     log: &'a mut Log,
     inputs: &'a mut BTreeMap<Uid, Input>,
@@ -262,70 +331,63 @@ struct Appender<'a> {
     outcome: Outcome,
     /// Chunks that were parsed before an earlier one was.
     early: BTreeMap<u64, Parsed>,
+    /// The number of the chunk whose turn it is.
     next: u64,
+    /// Permits that nobody holds.
+    free: usize,
     /// Frames that are appended and not yet safe; each holds a permit.
     unsafe_frames: VecDeque<u64>,
     /// Frames that are not yet acknowledged, and the offset that each reaches.
     unproven: VecDeque<(u64, u64)>,
-    permits: usize,
-    permit: SyncSender<()>,
+    /// Batches that were appended: their buffers serve again.
+    spent: Vec<Batch>,
+    /// Why nothing more is appended.
+    failure: Option<Error>,
+    /// Why nothing more is read.
+    unreadable: Option<Error>,
     /// Rejects are errors of the input with this name.
-    strict: Option<&'a str>,
-    notify: &'a mut dyn FnMut(Notice<'_>),
+    strict: Option<String>,
+    notify: &'a mut (dyn FnMut(Notice<'_>) + Send),
 }
 
 impl Appender<'_> {
-    fn run(&mut self, results: &Receiver<Parsed>, spent: &Sender<Batch>) -> Result<()> {
-        loop {
-            self.release()?;
-            let parsed = match results.recv_timeout(LULL) {
-                Ok(parsed) => parsed,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    // No frame comes that would prove the last ones: what trickles in must not wait for the next.
-                    if !self.unproven.is_empty() {
-                        self.log.settle()?;
-                        self.release()?;
-                        (self.notify)(Notice::Progress(&self.outcome));
-                    }
-                    continue;
-                }
-            };
-            self.early.insert(parsed.index, parsed);
-            while let Some(parsed) = self.early.remove(&self.next) {
-                self.next += 1;
-                let batch = self.append(parsed)?;
-                // The workers may have ended.
-                let _ = spent.send(batch);
-                (self.notify)(Notice::Progress(&self.outcome));
-            }
+    /// Appends the chunks whose turn it is.
+    fn append_next(&mut self) -> Result<()> {
+        while let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) {
+            self.next += 1;
+            let batch = self.append(parsed)?;
+            self.spent.push(batch);
+            self.release();
+            (self.notify)(Notice::Progress(&self.outcome));
         }
+        Ok(())
     }
 
-    /// Gives back the permits of the frames that are safe. If they hold all there are, nothing else can happen before one
-    /// of them is.
-    fn release(&mut self) -> Result<()> {
-        if let (Some(first), true) = (self.unsafe_frames.front(), self.unsafe_frames.len() == self.permits) {
-            self.log.wait_past(*first)?;
-        }
+    /// Gives back the permits of the frames that are safe, and takes note of what is acknowledged.
+    fn release(&mut self) {
         let (safe, acknowledged) = (self.log.safe(), self.log.acknowledged());
         while self.unsafe_frames.front().is_some_and(|&frame| frame <= safe) {
             self.unsafe_frames.pop_front();
-            // The reader may have ended.
-            let _ = self.permit.try_send(());
+            self.free += 1;
         }
         while let Some((_, offset)) = self.unproven.front().filter(|(frame, _)| *frame <= acknowledged) {
             self.outcome.durable_offset = *offset;
             self.unproven.pop_front();
         }
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.log.settle()?;
+        self.release();
+        (self.notify)(Notice::Progress(&self.outcome));
         Ok(())
     }
 
     fn append(&mut self, parsed: Parsed) -> Result<Batch> {
         let place = |told: RejectedLine| RejectedLine { line: self.line + told.line, ..told };
-        if let (Some(name), Some(reject)) = (self.strict, parsed.told.first()) {
+        if let (Some(name), Some(reject)) = (&self.strict, parsed.told.first()) {
             let RejectedLine { line, byte, reason } = place(*reject);
-            return Err(Error::Line { input: name.into(), line, byte, reason: reason.to_string() });
+            return Err(Error::Line { input: name.clone(), line, byte, reason: reason.to_string() });
         }
         for told in &parsed.told {
             (self.notify)(Notice::Reject(place(*told)));

@@ -311,6 +311,8 @@ impl Log {
         let sum = crc(&encoded[..FRAME_HEADER - 4]);
         self.link = Link { sequence: header.sequence + 1, previous: Some(sum) };
         state.appended = Claim { sequence: header.sequence, durable_upto };
+        // A segment is sealed soon: its fsync then has little to wait for.
+        state.wanted |= self.end > self.options.segment_size / 2;
         self.shared.changed.notify_all();
         Ok(())
     }
@@ -357,7 +359,9 @@ impl Log {
         self.header = successor;
         self.tail.fetch_add(self.end, Ordering::Relaxed);
         self.end = SEGMENT_HEADER as u64;
-        self.shared.lock().file = Some((Arc::clone(&self.file), self.path.clone()));
+        let mut state = self.shared.lock();
+        state.file = Some((Arc::clone(&self.file), self.path.clone()));
+        state.wanted = self.options.durability == Durability::Sync;
         Ok(())
     }
 
@@ -411,9 +415,22 @@ impl Log {
         }
     }
 
-    /// Waits until [`Log::safe`] has passed `sequence`, or a sync failed.
+    /// For threads that wait while another one appends.
+    pub fn watch(&self) -> Watch {
+        Watch { shared: Arc::clone(&self.shared), durability: self.options.durability }
+    }
+}
+
+/// What becomes of the frames of a log, seen from outside.
+pub struct Watch {
+    shared: Arc<Shared>,
+    durability: Durability,
+}
+
+impl Watch {
+    /// Waits until [`Log::safe`] has reached `sequence`, or a sync failed.
     pub fn wait_past(&self, sequence: u64) -> Result<()> {
-        if self.options.durability == Durability::Os {
+        if self.durability == Durability::Os {
             return Ok(());
         }
         let mut state = self.shared.lock();

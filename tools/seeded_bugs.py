@@ -433,7 +433,7 @@ BUGS = [
         "no-mark-in-a-lull",
         "the last lines of an open pipe are acknowledged only when the next ones come",
         "cli what_comes_on_an_open_pipe_is_acknowledged",
-        (INGEST, "if !self.unproven.is_empty() {", "if self.unproven.is_empty() {"),
+        (INGEST, "*seen == appender.next && !appender.unproven.is_empty()", "*seen == appender.next && appender.unproven.is_empty()"),
     ),
     Bug(
         "pipes-are-opened",

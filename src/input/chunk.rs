@@ -4,6 +4,7 @@ use std::io;
 
 use super::parse::MAX_LINE;
 use super::source::{Got, Source, Start, keep_last};
+use crate::error::Error;
 use crate::format::batch::Windows;
 use crate::format::{Digest, MAX_RAW, WINDOW, digest};
 
@@ -68,9 +69,14 @@ impl<'a> Chunker<'a> {
         Chunker { source, stop, offset, carry, head, head_digest, tail, ended: false, failure: None }
     }
 
-    /// Gives the source back.
-    pub fn into_source(self) -> Source {
-        self.source
+    /// Whether there is nothing more to come, as far as that is known without a read.
+    pub fn is_done(&self) -> bool {
+        self.ended && self.carry.is_empty() && self.failure.is_none()
+    }
+
+    /// An error of a read, with its source and the offset where the next chunk would have begun.
+    pub fn error(&self, error: &io::Error) -> Error {
+        self.source.error(self.offset, error)
     }
 
     /// The next chunk, in `buffer`; `None` at the end. After an error there is nothing more.
@@ -126,11 +132,6 @@ impl<'a> Chunker<'a> {
             length if length <= MAX_LINE => Some(self.chunk(ChunkKind::Unterminated, buffer, length)),
             length => Some(self.chunk(ChunkKind::UnterminatedTooLong(length as u64), buffer, length)),
         })
-    }
-
-    /// Offset behind what was cut into chunks.
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// Ends a line that fills the whole buffer: only its start is kept.
