@@ -19,7 +19,7 @@ use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
-use crate::gather::{Gather, Task, by_site, frame_counts, parallel, tasks};
+use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
@@ -353,9 +353,12 @@ impl Worker {
             let (first, last) = (shard(*task.shards.start()), shard(*task.shards.end()));
             gather.snapshot(snapshot, first.at..last.at + last.length, task, |_| true)?;
         }
-        gather.finish(|shard, table, merged| {
+        gather.finish(|Gathered { shard, table, merged, first }| {
             *copies += merged.copies;
-            piece.shard(shard, table, fold, encoder, order, flush)
+            if first {
+                encoder.begin(table);
+            }
+            piece.sites(shard, table, fold, encoder, order, flush)
         })
     }
 
@@ -386,8 +389,8 @@ impl Piece {
         self.bytes.clear();
     }
 
-    /// Appends a shard, whose rows are in order and each once; `flush` takes what is held once it is much.
-    fn shard(
+    /// Appends sites of a shard, whose rows are in order and each once; `flush` takes what is held once it is much.
+    fn sites(
         &mut self,
         shard: u8,
         table: &Table,
@@ -396,7 +399,6 @@ impl Piece {
         order: &mut Vec<Row>,
         flush: &dyn Fn(&mut Piece) -> Result<()>,
     ) -> Result<()> {
-        encoder.begin(table);
         let mut groups: Vec<&[Row]> = by_site(table).collect();
         groups.sort_unstable_by(|a, b| table.compare_sites(a[0].site, b[0].site));
         // Sites of which events are in the block at hand, from this place on.

@@ -27,6 +27,15 @@ pub const MEMORY: u64 = 64 << 20;
 /// Memory that an event takes while its shard is worked on, and a margin for the texts.
 const BYTES_AN_EVENT: u64 = 64;
 
+/// Rows of a part of a large shard.
+const PART: usize = 1 << 15;
+
+/// The most parts, whatever a shard claims to have.
+const MOST_PARTS: u64 = 1 << 8;
+
+/// Of that many rows the sites say where the parts begin.
+const SAMPLE: usize = 1 << 12;
+
 /// A task that is much larger than the caches gains nothing, and small tasks end together.
 const EVENTS_A_TASK: u64 = 1 << 17;
 
@@ -35,6 +44,8 @@ const EVENTS_A_TASK: u64 = 1 << 17;
 pub struct Task {
     /// The shards.
     pub shards: RangeInclusive<u8>,
+    /// Events that a pass is expected to hold.
+    events: u64,
     pass: u64,
     passes: u64,
 }
@@ -62,20 +73,21 @@ pub fn tasks(counts: &[u64; SHARDS], memory: u64) -> Vec<Task> {
     let fits = (memory / BYTES_AN_EVENT).max(1);
     let most = fits.min(EVENTS_A_TASK);
     let mut tasks: Vec<Task> = Vec::new();
-    let mut events = u64::MAX;
     for (number, &count) in (0u8..=255).zip(counts) {
         if count == 0 {
             continue;
         }
         match tasks.last_mut() {
-            Some(last) if events.saturating_add(count) <= most && last.shards.end() + 1 == number => {
+            Some(last)
+                if last.passes == 1 && last.events.saturating_add(count) <= most && last.shards.end() + 1 == number =>
+            {
                 last.shards = *last.shards.start()..=number;
-                events += count;
+                last.events += count;
             }
             _ => {
                 let passes = count.div_ceil(most.max(fits)).min(1 << 16).next_power_of_two();
-                tasks.extend((0..passes).map(|pass| Task { shards: number..=number, pass, passes }));
-                events = if passes == 1 { count } else { u64::MAX };
+                let task = |pass| Task { shards: number..=number, events: count / passes, pass, passes };
+                tasks.extend((0..passes).map(task));
             }
         }
     }
@@ -115,6 +127,18 @@ pub fn parallel<S: Send>(
     })
 }
 
+/// Sites of a shard, with all of their events.
+pub struct Gathered<'a> {
+    /// The shard.
+    pub shard: u8,
+    /// The rows: those of a site together, in order and each once.
+    pub table: &'a Table,
+    /// What was dropped.
+    pub merged: Merged,
+    /// Whether there were none of this shard before. Those that follow have greater sites, and the texts of the same table.
+    pub first: bool,
+}
+
 /// The events of the shards of one task, and the buffers they pass through.
 #[derive(Default)]
 pub struct Gather {
@@ -124,6 +148,7 @@ pub struct Gather {
     tables: Vec<Table>,
     first: u8,
     used: usize,
+    parts: Parts,
 }
 
 impl Gather {
@@ -133,6 +158,7 @@ impl Gather {
         self.used = task.shards.clone().count();
         self.tables.resize_with(self.tables.len().max(self.used), Table::default);
         self.tables.iter_mut().for_each(Table::clear);
+        self.parts.begin(if self.used == 1 { task.events } else { 0 });
     }
 
     /// Adds what some frames of these segments hold of the task's shards and of the sites that `wanted` answers for.
@@ -155,6 +181,7 @@ impl Gather {
                 let takes = |site: Site<'_>| task.takes(site) && wanted(site);
                 let decoded = self.decoder.decode(bytes, count, shard, table, takes);
                 decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
+                self.parts.take(table);
             }
         }
         Ok(())
@@ -169,7 +196,7 @@ impl Gather {
         task: &Task,
         wanted: impl Fn(Site<'_>) -> bool,
     ) -> Result<()> {
-        let Gather { buffer, decoder, tables, first, used, .. } = self;
+        let Gather { buffer, decoder, tables, first, used, parts, .. } = self;
         snapshot.blocks(BlockKind::Events, stretch, buffer, |header, bytes| {
             let table = header.shard.checked_sub(*first).map(usize::from).filter(|index| index < used);
             let Some(table) = table.and_then(|index| tables.get_mut(index)) else {
@@ -178,7 +205,9 @@ impl Gather {
             };
             let takes = |site: Site<'_>| task.takes(site) && wanted(site);
             let decoded = decoder.decode(bytes, header.count, header.shard, table, takes);
-            decoded.map_err(|malformed| snapshot.misencoded(header, malformed))
+            decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
+            parts.take(table);
+            Ok(())
         })
     }
 
@@ -187,20 +216,85 @@ impl Gather {
         let mut seen = hashbrown::HashSet::new();
         for table in &self.tables[..self.used] {
             seen.clear();
-            table.rows.iter().filter(|row| seen.insert(row.site)).for_each(|row| visit(table.site_of(row)));
+            let rows = self.parts.lists.iter().flatten().chain(&table.rows);
+            rows.filter(|row| seen.insert(row.site)).for_each(|row| visit(table.site_of(row)));
         }
     }
 
-    /// Orders what was gathered, drops copies, and gives each shard that has events with its rows: those of a site together,
-    /// in order and each once.
-    pub fn finish(&mut self, mut visit: impl FnMut(u8, &Table, Merged) -> Result<()>) -> Result<()> {
+    /// Orders what was gathered, drops copies, and gives it shard by shard; a large shard in several turns.
+    pub fn finish(&mut self, mut visit: impl FnMut(Gathered<'_>) -> Result<()>) -> Result<()> {
         for (shard, table) in (self.first..=u8::MAX).zip(&mut self.tables[..self.used]) {
-            if !table.rows.is_empty() {
-                let merged = self.merge.unique(table);
-                visit(shard, table, merged)?;
+            let mut first = true;
+            for number in 0..self.parts.lists.len().max(1) {
+                if let Some(list) = self.parts.lists.get_mut(number) {
+                    std::mem::swap(list, &mut table.rows);
+                }
+                if !table.rows.is_empty() {
+                    let merged = self.merge.unique(table);
+                    visit(Gathered { shard, table, merged, first })?;
+                    first = false;
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// The rows of a large shard, parted by site as they come in: each part fits the caches when it is ordered, dropped from and
+/// folded. A section has its rows by site, so they fall into the parts in runs.
+#[derive(Default)]
+struct Parts {
+    /// How many there shall be; 0 if the rows stay where they are.
+    count: usize,
+    /// The least site of each part but the first; none until enough rows are there to tell.
+    splits: Vec<u64>,
+    /// By part; none until there are splits.
+    lists: Vec<Vec<Row>>,
+    /// Lists that wait for the next large shard.
+    spare: Vec<Vec<Row>>,
+}
+
+impl Parts {
+    /// Begins with a shard of about so many events.
+    fn begin(&mut self, events: u64) {
+        self.splits.clear();
+        self.spare.append(&mut self.lists);
+        self.spare.iter_mut().for_each(Vec::clear);
+        let parts = (events / PART as u64).min(MOST_PARTS);
+        self.count = if parts < 3 { 0 } else { parts as usize };
+    }
+
+    /// Takes the rows of a table, if there are to be parts.
+    fn take(&mut self, table: &mut Table) {
+        if self.count == 0 {
+            return;
+        }
+        if self.lists.is_empty() {
+            if table.rows.len() < PART {
+                return;
+            }
+            let some = table.rows.iter().step_by(table.rows.len() / SAMPLE);
+            // Names are numbered as they arrive and ordered otherwise: they stay together, in the last part.
+            let mut sites: Vec<u64> = some.filter(|row| !row.has_text_site()).map(|row| row.site).collect();
+            sites.sort_unstable();
+            let splits = (1..self.count).filter_map(|part| sites.get(part * sites.len() / self.count));
+            self.splits.extend(splits);
+            self.splits.dedup();
+            self.lists.append(&mut self.spare);
+            // Room for what it will hold, and some: growing would copy it.
+            self.lists.resize_with(self.splits.len() + 1, || Vec::with_capacity(PART + PART / 4));
+        }
+        let mut rest = table.rows.as_slice();
+        while let Some(first) = rest.first() {
+            let part = self.splits.partition_point(|split| *split <= first.site);
+            let start = part.checked_sub(1).map_or(0, |split| self.splits[split]);
+            let end = self.splits.get(part).copied().unwrap_or(u64::MAX);
+            let count = rest.iter().take_while(|row| row.site >= start && row.site < end).count();
+            let (run, behind) = rest.split_at(count);
+            self.lists[part].extend_from_slice(run);
+            rest = behind;
+        }
+        table.rows.clear();
     }
 }
 
@@ -230,7 +324,7 @@ impl Place {
 pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -> Result<T> {
     let site = Site::new(name);
     let shard = shard(site_hash(site));
-    let task = Task { shards: shard..=shard, pass: 0, passes: 1 };
+    let task = Task { shards: shard..=shard, events: 0, pass: 0, passes: 1 };
     let mut gather = Gather::default();
     gather.begin(&task);
     for snapshot in &view.snapshots {
@@ -241,13 +335,53 @@ pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -
         }
     }
     gather.tail(&view.segments, &view.frames, &task, |other| other == site)?;
-    gather.finish(|_, _, _| Ok(()))?;
+    gather.finish(|_| Ok(()))?;
     Ok(use_it(&gather.tables[0]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Id, Kind};
+
+    #[test]
+    fn parts_hold_every_row_and_each_its_sites() {
+        let mut table = Table::default();
+        let mut parts = Parts::default();
+        for round in 0..2u64 {
+            table.clear();
+            parts.begin(PART as u64 * 3);
+            let mut sum = 0;
+            for number in 0..PART as u64 * 2 {
+                let site = (number / 7).wrapping_mul(0x9e37_79b9) % 1000 + round;
+                let site =
+                    if site.is_multiple_of(2) { table.site(Site::Text(format!("x{site}").as_bytes())) } else { site };
+                table.push_row(site, number as i64, Id::Uuid([0, number]), 0, Kind::Message, 0, false);
+                sum += number;
+                if number % 100 == 0 {
+                    parts.take(&mut table);
+                    assert_eq!(parts.lists.is_empty(), number < PART as u64, "at {number}");
+                }
+            }
+            parts.take(&mut table);
+            assert!(table.rows.is_empty());
+            let rows = parts.lists.iter().flatten();
+            assert_eq!(rows.map(|row| row.timestamp).sum::<i64>(), sum as i64);
+            assert_eq!(parts.lists.len(), 3);
+            for (before, after) in parts.lists.iter().zip(&parts.lists[1..]) {
+                let greatest = before.iter().map(|row| row.site).max().unwrap();
+                assert!(before.iter().all(|row| !row.has_text_site()));
+                assert!(after.iter().all(|row| row.site > greatest));
+                // The names beside the numbers.
+                assert!(before.len() > PART / 4 && after.len() > PART / 4);
+            }
+        }
+        parts.begin(u64::MAX);
+        assert_eq!(parts.count as u64, MOST_PARTS);
+        parts.begin(PART as u64 * 3 - 1);
+        parts.take(&mut table);
+        assert!(parts.lists.is_empty(), "a shard that fits the caches as it is");
+    }
 
     #[test]
     fn every_shard_that_has_events_is_taken_whatever_it_claims_to_have() {

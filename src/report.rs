@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::event::{Site, SiteName, sort_by_name};
 use crate::format::SHARDS;
 use crate::format::coding::{shard, site_hash};
-use crate::gather::{Gather, MEMORY, Task, by_site, frame_counts, parallel, tasks};
+use crate::gather::{Gather, Gathered, MEMORY, Task, by_site, frame_counts, parallel, tasks};
 use crate::snapshot::IndexedSite;
 use crate::store::View;
 use crate::summary::{Fold, Summary, Window};
@@ -338,7 +338,7 @@ impl Worker {
                 gather.snapshot(snapshot, stretch, task, |site| sites.contains(&site))?;
             }
         }
-        gather.finish(|_, table, merged| {
+        gather.finish(|Gathered { table, merged, .. }| {
             report.totals.copies += merged.copies;
             report.totals.disputed += merged.disputed;
             for rows in by_site(table) {

@@ -30,6 +30,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether its site is anything but a number.
+    pub fn has_text_site(&self) -> bool {
+        self.site & TEXT != 0
+    }
+
     /// Whether its id is anything but a UUID.
     pub fn has_text_id(&self) -> bool {
         self.text_id
@@ -109,11 +114,7 @@ impl Table {
 
     /// The site of a row.
     pub fn site_of(&self, row: &Row) -> Site<'_> {
-        if row.site & TEXT == 0 {
-            Site::Number(row.site)
-        } else {
-            Site::Text(self.sites.get((row.site & !TEXT) as u32))
-        }
+        if row.has_text_site() { Site::Text(self.sites.get((row.site & !TEXT) as u32)) } else { Site::Number(row.site) }
     }
 
     /// The id of a row.

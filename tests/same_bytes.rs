@@ -6,7 +6,9 @@ mod support;
 use std::thread::sleep;
 use std::time::Duration;
 
-use support::cli::{Dice, Running, Sandbox, generated, spread};
+use chatwal::event::Site;
+use chatwal::format::coding::{shard, site_hash};
+use support::cli::{Dice, Running, Sandbox, generated, message, spread, status};
 use support::naive::{self, Naive};
 
 /// Events with copies, busy and quiet sites, every kind of white space and escape, and wrong lines.
@@ -101,6 +103,40 @@ fn any_threads_segments_memory_and_durability() {
         let ran = sandbox.run(&format!("run --store s in.jsonl {options}")).expect(3);
         assert!(ran.out.as_bytes() == expected, "{options}");
     }
+}
+
+/// A shard of so many events is worked on in parts, of some of its sites each.
+#[test]
+fn a_large_shard() {
+    let of_one_shard = |name: &String| shard(site_hash(Site::new(name.as_bytes()))) == 7;
+    let numbers = (1..).map(|number: u32| number.to_string()).filter(of_one_shard).take(60);
+    // Their numbers in a table are by arrival, so a snapshot that trusted those would have them in another order.
+    let names = (1..).map(|number: u32| format!("shop-{number}")).filter(of_one_shard).take(30);
+    let mut sites: Vec<String> = numbers.chain(names).collect();
+    Dice(3).shuffle(&mut sites);
+    let mut dice = Dice(4);
+    let mut input = String::new();
+    for number in 0..130_000 {
+        let site = &sites[(dice.below(90).min(dice.below(90))) as usize];
+        let (id, from, at) = (dice.below(100_000), dice.below(200), dice.below(1_000_000) as i64);
+        let (id, from) = (format!("00000000-0000-4000-8000-{id:012x}"), format!("visitor{from}"));
+        input += &match number % 4 {
+            0 => status(site, &id, "op@x.org", at, ["online", "offline"][dice.below(2) as usize]),
+            _ => message(site, &id, &from, at),
+        };
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", &input);
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+    sandbox.reports(&input);
+    let held = sandbox.run("report --store s --memory 4M").expect(0).out;
+    assert!(held == sandbox.report(), "the answer depends on the memory");
+    sandbox.run("compact --store s").expect(0);
+    sandbox.reports(&input);
+    sandbox.run("verify --store s").expect(0);
+    // Sites of a snapshot and the same sites of the tail.
+    sandbox.run("ingest --store s in.jsonl --from-start").expect(0);
+    sandbox.reports(&input);
 }
 
 #[test]

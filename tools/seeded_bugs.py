@@ -473,6 +473,24 @@ BUGS = [
     ),
     # The same bytes.
     Bug(
+        "names-fall-into-two-parts",
+        "the named sites of a large shard are parted by numbers that say nothing of their order",
+        "lib parts_hold_every_row",
+        (GATHER, "some.filter(|row| !row.has_text_site()).map(", "some.map("),
+    ),
+    Bug(
+        "parts-without-a-snapshot",
+        "what a snapshot holds of a site is left out if the rows of the tail fell into parts",
+        "same_bytes a_large_shard",
+        (GATHER, "let rows = self.parts.lists.iter().flatten().chain(&table.rows);", "let rows = table.rows.iter();"),
+    ),
+    Bug(
+        "names-ranked-by-the-last-shard",
+        "a snapshot's dictionaries are written in the order of another shard's names",
+        "same_bytes a_large_shard",
+        (COMPACT, "            if first {\n                encoder.begin(table);", "            if !first {\n                encoder.begin(table);"),
+    ),
+    Bug(
         "rejects-counted-twice",
         "a rerun reads the last chunk again, whose events count once and whose rejects twice",
         "compaction a_store_cut_and_compacted_in_any_way",
@@ -501,8 +519,8 @@ BUGS = [
         "compaction a_store_cut_and_compacted_in_any_way",
         (
             REPORT,
-            "        gather.finish(|_, table, merged| {",
-            "        gather.cut(window.from);\n        gather.finish(|_, table, merged| {",
+            "        gather.finish(|Gathered { table, merged, .. }| {",
+            "        gather.cut(window.from);\n        gather.finish(|Gathered { table, merged, .. }| {",
         ),
         (
             GATHER,
