@@ -161,7 +161,7 @@ pub fn ingest(
             outcome,
             early: BTreeMap::new(),
             next: 0,
-            free: (IN_FLIGHT / CHUNK).max(threads + 1),
+            free: IN_FLIGHT / CHUNK,
             unsafe_frames: VecDeque::new(),
             unproven: VecDeque::new(),
             spent: Vec::new(),

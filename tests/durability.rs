@@ -7,10 +7,14 @@ mod support;
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use chatwal::error::Result;
 use chatwal::format::Uid;
+use chatwal::ingest::{IN_FLIGHT, IngestOptions, Notice, ingest};
+use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::storage::{File, Storage};
 use support::cli::{CHATWAL, Running, Sandbox, message, possible};
@@ -270,6 +274,42 @@ fn an_fsync_covers_only_what_was_appended_before_it() {
     gate.set(At::Open);
     assert!(log.flush().is_err(), "nothing has synced the second batch");
     assert_eq!(log.safe(), before);
+}
+
+/// What a crash makes a rerun read again has a bound, however many threads there are and however slow the disk is.
+#[test]
+fn no_more_is_read_ahead_of_the_disk_than_promised() {
+    let sandbox = Sandbox::new();
+    let mut lines = vec![b' '; 3 * IN_FLIGHT];
+    lines.iter_mut().step_by(1 << 16).for_each(|byte| *byte = b'\n');
+    sandbox.write("in.jsonl", &lines);
+    let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
+    let storage = Arc::new(SlowDisk { disk, gate: Arc::clone(&gate) });
+    let (mut log, view, _) = Log::open(storage, sync(64 << 20)).unwrap();
+    let mut inputs = view.inputs;
+    gate.set(At::Armed);
+    let (appended, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let ingesting = scope.spawn(|| {
+            let options = IngestOptions { threads: 12, strict: false, from_start: false };
+            let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
+            ingest(&mut log, &mut inputs, source, options, &stop, &mut |notice| {
+                if let Notice::Progress(outcome) = notice {
+                    appended.store(outcome.offset, Ordering::Relaxed);
+                }
+            })
+        });
+        // The first sync has begun and does not return: at some moment nothing more can be read.
+        gate.wait_while(At::Armed);
+        let mut seen = u64::MAX;
+        while seen != appended.load(Ordering::Relaxed) || seen == 0 {
+            seen = appended.load(Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        gate.set(At::Open);
+        assert_eq!(ingesting.join().unwrap().unwrap().offset, lines.len() as u64);
+        assert!(seen <= IN_FLIGHT as u64, "{seen} bytes were read and appended, none of them safe");
+    });
 }
 
 /// The directory of a store is a name in another directory. What is acknowledged inside is lost with it.
