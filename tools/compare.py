@@ -114,7 +114,7 @@ sys.stdout.buffer.write(answer.bytes())
 # Name, package, script.
 PEERS = [("DuckDB", "duckdb", DUCKDB), ("ClickHouse (chdb)", "chdb", CLICKHOUSE)]
 
-Result = collections.namedtuple("Result", "wall cpu peak written")
+Result = collections.namedtuple("Result", "wall cpu peak written kernel")
 
 # What a program took for a workload, for the chart: medians; `kept` bytes on disk; `ratio` of its wall to chatwal's.
 Bar = collections.namedtuple("Bar", "workload what input program wall cpu peak kept ratio")
@@ -137,7 +137,7 @@ def run(command, output=os.devnull):
             errors.seek(0)
             text = errors.read(1 << 16).decode(errors="replace").strip().splitlines()
             raise Failed(f"{os.path.basename(command[0])} ended with {process.returncode}: {text[-1] if text else ''}")
-    return Result(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, usage.ru_oublock * 512)
+    return Result(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, usage.ru_oublock * 512, usage.ru_stime)
 
 
 def dd(directory, size):
@@ -152,6 +152,19 @@ def dd(directory, size):
     seconds = time.perf_counter() - start
     os.remove(path)
     return seconds
+
+
+def read(path, until=lambda: False):
+    """Brings a file into the page cache, or as much of it as it takes."""
+    with open(path, "rb", buffering=0) as file:
+        while not until() and file.read(1 << 20):
+            pass
+
+
+def memory(name):
+    """Bytes of memory by their name in /proc/meminfo."""
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith(name + ":"))
 
 
 def alike(paths, place):
@@ -287,7 +300,7 @@ class Bench:
         own = [result.wall for result in figures["chatwal run"]]
         rows = []
         for program, results in figures.items():
-            walls, cpus, peaks, written = zip(*results)
+            walls, cpus, peaks, written, _ = zip(*results)
             kept = size if program == "chatwal run" else 0
             ratios = pairs(walls, own)
             on_disk, ratio = ("none", spread(ratios, 1)) if program in peers else (f"{size / 1e6:.0f}", "")
@@ -339,7 +352,7 @@ class Bench:
         """The rows of a table by program."""
         rows = []
         for name, results in figures.items():
-            walls, cpus, peaks, written = zip(*results)
+            walls, cpus, peaks, written, _ = zip(*results)
             medians = [statistics.median(values) for values in (cpus, peaks, written)]
             rows.append([name, spread(walls, digits), f"{medians[0]:.{digits}f}", f"{medians[1]:.0f}", f"{medians[2] / 1e6:.0f}"])
         return table(["program", "wall s (min–max)", "CPU s", "peak MB", "MB written"], rows)
@@ -388,27 +401,43 @@ class Bench:
 
     def growth(self, scales):
         self.say(f"\n## Growth\n\n`chatwal run --no-compact`, the wide workload; {self.args.threads} threads; medians of "
-                 f"{self.args.rounds} rounds.\n")
-        rows, costs = [], []
+                 f"{self.args.rounds} rounds. Memory that nothing has used yet costs a virtual machine more: its host has to find it, at "
+                 "the first touch and on the program's time, and many lines touch much of it. So each is run with memory as "
+                 "it is, and with no memory free: the page cache holds another file, and what a run writes takes its place.\n")
+        rows, costs = [], {}
+        filler = self.at("filler")
         for lines in scales:
             path, what = self.generate("wide", lines)
-            results, disk = [], []
-            for count in self.rounds():
-                result, size = self.fresh("run", "--no-compact", "--durability", self.args.durability, path)
-                if count > 0:
-                    results.append(result)
-                    disk.append(dd(self.work, size))
+            figures, disk = {"as it is": [], "full": []}, []
+            for state, results in figures.items():
+                if state == "full":
+                    with open(filler, "wb") as file:
+                        # A hole takes memory when it is read, and no room on the disk.
+                        file.truncate(memory("MemTotal"))
+                for count in self.rounds():
+                    shutil.rmtree(self.at("store"), ignore_errors=True)
+                    if state == "full":
+                        read(filler, lambda: memory("MemFree") < 512 << 20)
+                    read(path)
+                    result, size = self.fresh("run", "--no-compact", "--durability", self.args.durability, path)
+                    if count > 0:
+                        results.append(result)
+                        disk.append(dd(self.work, size))
+            os.remove(filler)
             os.remove(path)
-            walls, cpus, peaks, written = zip(*results)
-            costs.append((lines, statistics.median(cpus) / lines, statistics.median(written) / lines))
-            rows.append([what, spread(walls), f"{costs[-1][1] * 1e9:.0f}", f"{costs[-1][2]:.2f}", f"{size / lines:.2f}",
-                         f"{statistics.median(peaks):.0f}", spread(disk)])
-        heads = ["lines", "wall s (min–max)", "CPU ns a line", "bytes written a line", "bytes on disk a line", "peak MB",
-                 "writing and fsyncing as many bytes alone, s"]
+            for state, results in figures.items():
+                walls, cpus, peaks, written, kernel = zip(*results)
+                cost, inside, bytes_ = (statistics.median(figure) / lines for figure in (cpus, kernel, written))
+                costs.setdefault(state, []).append((lines, cost, bytes_))
+                rows.append([what, state, spread(walls), f"{cost * 1e9:.0f}", f"{inside * 1e9:.0f}", f"{bytes_:.2f}",
+                             f"{size / lines:.2f}", f"{statistics.median(peaks):.0f}", spread(disk)])
+        heads = ["lines", "memory", "wall s (min–max)", "CPU ns a line", "of it in the kernel", "bytes written a line",
+                 "bytes on disk a line", "peak MB", "writing and fsyncing as many bytes alone, s"]
         self.say(table(heads, rows) + "\n")
-        for (few, cpu, written), (many, more_cpu, more_written) in itertools.pairwise(costs):
-            self.say(f"From {few:,} to {many:,} lines: CPU a line {more_cpu / cpu - 1:+.1%}, bytes written a line "
-                     f"{more_written / written - 1:+.1%}.")
+        for state, scaled in costs.items():
+            for (few, cpu, written), (many, more_cpu, more_written) in itertools.pairwise(scaled):
+                self.say(f"From {few:,} to {many:,} lines, memory {state}: CPU a line {more_cpu / cpu - 1:+.1%}, bytes written a line "
+                         f"{more_written / written - 1:+.1%}.")
         self.threads(max([lines for lines in scales if lines <= 10_000_000], default=min(scales)))
 
     def threads(self, lines):
