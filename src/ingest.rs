@@ -35,7 +35,7 @@ const TOLD: usize = 3;
 /// How to ingest.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestOptions {
-    /// Threads that parse.
+    /// Threads that read, parse and append; of no use are more than chunks fit [`IN_FLIGHT`].
     pub threads: usize,
     /// A rejected line is an error.
     pub strict: bool,
@@ -114,7 +114,8 @@ struct Parsed {
 /// Appends the events and rejects of an input to the log, from where the store left it. `inputs` are those the store
 /// knows, and is kept up to date. Returns when all is appended; [`Log::settle`] then makes it durable.
 ///
-/// Once `stop` is set, the chunks at hand are finished and nothing more is read.
+/// Once `stop` is set, the chunks at hand are finished and nothing more is read. `notify` is called by whichever thread has
+/// something to tell, by one at a time, and holds it up.
 pub fn ingest(
     log: &mut Log,
     inputs: &mut BTreeMap<Uid, Input>,
@@ -144,7 +145,8 @@ pub fn ingest(
     let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
     notify(Notice::Begin { offset, lines: line });
 
-    let threads = options.threads.max(1);
+    // More would only wait, each with a buffer.
+    let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
     let halt = AtomicBool::new(false);
     let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
     let strict = options.strict.then(|| source.name.clone());

@@ -183,7 +183,7 @@ BUGS = [
         "a-permit-for-every-thread",
         "with many threads more is read than a rerun may have to read again",
         "durability no_more_is_read_ahead",
-        (INGEST, "free: IN_FLIGHT / CHUNK,", "free: (IN_FLIGHT / CHUNK).max(threads + 1),"),
+        (INGEST, "free: IN_FLIGHT / CHUNK,", "free: (IN_FLIGHT / CHUNK).max(options.threads + 1),"),
     ),
     # Torn is not corrupt.
     Bug(
