@@ -33,8 +33,8 @@ const PART: usize = 1 << 15;
 /// The most parts, whatever a shard claims to have.
 const MOST_PARTS: u64 = 1 << 8;
 
-/// Of that many rows the sites say where the parts begin.
-const SAMPLE: usize = 1 << 12;
+/// Of that many rows the sites say where a part is split.
+const SAMPLE: usize = 1 << 9;
 
 /// A task that is much larger than the caches gains nothing, and small tasks end together.
 const EVENTS_A_TASK: u64 = 1 << 17;
@@ -181,7 +181,7 @@ impl Gather {
                 let takes = |site: Site<'_>| task.takes(site) && wanted(site);
                 let decoded = self.decoder.decode(bytes, count, shard, table, takes);
                 decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
-                self.parts.take(table);
+                self.parts.take(table, true);
             }
         }
         Ok(())
@@ -206,7 +206,7 @@ impl Gather {
             let takes = |site: Site<'_>| task.takes(site) && wanted(site);
             let decoded = decoder.decode(bytes, header.count, header.shard, table, takes);
             decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
-            parts.take(table);
+            parts.take(table, false);
             Ok(())
         })
     }
@@ -216,7 +216,7 @@ impl Gather {
         let mut seen = hashbrown::HashSet::new();
         for table in &self.tables[..self.used] {
             seen.clear();
-            let rows = self.parts.lists.iter().flatten().chain(&table.rows);
+            let rows = self.parts.list.iter().flat_map(|part| &part.rows).chain(&table.rows);
             rows.filter(|row| seen.insert(row.site)).for_each(|row| visit(table.site_of(row)));
         }
     }
@@ -225,15 +225,20 @@ impl Gather {
     pub fn finish(&mut self, mut visit: impl FnMut(Gathered<'_>) -> Result<()>) -> Result<()> {
         for (shard, table) in (self.first..=u8::MAX).zip(&mut self.tables[..self.used]) {
             let mut first = true;
-            for number in 0..self.parts.lists.len().max(1) {
-                if let Some(list) = self.parts.lists.get_mut(number) {
-                    std::mem::swap(list, &mut table.rows);
-                }
+            for number in 0..self.parts.list.len().max(1) {
+                let mut swap = |table: &mut Table| {
+                    if let Some(part) = self.parts.list.get_mut(number) {
+                        std::mem::swap(&mut part.rows, &mut table.rows);
+                    }
+                };
+                swap(table);
                 if !table.rows.is_empty() {
                     let merged = self.merge.unique(table);
                     visit(Gathered { shard, table, merged, first })?;
                     first = false;
                 }
+                // Each goes on with the memory it had, so that no part's grows to that of the largest.
+                swap(table);
             }
         }
         Ok(())
@@ -246,55 +251,87 @@ impl Gather {
 struct Parts {
     /// How many there shall be; 0 if the rows stay where they are.
     count: usize,
-    /// The least site of each part but the first; none until enough rows are there to tell.
-    splits: Vec<u64>,
-    /// By part; none until there are splits.
-    lists: Vec<Vec<Row>>,
-    /// Lists that wait for the next large shard.
+    /// By site; none until there are enough rows.
+    list: Vec<Part>,
+    /// Memory for the parts of the next large shard.
     spare: Vec<Vec<Row>>,
+}
+
+struct Part {
+    /// Its sites are at least this, as [`Row::number`] has it.
+    least: u64,
+    /// With more rows it is split.
+    most: usize,
+    rows: Vec<Row>,
 }
 
 impl Parts {
     /// Begins with a shard of about so many events.
     fn begin(&mut self, events: u64) {
-        self.splits.clear();
-        self.spare.append(&mut self.lists);
+        self.count = (events / PART as u64).min(MOST_PARTS) as usize;
+        self.spare.extend(self.list.drain(..).map(|part| part.rows));
+        // What a giant needed is not kept, nor more than this shard is going to need.
+        self.spare.retain(|rows| rows.capacity() <= 2 * PART);
+        self.spare.truncate(2 * self.count);
         self.spare.iter_mut().for_each(Vec::clear);
-        let parts = (events / PART as u64).min(MOST_PARTS);
-        self.count = if parts < 3 { 0 } else { parts as usize };
+        if self.count < 3 {
+            self.count = 0;
+        }
     }
 
-    /// Takes the rows of a table, if there are to be parts.
-    fn take(&mut self, table: &mut Table) {
-        if self.count == 0 {
+    /// Takes the rows of a table, if there are to be parts. Whether they are `mixed`, some of every site, decides whether the
+    /// first ones tell where the parts begin; if they are not, a part begins when the one before it is full.
+    fn take(&mut self, table: &mut Table, mixed: bool) {
+        if self.count == 0 || self.list.is_empty() && table.rows.len() < PART {
             return;
         }
-        if self.lists.is_empty() {
-            if table.rows.len() < PART {
-                return;
+        if self.list.is_empty() {
+            let rows = std::mem::replace(&mut table.rows, self.memory());
+            self.list.push(Part { least: 0, most: 2 * PART, rows });
+            let mut before = 0;
+            while mixed && before < self.list.len() && self.list.len() < self.count {
+                before = self.list.len();
+                (0..before).rev().for_each(|number| self.split(number));
             }
-            let some = table.rows.iter().step_by(table.rows.len() / SAMPLE);
-            // Names are numbered as they arrive and ordered otherwise: they stay together, in the last part.
-            let mut sites: Vec<u64> = some.filter(|row| !row.has_text_site()).map(|row| row.site).collect();
-            sites.sort_unstable();
-            let splits = (1..self.count).filter_map(|part| sites.get(part * sites.len() / self.count));
-            self.splits.extend(splits);
-            self.splits.dedup();
-            self.lists.append(&mut self.spare);
-            // Room for what it will hold, and some: growing would copy it.
-            self.lists.resize_with(self.splits.len() + 1, || Vec::with_capacity(PART + PART / 4));
         }
         let mut rest = table.rows.as_slice();
         while let Some(first) = rest.first() {
-            let part = self.splits.partition_point(|split| *split <= first.site);
-            let start = part.checked_sub(1).map_or(0, |split| self.splits[split]);
-            let end = self.splits.get(part).copied().unwrap_or(u64::MAX);
-            let count = rest.iter().take_while(|row| row.site >= start && row.site < end).count();
-            let (run, behind) = rest.split_at(count);
-            self.lists[part].extend_from_slice(run);
+            let number = self.list.partition_point(|part| part.least <= first.number()).saturating_sub(1);
+            let end = self.list.get(number + 1).map_or(u64::MAX, |part| part.least);
+            let part = &mut self.list[number];
+            let here = part.least..end;
+            let (run, behind) = rest.split_at(rest.iter().take_while(|row| here.contains(&row.number())).count());
+            part.rows.extend_from_slice(run);
             rest = behind;
+            if part.rows.len() > part.most {
+                self.split(number);
+            }
         }
         table.rows.clear();
+    }
+
+    /// Splits a part at the site in its middle, if it has more than one.
+    fn split(&mut self, number: usize) {
+        let part = &mut self.list[number];
+        // If it cannot be split, not every row is a reason to try again.
+        part.most = part.most.max(2 * part.rows.len());
+        let some = part.rows.iter().step_by(part.rows.len().div_ceil(SAMPLE).max(1));
+        let mut sites: Vec<u64> = some.map(Row::number).collect();
+        sites.sort_unstable();
+        let above_least = sites.partition_point(|site| Some(site) == sites.first());
+        let Some(&middle) = sites.get(above_least.max(sites.len() / 2)) else { return };
+        // The greater half stays where it is: rows that come in the order of sites go on there.
+        let least = std::mem::replace(&mut part.least, middle);
+        part.most = 2 * PART;
+        let mut rows = self.memory();
+        let part = &mut self.list[number];
+        rows.extend(part.rows.extract_if(.., |row| row.number() < middle));
+        self.list.insert(number, Part { least, most: 2 * PART, rows });
+    }
+
+    /// Memory for a part: what it will hold, and some, since growing would copy it.
+    fn memory(&mut self) -> Vec<Row> {
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(PART + PART / 4))
     }
 }
 
@@ -344,43 +381,71 @@ mod tests {
     use super::*;
     use crate::event::{Id, Kind};
 
+    /// So many rows in sections of 100, site by `site`; they are in the order of their sites unless they are `mixed`.
+    fn parted(parts: &mut Parts, count: usize, mixed: bool, site: impl Fn(u64) -> u64) {
+        let mut table = Table::default();
+        let mut sum = 0;
+        parts.begin(count as u64);
+        for number in 0..count as u64 {
+            let site = match site(number) {
+                site if mixed && site.is_multiple_of(2) => table.site(Site::Text(format!("x{site}").as_bytes())),
+                site => site,
+            };
+            table.push_row(site, number as i64, Id::Uuid([0, number]), 0, Kind::Message, 0, false);
+            sum += number as i64;
+            if number % 100 == 99 {
+                parts.take(&mut table, mixed);
+                assert_eq!(parts.list.is_empty(), number + 1 < PART as u64, "at {number}");
+            }
+        }
+        parts.take(&mut table, mixed);
+        assert!(table.rows.is_empty());
+        assert_eq!(parts.list.iter().flat_map(|part| &part.rows).map(|row| row.timestamp).sum::<i64>(), sum);
+        assert!(parts.list.is_sorted_by(|a, b| a.least < b.least));
+        for (number, part) in parts.list.iter().enumerate() {
+            let next = parts.list.get(number + 1).map_or(u64::MAX, |part| part.least);
+            assert!(part.rows.iter().all(|row| (part.least..next).contains(&row.number())));
+            let names = part.rows.iter().filter(|row| row.number() != row.site).count();
+            assert!(number + 1 == parts.list.len() || names == 0, "the names are in one part");
+        }
+    }
+
+    fn room(parts: &Parts) -> usize {
+        parts.list.iter().map(|part| part.rows.capacity()).chain(parts.spare.iter().map(Vec::capacity)).sum()
+    }
+
     #[test]
     fn parts_hold_every_row_and_each_its_sites() {
-        let mut table = Table::default();
         let mut parts = Parts::default();
-        for round in 0..2u64 {
-            table.clear();
-            parts.begin(PART as u64 * 3);
-            let mut sum = 0;
-            for number in 0..PART as u64 * 2 {
-                let site = (number / 7).wrapping_mul(0x9e37_79b9) % 1000 + round;
-                let site =
-                    if site.is_multiple_of(2) { table.site(Site::Text(format!("x{site}").as_bytes())) } else { site };
-                table.push_row(site, number as i64, Id::Uuid([0, number]), 0, Kind::Message, 0, false);
-                sum += number;
-                if number % 100 == 0 {
-                    parts.take(&mut table);
-                    assert_eq!(parts.lists.is_empty(), number < PART as u64, "at {number}");
-                }
-            }
-            parts.take(&mut table);
-            assert!(table.rows.is_empty());
-            let rows = parts.lists.iter().flatten();
-            assert_eq!(rows.map(|row| row.timestamp).sum::<i64>(), sum as i64);
-            assert_eq!(parts.lists.len(), 3);
-            for (before, after) in parts.lists.iter().zip(&parts.lists[1..]) {
-                let greatest = before.iter().map(|row| row.site).max().unwrap();
-                assert!(before.iter().all(|row| !row.has_text_site()));
-                assert!(after.iter().all(|row| row.site > greatest));
-                // The names beside the numbers.
-                assert!(before.len() > PART / 4 && after.len() > PART / 4);
-            }
+        for _ in 0..2 {
+            parted(&mut parts, PART * 3, true, |number| (number / 7).wrapping_mul(0x9e37_79b9) % 1000);
+            assert_eq!(parts.list.len(), 3);
+            // The names are half of the rows.
+            assert!(parts.list.iter().all(|part| part.rows.len() > PART / 4));
         }
         parts.begin(u64::MAX);
         assert_eq!(parts.count as u64, MOST_PARTS);
         parts.begin(PART as u64 * 3 - 1);
-        parts.take(&mut table);
-        assert!(parts.lists.is_empty(), "a shard that fits the caches as it is");
+        parts.take(&mut Table::default(), true);
+        assert!(parts.list.is_empty(), "a shard that fits the caches as it is");
+    }
+
+    #[test]
+    fn parts_are_small_however_the_rows_arrive_and_their_memory_is_too() {
+        let mut parts = Parts::default();
+        for count in [PART * 20, PART * 12, PART * 20] {
+            // As a snapshot has them, and one after another.
+            for site in [|number: u64| number / 50, |number: u64| number % (PART as u64 * 12) / 50] {
+                parted(&mut parts, count, false, site);
+                assert!(parts.list.iter().all(|part| part.rows.len() <= 2 * PART + 100));
+                assert!(room(&parts) <= count * 2, "room for {} rows, of which there are {count}", room(&parts));
+            }
+        }
+        // A site cannot be split.
+        parted(&mut parts, PART * 20, false, |number| number / (PART as u64 * 15));
+        assert!(parts.list.iter().any(|part| part.rows.len() == PART * 15));
+        parts.begin(PART as u64 * 3);
+        assert!(room(&parts) <= PART * 8);
     }
 
     #[test]

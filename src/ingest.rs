@@ -238,17 +238,19 @@ impl<'a> Pipeline<'a> {
         if reader.chunker.is_done() || !self.permit() {
             return None;
         }
-        match reader.chunker.next(buffer) {
-            Ok(chunk) => {
-                let index = reader.next;
-                reader.next += 1;
-                chunk.map(|chunk| (index, chunk))
-            }
-            Err(error) => {
-                self.appender().unreadable = Some(reader.chunker.error(&error));
-                None
-            }
+        let chunk = reader.chunker.next(buffer);
+        if let Ok(Some(chunk)) = chunk {
+            let index = reader.next;
+            reader.next += 1;
+            return Some((index, chunk));
         }
+        // The others need it to see the end as well.
+        let mut appender = self.appender();
+        appender.free += 1;
+        if let Err(error) = chunk {
+            appender.unreadable = Some(reader.chunker.error(&error));
+        }
+        None
     }
 
     /// Takes a permit. If all are taken, nothing can happen before a chunk that was parsed is appended or a frame that was
@@ -396,6 +398,7 @@ impl Appender<'_> {
         }
         if let Some(told) = parsed.unterminated {
             (self.notify)(Notice::Unterminated(place(told)));
+            self.free += 1;
             return Ok(parsed.batch);
         }
         let checkpoint = Checkpoint {

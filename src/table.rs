@@ -30,9 +30,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether its site is anything but a number.
-    pub fn has_text_site(&self) -> bool {
-        self.site & TEXT != 0
+    /// The number of its site. Names, which are numbered as they arrive and ordered otherwise, all have one above all others.
+    pub fn number(&self) -> u64 {
+        self.site.min(TEXT)
     }
 
     /// Whether its id is anything but a UUID.
@@ -114,7 +114,11 @@ impl Table {
 
     /// The site of a row.
     pub fn site_of(&self, row: &Row) -> Site<'_> {
-        if row.has_text_site() { Site::Text(self.sites.get((row.site & !TEXT) as u32)) } else { Site::Number(row.site) }
+        if row.site & TEXT == 0 {
+            Site::Number(row.site)
+        } else {
+            Site::Text(self.sites.get((row.site & !TEXT) as u32))
+        }
     }
 
     /// The id of a row.

@@ -373,10 +373,11 @@ fn a_full_standard_output_is_an_error() {
 
 #[test]
 fn the_first_signal_ends_in_order_and_the_rerun_goes_on() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    // Each thread has to see the end, also those that never had a chunk.
+    for (signal, code, threads) in [("INT", 130, 1), ("TERM", 143, 2), ("TERM", 143, 64)] {
         let sandbox = Sandbox::new();
         let input: String = (0..50).map(|number| message("1", &number.to_string(), "v", number)).collect();
-        let mut running = sandbox.start("ingest --store s -");
+        let mut running = sandbox.start(&format!("ingest --store s - --threads {threads}"));
         running.send(&input);
         until("it is read", || sandbox.run("report --store s").out.contains("emails=50"));
         running.signal(signal);
@@ -514,8 +515,12 @@ fn what_comes_on_an_open_pipe_is_visible_soon() {
 fn what_comes_on_an_open_pipe_is_acknowledged_soon() {
     let sandbox = Sandbox::new();
     let mut running = sandbox.start("ingest --store s - --progress json");
+    let mut sent = 0;
     for number in 0..3 {
-        running.send(message("1", &number.to_string(), "v", number));
+        let line = message("1", &number.to_string(), "v", number);
+        sent += line.len();
+        running.send(line);
+        until("it is said", || running.said().contains(&format!(r#""durable_offset":{sent},"#)));
         until("a mark proves it", || {
             let dumped = sandbox.run("dump s/0000000001.wal").out;
             let frames = |kind: &str| dumped.lines().filter(|line| line.contains(kind)).count() as i64;

@@ -442,6 +442,19 @@ BUGS = [
         (INGEST, "*seen == appender.next && !appender.unproven.is_empty()", "*seen == appender.next && appender.unproven.is_empty()"),
     ),
     Bug(
+        "permits-lost-at-the-end",
+        "each thread that sees the end keeps its permit, and those that have none wait for ever",
+        "cli the_first_signal_ends_in_order",
+        (INGEST, "        appender.free += 1;\n        if let Err", "        if let Err"),
+        (INGEST, "options.threads.clamp(1, IN_FLIGHT / CHUNK)", "options.threads.max(1)"),
+    ),
+    Bug(
+        "acknowledged-in-silence",
+        "that all of a silent pipe is acknowledged is said only when the next line comes",
+        "cli what_comes_on_an_open_pipe_is_acknowledged",
+        ("src/cli/console.rs", "was_behind && !self.behind || ", ""),
+    ),
+    Bug(
         "pipes-are-opened",
         "a reader waits for ever for the other end of a pipe that has the name of a segment",
         "bad_input a_pipe_in_the_place",
@@ -482,13 +495,25 @@ BUGS = [
         "names-fall-into-two-parts",
         "the named sites of a large shard are parted by numbers that say nothing of their order",
         "lib parts_hold_every_row",
-        (GATHER, "some.filter(|row| !row.has_text_site()).map(", "some.map("),
+        (TABLE, "self.site.min(TEXT)", "self.site"),
+    ),
+    Bug(
+        "parts-only-at-the-start",
+        "where parts begin is told by the first rows alone, which are those of the first sites if they come from a snapshot",
+        "lib parts_are_small",
+        (GATHER, "            if part.rows.len() > part.most {", "            if part.rows.len() > part.most && mixed {"),
+    ),
+    Bug(
+        "memory-of-a-giant-is-kept",
+        "what one large site needed is held until the end",
+        "lib parts_are_small",
+        (GATHER, "        self.spare.retain(|rows| rows.capacity() <= 2 * PART);\n", ""),
     ),
     Bug(
         "parts-without-a-snapshot",
         "what a snapshot holds of a site is left out if the rows of the tail fell into parts",
         "same_bytes a_large_shard",
-        (GATHER, "let rows = self.parts.lists.iter().flatten().chain(&table.rows);", "let rows = table.rows.iter();"),
+        (GATHER, "let rows = self.parts.list.iter().flat_map(|part| &part.rows).chain(&table.rows);", "let rows = table.rows.iter();"),
     ),
     Bug(
         "names-ranked-by-the-last-shard",

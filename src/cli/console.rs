@@ -114,6 +114,7 @@ impl Console {
             taken,
             started: Instant::now(),
             told: Instant::now(),
+            behind: false,
         }
     }
 }
@@ -163,14 +164,17 @@ pub struct Progress {
     taken: Arc<AtomicU64>,
     started: Instant,
     told: Instant,
+    /// Something was appended and not yet acknowledged.
+    behind: bool,
 }
 
 impl Progress {
-    /// Takes note of where it stands.
+    /// Takes note of where it stands. That all of it is acknowledged is told at once: in a silent pipe nothing else may come.
     pub fn update(&mut self, outcome: &Outcome) {
+        let was_behind = std::mem::replace(&mut self.behind, outcome.durable_offset < outcome.offset);
         if let Some(bar) = &self.bar {
             bar.set_position(self.taken.load(Ordering::Relaxed));
-        } else if self.told.elapsed() >= EVERY {
+        } else if was_behind && !self.behind || self.told.elapsed() >= EVERY {
             self.told = Instant::now();
             match self.style {
                 ProgressStyle::Plain => self.plain(outcome),
