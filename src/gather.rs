@@ -28,7 +28,10 @@ pub const MEMORY: u64 = 64 << 20;
 const BYTES_AN_EVENT: u64 = 64;
 
 /// Rows of a part of a large shard.
-const PART: usize = 1 << 15;
+const PART: usize = 1 << 16;
+
+/// Rows that tell where the parts begin: the earlier, the fewer have to move once more.
+const FIRST: usize = 1 << 13;
 
 /// The most parts, whatever a shard claims to have.
 const MOST_PARTS: u64 = 1 << 8;
@@ -282,7 +285,7 @@ impl Parts {
     /// Takes the rows of a table, if there are to be parts. Whether they are `mixed`, some of every site, decides whether the
     /// first ones tell where the parts begin; if they are not, a part begins when the one before it is full.
     fn take(&mut self, table: &mut Table, mixed: bool) {
-        if self.count == 0 || self.list.is_empty() && table.rows.len() < PART {
+        if self.count == 0 || self.list.is_empty() && table.rows.len() < FIRST {
             return;
         }
         if self.list.is_empty() {
@@ -300,7 +303,7 @@ impl Parts {
             let end = self.list.get(number + 1).map_or(u64::MAX, |part| part.least);
             let part = &mut self.list[number];
             let here = part.least..end;
-            let (run, behind) = rest.split_at(rest.iter().take_while(|row| here.contains(&row.number())).count());
+            let (run, behind) = rest.split_at(rest.iter().take_while(|row| here.contains(&row.site)).count());
             part.rows.extend_from_slice(run);
             rest = behind;
             if part.rows.len() > part.most {
@@ -395,7 +398,7 @@ mod tests {
             sum += number as i64;
             if number % 100 == 99 {
                 parts.take(&mut table, mixed);
-                assert_eq!(parts.list.is_empty(), number + 1 < PART as u64, "at {number}");
+                assert_eq!(parts.list.is_empty(), number + 1 < FIRST as u64, "at {number}");
             }
         }
         parts.take(&mut table, mixed);

@@ -116,7 +116,7 @@ fn a_large_shard() {
     Dice(3).shuffle(&mut sites);
     let mut dice = Dice(4);
     let mut input = String::new();
-    for number in 0..130_000 {
+    for number in 0..230_000 {
         let site = &sites[(dice.below(90).min(dice.below(90))) as usize];
         let (id, from, at) = (dice.below(100_000), dice.below(200), dice.below(1_000_000) as i64);
         let (id, from) = (format!("00000000-0000-4000-8000-{id:012x}"), format!("visitor{from}"));
