@@ -304,7 +304,8 @@ impl<'a> Pipeline<'a> {
         let mut appender = self.appender();
         appender.release();
         let due = *seen == appender.next && !appender.unproven.is_empty() && appender.failure.is_none();
-        if let Err(error) = if due { appender.settle() } else { Ok(()) } {
+        let settled = if due { appender.settle() } else { Ok(()) };
+        if let Err(error) = settled {
             self.fail(&mut appender, error);
         }
         *seen = appender.next;

@@ -1,8 +1,8 @@
 //! Appending to the log: frames in order, fsynced by a thread of their own, acknowledged only with proof.
 //!
-//! The appender writes and never waits for the disk; the syncer calls fsync again and again while there is something to
-//! sync, so the frames of one fsync are those that were appended during the one before. Only these two threads issue
-//! calls that change the disk. After a failed write or fsync nothing more is acknowledged and nothing is tried
+//! Who appends writes and never waits for the disk; the syncer calls fsync again and again while there is something to
+//! sync, so the frames of one fsync are those that were appended during the one before. Calls that change the disk come
+//! from the syncer and from whoever holds the log, one at a time. After a failed write or fsync nothing more is acknowledged and nothing is tried
 //! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
 
 use std::io;
@@ -30,7 +30,8 @@ pub const SEGMENT_SIZE: u64 = 128 << 20;
 pub enum Durability {
     /// Every acknowledged frame was fsynced: it survives the loss of power.
     Sync,
-    /// Frames are left to the operating system until their segment is sealed: they survive the death of the process.
+    /// Frames are left to the operating system until their segment is half full, and are fsynced before it is sealed: they
+    /// survive the death of the process.
     Os,
 }
 
@@ -311,7 +312,7 @@ impl Log {
         let sum = crc(&encoded[..FRAME_HEADER - 4]);
         self.link = Link { sequence: header.sequence + 1, previous: Some(sum) };
         state.appended = Claim { sequence: header.sequence, durable_upto };
-        // A segment is sealed soon: its fsync then has little to wait for.
+        // It is sealed before long, and should have little to wait for then.
         state.wanted |= self.end > self.options.segment_size / 2;
         self.shared.changed.notify_all();
         Ok(())

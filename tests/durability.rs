@@ -17,7 +17,7 @@ use chatwal::ingest::{IN_FLIGHT, IngestOptions, Notice, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::storage::{File, Storage};
-use support::cli::{CHATWAL, Running, Sandbox, message, possible};
+use support::cli::{CHATWAL, Running, Sandbox, message, possible, until};
 use support::lives;
 use support::sim::{Choices, Count, Fault, SimDisk, Tell};
 use support::store::{Model, os, sync};
@@ -162,6 +162,29 @@ fn with_durability_os_a_kill_loses_nothing_and_power_no_sealed_segment() {
         // Whoever opens it after the kill makes all of it durable.
         model.reopen(killed.storage(), sync(500));
         assert_eq!(model.look(&killed.crash(&mut choices)), 8);
+    }
+}
+
+/// A seal waits for its fsync, so most of that is done before; what comes after a seal is left to the system again.
+#[test]
+fn with_durability_os_only_the_second_half_of_a_segment_is_synced_as_it_grows() {
+    const SEGMENT: usize = 1 << 14;
+    let (disk, mut model, mut choices) = (SimDisk::new(1), Model::default(), Choices::Random(1));
+    let mut log = model.reopen(disk.storage(), os(SEGMENT as u64));
+    for segment in 1..3 {
+        let name = format!("{segment:010}.wal");
+        let length = || disk.bytes(&name).len();
+        let syncs = || disk.operations().iter().filter(|call| call.contains("sync") && call.contains(&name)).count();
+        let first = syncs();
+        while length() <= SEGMENT / 2 {
+            assert_eq!(syncs(), first, "with {} bytes in {name}", length());
+            model.append(&mut log, 1, &mut choices).unwrap();
+        }
+        until("it is synced", || syncs() > first);
+        let next = format!("{:010}.wal", segment + 1);
+        while !disk.files().contains_key(&next) {
+            model.append(&mut log, 1, &mut choices).unwrap();
+        }
     }
 }
 

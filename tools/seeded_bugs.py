@@ -185,6 +185,18 @@ BUGS = [
         "durability no_more_is_read_ahead",
         (INGEST, "free: IN_FLIGHT / CHUNK,", "free: (IN_FLIGHT / CHUNK).max(options.threads + 1),"),
     ),
+    Bug(
+        "a-seal-waits-for-all-of-its-segment",
+        "with --durability os the fsync of a whole segment begins when it is full",
+        "durability with_durability_os_only_the_second_half",
+        (LOG, "        state.wanted |= self.end > self.options.segment_size / 2;\n", ""),
+    ),
+    Bug(
+        "os-becomes-sync",
+        "with --durability os every frame behind the first segment is synced",
+        "durability with_durability_os_only_the_second_half",
+        (LOG, "        state.wanted = self.options.durability == Durability::Sync;\n", ""),
+    ),
     # Torn is not corrupt.
     Bug(
         "length-outside-the-crc",
