@@ -21,6 +21,7 @@ use chatwal::ingest::{IngestOptions, ingest};
 use chatwal::input::chunk::CHUNK;
 use chatwal::input::fast;
 use chatwal::input::parse::{self, Scratch};
+use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::merge::Merge;
@@ -253,7 +254,7 @@ fn sealed_store(directory: &Path) -> (PathBuf, u64) {
     let (mut log, view, _) = Log::open(Arc::new(disk), LogOptions::default()).expect("a new store");
     let mut inputs = view.inputs;
     let source = Source::open(&input).expect("the input");
-    let options = IngestOptions { threads: 1, strict: true, from_start: false };
+    let options = IngestOptions { threads: 1, strict: true, from_start: false, seek: Seek::default() };
     let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ());
     log.seal().and_then(|()| log.settle()).expect("a log that is sealed");
     (store, outcome.expect("an input without rejects").events)

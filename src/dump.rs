@@ -143,9 +143,10 @@ fn describe(segment: &Segment, frame: &Frame) -> Result<String> {
         FrameKind::Batch => {
             let checkpoint = place.checkpoint(segment)?;
             format!(
-                "events={} rejects={} input={} bytes={}..{} lines={}..{} name={}",
+                "events={} rejects={} repeats={} input={} bytes={}..{} lines={}..{} name={}",
                 frame.count(SectionKind::Events),
                 frame.count(SectionKind::Rejects),
+                frame.count(SectionKind::Repeats),
                 hex(checkpoint.instance),
                 checkpoint.start,
                 checkpoint.end,

@@ -15,9 +15,11 @@ use crate::error::{Error, Result};
 use crate::format::Uid;
 use crate::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows};
 use crate::format::coding::{shard, site_hash};
+use crate::format::frame::{Entry, SectionKind};
 use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
 use crate::input::fast;
 use crate::input::parse::{self, MAX_LINE, Reason, Scratch};
+use crate::input::repeats::{BLOCK, Filter, Line, Repeats, Seek};
 use crate::input::source::{Source, Start};
 use crate::log::{Batch, Log, Watch};
 use crate::store::Input;
@@ -41,6 +43,8 @@ pub struct IngestOptions {
     pub strict: bool,
     /// Read the input from its start as a new one, and forget the instance it matches.
     pub from_start: bool,
+    /// Whether repeated lines are looked for.
+    pub seek: Seek,
 }
 
 /// A line that is no event, as it is told.
@@ -180,7 +184,7 @@ pub fn ingest(
             let (pipeline, working) = (&pipeline, working.clone());
             scope.spawn(move || {
                 let _working = working;
-                pipeline.work();
+                pipeline.work(Repeats::new(options.seek, threads));
             });
         }
         drop(working);
@@ -215,10 +219,10 @@ struct Reader<'a> {
 
 impl<'a> Pipeline<'a> {
     /// Takes chunks, parses and appends them, until there are no more.
-    fn work(&self) {
+    fn work(&self, repeats: Repeats) {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
-        let mut parser = ChunkParser::default();
+        let mut parser = ChunkParser::new(repeats);
         let (mut buffer, mut batch) = (Vec::new(), Batch::default());
         while let Some((index, chunk)) = self.next(buffer) {
             let parsed = parser.parse(index, &chunk, batch);
@@ -432,8 +436,10 @@ impl Appender<'_> {
 }
 
 /// A worker's buffers.
-#[derive(Default)]
 struct ChunkParser {
+    repeats: Repeats,
+    /// Lines of the chunk that repeat an earlier one.
+    repeated: u32,
     table: Table,
     rejects: RejectsEncoder,
     events: EventsEncoder,
@@ -442,12 +448,35 @@ struct ChunkParser {
 }
 
 impl ChunkParser {
+    fn new(repeats: Repeats) -> ChunkParser {
+        ChunkParser {
+            repeats,
+            repeated: 0,
+            table: Table::default(),
+            rejects: RejectsEncoder::default(),
+            events: EventsEncoder::default(),
+            scratch: Scratch::default(),
+            told: Vec::new(),
+        }
+    }
+
     fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {
         self.table.clear();
+        self.repeated = 0;
         let mut line_ends = 0;
         let mut unterminated = None;
         match chunk.kind {
-            ChunkKind::Lines => line_ends = self.lines(chunk),
+            ChunkKind::Lines => {
+                line_ends = match self.repeats.filter.take() {
+                    Some(mut filter) => {
+                        let lines = self.new_lines(chunk, &mut filter);
+                        self.repeats.filter = Some(filter);
+                        lines
+                    }
+                    None => self.lines(chunk),
+                };
+                self.repeats.judge(&self.table);
+            }
             ChunkKind::Unterminated => {
                 let line = without_mark(chunk);
                 unterminated = self.line(line).err().map(|reason| RejectedLine { line: 1, byte: chunk.start, reason });
@@ -465,6 +494,9 @@ impl ChunkParser {
         batch.sections.clear();
         self.rejects.finish(&mut batch.entries, &mut batch.sections);
         self.events.encode(&self.table, &mut batch.entries, &mut batch.sections);
+        if self.repeated > 0 {
+            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));
+        }
         Parsed {
             index,
             start: chunk.start,
@@ -473,7 +505,7 @@ impl ChunkParser {
             batch,
             lines: line_ends + u64::from(chunk.kind == ChunkKind::Unterminated),
             line_ends,
-            events: self.table.rows.len() as u64,
+            events: self.table.rows.len() as u64 + u64::from(self.repeated),
             rejects,
             told: std::mem::take(&mut self.told),
             unterminated,
@@ -492,15 +524,49 @@ impl ChunkParser {
                 at += length;
             } else {
                 let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-                let line = &rest[..length];
-                if let Err(reason) = self.line(line) {
-                    self.reject(chunk.start, at as u64, lines, reason, length as u64, line);
-                }
+                self.slow_line(chunk.start, at, lines, &rest[..length]);
                 at += length + 1;
             }
             lines += 1;
         }
         lines
+    }
+
+    /// Parses whole lines but for those that repeat one that was an event; gives the number of all.
+    fn new_lines(&mut self, chunk: &Chunk, filter: &mut Filter) -> u64 {
+        let bytes = chunk.bytes();
+        let mut at = bytes.len() - without_mark(chunk).len();
+        let mut lines = 0;
+        let mut block = [Line::default(); BLOCK];
+        while at < bytes.len() {
+            let count = filter.cut(&bytes[at..], &mut block);
+            for Line { length, hash } in &block[..count] {
+                if filter.has(*hash) {
+                    self.repeated += 1;
+                } else {
+                    let events = self.table.rows.len();
+                    if let Some((event, _)) = fast::parse(&bytes[at..]) {
+                        self.table.push(&event, shard(site_hash(event.site)));
+                    } else {
+                        let line = &bytes[at..at + length];
+                        self.slow_line(chunk.start, at, lines, line.strip_suffix(b"\n").unwrap_or(line));
+                    }
+                    if self.table.rows.len() > events {
+                        filter.add(*hash);
+                    }
+                }
+                at += length;
+                lines += 1;
+            }
+        }
+        lines
+    }
+
+    /// Parses one line the thorough way and keeps it, as an event or as a reject.
+    fn slow_line(&mut self, start: u64, at: usize, lines: u64, line: &[u8]) {
+        if let Err(reason) = self.line(line) {
+            self.reject(start, at as u64, lines, reason, line.len() as u64, line);
+        }
     }
 
     /// Parses one line the thorough way and keeps its event; a blank line has none.

@@ -1,4 +1,4 @@
-//! Files mapped into memory: the one module with `unsafe`.
+//! Files mapped into memory: the one module with `unsafe`. And memory without a file, which needs none.
 //!
 //! Contract: whoever maps a file promises that nobody truncates it while the map lives; a read of a page that was cut
 //! off would end the process by SIGBUS. The bytes may change under the map, so nothing here hands out a reference to
@@ -9,9 +9,10 @@
 
 use std::fs;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
 use crate::storage::{File, refuse_non_file};
 
@@ -30,6 +31,34 @@ impl Mapped {
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file)? };
         Ok(Mapped { map })
+    }
+}
+
+/// Memory that begins as zeros.
+pub struct Zeros(MmapMut);
+
+impl Zeros {
+    /// Takes so many bytes; what is not touched is not there. Where the system has large pages it is asked for them: what is
+    /// looked up here and there waits for its page's address longer than for its bytes.
+    pub fn new(bytes: usize) -> io::Result<Zeros> {
+        let map = MmapMut::map_anon(bytes)?;
+        #[cfg(target_os = "linux")]
+        if let Err(_small_pages_do) = map.advise(memmap2::Advice::HugePage) {}
+        Ok(Zeros(map))
+    }
+}
+
+impl Deref for Zeros {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Zeros {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

@@ -411,6 +411,8 @@ struct Salvage {
     /// Runs of neighbouring intact sections of events.
     places: Vec<Place>,
     events: u64,
+    /// Lines that repeat earlier ones.
+    repeats: u64,
     /// Where each input stands before these files.
     before: BTreeMap<Uid, u64>,
     /// What these files say of the inputs, up to the first hole in each.
@@ -513,6 +515,7 @@ impl Salvage {
 
     fn batch(&mut self, segment: &Segment, frame: Frame, bad: &[usize]) -> Result<()> {
         let header = frame.header;
+        self.repeats += frame.count(SectionKind::Repeats);
         let mut run = Vec::new();
         for (place, section) in frame.sections.iter().enumerate() {
             match section.entry.kind == SectionKind::Events && !bad.contains(&place) {
@@ -528,7 +531,7 @@ impl Salvage {
         }
         let place = Place { segment: 0, frame };
         let checkpoint = place.checkpoint(segment)?;
-        let (events, rejects) = (place.frame.count(SectionKind::Events), place.frame.count(SectionKind::Rejects));
+        let (events, rejects) = (place.frame.accepted(), place.frame.count(SectionKind::Rejects));
         let is_touched = self.touched.contains_key(&checkpoint.instance);
         let behind_a_hole = self.loss && checkpoint.start > self.end_of(&checkpoint.instance);
         if !bad.is_empty() {
@@ -657,7 +660,7 @@ impl Salvage {
             payload.extend_from_slice(&segment.section(&rejects.section)?);
             writer.rejects(rejects.count, &payload)?;
         }
-        Ok(Some(copies))
+        Ok(Some(copies + self.repeats))
     }
 }
 

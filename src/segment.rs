@@ -88,6 +88,11 @@ impl Frame {
         let sections = self.sections.iter().filter(|section| section.entry.kind == kind);
         sections.map(|section| u64::from(section.entry.count)).sum()
     }
+
+    /// How many lines of its batch are events: each that it holds, and each that repeats an earlier line.
+    pub fn accepted(&self) -> u64 {
+        self.count(SectionKind::Events) + self.count(SectionKind::Repeats)
+    }
 }
 
 impl Segment {

@@ -17,7 +17,7 @@ use crate::format::block::{
 };
 use crate::format::coding::Malformed;
 use crate::format::frame::{BadSegment, crc};
-use crate::format::{SHARDS, Uid};
+use crate::format::{MAX_COUNT, SHARDS, Uid};
 use crate::storage::{File, Publication, Storage, path_of};
 
 /// Read at once, unless a block is longer.
@@ -589,7 +589,8 @@ impl<'a> SnapshotWriter<'a> {
     /// Makes it durable and part of the store; gives its bytes. `copies` is how many were dropped on the way.
     pub fn publish(mut self, copies: u64) -> Result<u64> {
         self.end_region(BlockKind::Rejects);
-        self.header.copies = copies;
+        // Repeated lines take no bytes, so nothing but this bounds what damaged counts of them say.
+        self.header.copies = copies.min(MAX_COUNT - 1);
         self.publication.write_at(&self.header.encode(), 0)?;
         self.publication.commit()?;
         Ok(self.end)

@@ -418,8 +418,7 @@ pub(crate) fn inputs_of(
         match place.frame.header.kind {
             FrameKind::Batch => {
                 let checkpoint = place.checkpoint(segment)?;
-                let (events, rejects) =
-                    (place.frame.count(SectionKind::Events), place.frame.count(SectionKind::Rejects));
+                let (events, rejects) = (place.frame.accepted(), place.frame.count(SectionKind::Rejects));
                 add_input(&mut inputs, Input { checkpoint, events, rejects });
             }
             FrameKind::Forget => {
@@ -445,6 +444,11 @@ pub(crate) fn add_input(inputs: &mut BTreeMap<Uid, Input>, newer: Input) {
         }
         None => drop(inputs.insert(newer.checkpoint.instance, newer)),
     }
+}
+
+/// Lines that repeat earlier ones: copies of events that are not even there.
+pub(crate) fn repeats(frames: &[Place]) -> u64 {
+    frames.iter().map(|place| place.frame.count(SectionKind::Repeats)).sum()
 }
 
 /// How often a look is repeated that found something wrong, unless it finds the same again.

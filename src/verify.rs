@@ -201,8 +201,8 @@ impl Frames {
                         Some(checkpoint) => decode_rejects(bytes, entry.count, checkpoint).map(|_| ()),
                         None => Ok(()),
                     },
-                    // The frame's directory was only taken for one with instances of 16 bytes.
-                    SectionKind::Forgotten => Ok(()),
+                    // The frame's directory was only taken for one with instances of 16 bytes, and with repeats of none.
+                    SectionKind::Forgotten | SectionKind::Repeats => Ok(()),
                 };
                 decoded.map_err(|Malformed { at, expected }| {
                     segment.corrupt(section.at + at as u64, expected, "something else")

@@ -210,7 +210,7 @@ fn dump_tells_every_frame_of_a_sound_segment() {
     let out = ran.expect(0).silently().out;
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].starts_with("segment 1 of store "), "{out}");
-    assert!(lines[2].contains(" batch  ok ") && lines[2].contains("events=6 rejects=1"), "{out}");
+    assert!(lines[2].contains(" batch  ok ") && lines[2].contains("events=6 rejects=1 repeats=0 input="), "{out}");
     assert!(lines[3].contains(" mark   ok "), "{out}");
     assert_eq!(lines.len(), 4);
 }

@@ -31,9 +31,9 @@ use support::faults::at_every_call;
 use support::folds::{ALL, GO_ON, SHAPES, SMALL, TIERED, append, fold, store_of};
 use support::lives::{self, survive};
 use support::naive::Naive;
-use support::setting;
 use support::sim::{Choices, SimDisk, Tell};
 use support::store::{Model, Sample, assert_no_leftovers, report, sync, text};
+use support::{EVERY_LINE, setting};
 
 /// Ways to cut and compact a store.
 const WAYS: u64 = 200;
@@ -151,7 +151,8 @@ impl Way {
             more = format!("no event, but the head of input {number}\n").into_bytes();
         }
         for _ in 0..self.dice.below(25) {
-            more.extend(self.line().into_bytes());
+            let line = self.line().into_bytes();
+            (0..1 + self.dice.below(6) / 4).for_each(|_| more.extend_from_slice(&line));
         }
         let part = &mut self.parts[number];
         let read_from = if part.known && !from_start { part.lines.len() } else { 0 };
@@ -159,7 +160,7 @@ impl Way {
         part.known = true;
         self.naive.feed_input(&part.lines[read_from..]);
         self.sandbox.write(format!("part-{number}"), &part.lines);
-        let options = IngestOptions { threads: 1, strict: false, from_start };
+        let options = IngestOptions { threads: 1, strict: false, from_start, seek: EVERY_LINE };
         let source = Source::open(&self.sandbox.path(format!("part-{number}"))).unwrap();
         let mut compactor = background.map(|bound| {
             let (options, tail) = (self.compaction(), open.log.tail());
@@ -722,7 +723,7 @@ fn sites_inputs_and_names_that_fill_more_than_a_block() {
     for (number, lines) in lines.chunks(lines.len() / 5).enumerate() {
         sandbox.write("part", lines.concat());
         let source = Source::open(&sandbox.path("part")).unwrap();
-        let options = IngestOptions { threads: 1, strict: false, from_start: true };
+        let options = IngestOptions { threads: 1, strict: false, from_start: true, seek: EVERY_LINE };
         ingest(&mut log, &mut known, source, options, &GO_ON, &mut |_| {}).unwrap();
         if number == 2 {
             fold(&disk, &mut log, &TIERED).unwrap();

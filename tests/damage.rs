@@ -25,6 +25,7 @@ use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::recover::recover;
 use chatwal::store::{Input, View, segment_name, snapshot_name};
+use support::EVERY_LINE;
 use support::naive::Naive;
 use support::sim::{Choices, SECTOR, SimDisk};
 use support::store::{report, sync};
@@ -106,6 +107,12 @@ fn input(number: usize, choices: &mut Choices) -> String {
             choices.of(50)
         );
     }
+    if choices.of(2) == 0 {
+        // The first event again, which is counted and not stored.
+        let first = lines.find('{').unwrap();
+        let end = first + lines[first..].find('\n').unwrap();
+        lines.extend_from_within(first..=end);
+    }
     lines
 }
 
@@ -127,7 +134,7 @@ fn fixture(seed: u64) -> Fixture {
         // One that is read a second time leaves a frame that forgets it.
         for from_start in [false, number == 3] {
             if from_start || !known.values().any(|input| input.checkpoint.start_line == number as u64) {
-                let options = IngestOptions { threads: 1, strict: false, from_start };
+                let options = IngestOptions { threads: 1, strict: false, from_start, seek: EVERY_LINE };
                 let source = Source::open(file.path()).unwrap();
                 ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {}).unwrap();
             }

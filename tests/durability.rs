@@ -14,6 +14,7 @@ use std::time::Duration;
 use chatwal::error::Result;
 use chatwal::format::Uid;
 use chatwal::ingest::{IN_FLIGHT, IngestOptions, Notice, ingest};
+use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::storage::{File, Storage};
@@ -314,7 +315,7 @@ fn no_more_is_read_ahead_of_the_disk_than_promised() {
     let (appended, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let ingesting = scope.spawn(|| {
-            let options = IngestOptions { threads: 12, strict: false, from_start: false };
+            let options = IngestOptions { threads: 12, strict: false, from_start: false, seek: Seek::default() };
             let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
             ingest(&mut log, &mut inputs, source, options, &stop, &mut |notice| {
                 if let Notice::Progress(outcome) = notice {

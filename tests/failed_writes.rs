@@ -13,6 +13,7 @@ use chatwal::ingest::{IngestOptions, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::store::{View, segment_name};
+use support::EVERY_LINE;
 use support::faults::{Case, at_every_call};
 use support::naive::Naive;
 use support::sim::{Choices, Count, Fault, SimDisk};
@@ -160,6 +161,7 @@ fn inputs() -> (Vec<tempfile::NamedTempFile>, Naive) {
                 number * 3 % 5 + index
             );
         }
+        lines.extend_from_within(lines.find('{').unwrap()..);
         naive.feed_input(lines.as_bytes());
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(lines.as_bytes()).unwrap();
@@ -173,7 +175,7 @@ fn run(disk: &SimDisk, inputs: &[tempfile::NamedTempFile]) -> Result<()> {
     let (mut log, view, _) = Log::open(disk.storage(), OPTIONS())?;
     let mut known = view.inputs;
     for input in inputs {
-        let options = IngestOptions { threads: 1, strict: false, from_start: false };
+        let options = IngestOptions { threads: 1, strict: false, from_start: false, seek: EVERY_LINE };
         let source = Source::open(input.path())?;
         ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {})?;
     }

@@ -10,6 +10,7 @@ use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
 use chatwal::log::Log;
 use chatwal::repair::{Repair, RepairOptions, repair};
+use chatwal::report::{Report, ReportOptions, Totals};
 use chatwal::store::{View, segment_name, snapshot_name};
 use chatwal::verify::verify;
 use support::cli::{Sandbox, generated};
@@ -61,6 +62,11 @@ fn assert_repairs(town: &Town, damaged: &SimDisk, kept: impl Fn(usize, u8) -> bo
     assert_eq!(damaged.files(), files);
     assert_whole_again(town, damaged);
     repair
+}
+
+fn totals(disk: &SimDisk) -> Totals {
+    let report = Report::of(&View::open(disk).unwrap(), &ReportOptions::default()).unwrap();
+    Totals { folded: 0, ..report.totals }
 }
 
 /// Reads the inputs again; then everything is as if nothing had happened, also once it is compacted.
@@ -153,7 +159,7 @@ fn a_bad_section_costs_no_more_than_itself() {
     for place in batches(&town) {
         let turn = place.turn.unwrap();
         let lost = town.turns[turn].bytes.clone();
-        for section in &place.frame.sections {
+        for section in place.sections() {
             let disk = damaged(&town, &place.file, |bytes| bytes[section.at as usize] ^= 4);
             let (kind, shard) = (section.entry.kind, section.entry.shard);
             let repair =
@@ -182,6 +188,7 @@ fn marks_seals_and_segment_headers_hold_no_events() {
         }
         let repair = assert_repairs(&town, &disk, |_, _| true);
         assert_eq!(repair.hole.inputs, [], "every batch goes on where the one before it ends");
+        assert_eq!(totals(&disk), totals(&town.disk), "copies that were stored, and lines that only were counted");
     }
     for segment in &segments {
         for at in [0, 9, 20, 33, 45, SEGMENT_HEADER - 1] {
@@ -600,7 +607,7 @@ fn a_repair_that_is_interrupted_anywhere_is_finished_by_the_next() {
     let last = places.last().unwrap();
     cases.push(damaged(&town, &last.file, |bytes| header(last, bytes)));
     // Damage that only a report meets.
-    let section = places[0].frame.sections.last().unwrap();
+    let section = places[0].sections().next_back().unwrap();
     cases.push(damaged(&town, &places[0].file, |bytes| bytes[section.at as usize] ^= 1));
     for snapshot in &snapshots {
         let disk = town.disk.fork();
@@ -618,7 +625,7 @@ fn a_repair_that_is_interrupted_anywhere_is_finished_by_the_next() {
     // The last segment is missing, and there is damage before it that only a report meets: what is published first must not
     // pass for the missing segment.
     let sealed = &segments[segments.len() - 2];
-    let section = places.iter().rfind(|place| place.file == *sealed).unwrap().frame.sections.last().unwrap();
+    let section = places.iter().rfind(|place| place.file == *sealed).unwrap().sections().next_back().unwrap();
     let disk = damaged(&town, sealed, |bytes| bytes[section.at as usize] ^= 1);
     disk.lose(segments.last().unwrap());
     cases.push(disk);

@@ -3,13 +3,22 @@
 
 mod support;
 
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::Duration;
 
 use chatwal::event::Site;
 use chatwal::format::coding::{shard, site_hash};
+use chatwal::format::frame::{FrameKind, SectionKind};
+use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::input::repeats::Seek;
+use chatwal::input::source::Source;
+use chatwal::log::Log;
+use chatwal::store::{View, segment_name};
 use support::cli::{Dice, Running, Sandbox, generated, message, spread, status};
 use support::naive::{self, Naive};
+use support::sim::SimDisk;
+use support::store::{report, sync, text};
 
 /// Events with copies, busy and quiet sites, every kind of white space and escape, and wrong lines.
 fn input() -> Vec<u8> {
@@ -54,6 +63,73 @@ fn any_duplication() {
     assert_eq!(stat["events"], naive.unique());
     assert_eq!(stat["lines_accepted"], naive.events() * 3);
     assert_eq!(stat["disagreeing"], naive.disagreeing());
+}
+
+/// Lines many of which repeat earlier ones, wrong ones among them; several chunks of them.
+fn repeating() -> Vec<u8> {
+    generated("-n 300000 --sites 300 --copies 15x --bad 0.01 --order random")
+}
+
+#[test]
+fn repeated_lines_are_counted_and_not_stored_again() {
+    let input = repeating();
+    let mut naive = Naive::new();
+    naive.feed_input(&input);
+    for threads in [1, 2] {
+        let sandbox = Sandbox::new();
+        sandbox.write("in.jsonl", &input);
+        let ingested = sandbox.run(&format!("ingest --store s --threads {threads} --progress json in.jsonl")).expect(3);
+        assert_eq!(ingested.done()[0]["events"], naive.events());
+        assert_eq!(sandbox.report().as_bytes(), naive.report());
+        let check = || {
+            let stat = sandbox.stat();
+            assert_eq!(stat["events"], naive.unique());
+            assert_eq!(stat["lines_accepted"], naive.events());
+            assert_eq!(stat["copies"], naive.events() - naive.unique() as u64);
+            assert_eq!(stat["rejects"], naive.rejects(), "each of them, also of those that are alike");
+            assert_eq!(sandbox.sources()[0]["events"], naive.events());
+            sandbox.run("verify --store s").expect(0);
+            stat["bytes"].as_u64().unwrap()
+        };
+        // Each worker keeps an event once; until a worker has seen that many repeat, each line.
+        let bytes = check();
+        assert!(bytes < naive.events() * 16, "{bytes} bytes for {} lines", naive.events());
+        sandbox.run("compact --store s").expect(0);
+        check();
+        assert_eq!(sandbox.report().as_bytes(), naive.report());
+    }
+}
+
+/// A crash leaves a prefix of the log, and whatever it acknowledges has to be in it: a line may be left out only if the event
+/// is in the same frame or before it, whoever read it.
+#[test]
+fn each_prefix_of_the_log_holds_the_events_of_all_its_lines() {
+    let input = repeating();
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", &input);
+    let disk = SimDisk::new(1);
+    let (mut log, view, _) = Log::open(disk.storage(), sync(1 << 30)).unwrap();
+    let mut inputs = view.inputs;
+    let seek = Seek { always: true, ..Seek::default() };
+    let options = IngestOptions { threads: 4, strict: false, from_start: false, seek };
+    let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
+    ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+    log.settle().unwrap();
+    let mut naive = Naive::new();
+    let (mut read, mut batches, mut repeats) = (0, 0, 0);
+    let view = View::open(&disk).unwrap();
+    for place in view.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
+        let end = place.checkpoint(&view.segments[0]).unwrap().end as usize;
+        naive.feed_input(&input[read..end]);
+        (read, batches) = (end, batches + 1);
+        repeats += place.frame.count(SectionKind::Repeats);
+        let cut = disk.fork();
+        cut.edit(&segment_name(1), |bytes| bytes.truncate(place.frame.end() as usize));
+        let found = report(&View::open(&cut).unwrap()).unwrap();
+        assert_eq!(text(&found), text(&naive.report()), "up to byte {end}");
+    }
+    assert_eq!(read, input.len());
+    assert!(batches > 8 && repeats > naive.events() / 2, "{batches} batches, {repeats} repeats");
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn everything_that_is_wrong_is_told_at_once() {
     let frames = town.frames();
     let batches: Vec<_> = frames.iter().filter(|place| place.turn.is_some()).collect();
     for place in [batches[0], batches[2], batches[batches.len() - 1]] {
-        for section in [&place.frame.sections[0], place.frame.sections.last().unwrap()] {
+        for section in [&place.frame.sections[0], place.sections().next_back().unwrap()] {
             disk.edit(&place.file, |bytes| bytes[section.at as usize] ^= 1);
             wrong.push((place.file.clone(), section.at));
         }
@@ -342,7 +342,7 @@ fn a_section_that_cannot_be_decoded_is_found_though_its_checksums_are_right() {
     let frames = town.frames();
     let (at, place) = frames.iter().enumerate().rev().find(|(_, place)| place.turn.is_some()).unwrap();
     let mark = &frames[at + 1].frame.header;
-    for number in 0..place.frame.sections.len() {
+    for number in 0..place.sections().count() {
         let disk = town.disk.fork();
         let section = place.frame.sections[number];
         disk.edit(&place.file, |bytes| {

@@ -42,7 +42,7 @@ class Bug:
 
 LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store.rs"
 SEGMENT, FRAME, BATCH = "src/segment.rs", "src/format/frame.rs", "src/format/batch.rs"
-COMPACT, INGEST = "src/compact.rs", "src/ingest.rs"
+COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
 
@@ -727,6 +727,80 @@ BUGS = [
         "a reader changes the disk",
         "verify of_a_sound_store",
         (VERIFY, "        let mut survey = Survey::read(storage)?;", "        storage.sync_directory().ok();\n        let mut survey = Survey::read(storage)?;"),
+    ),
+    # Repeated lines.
+    Bug(
+        "repeats-of-rejects",
+        "a line that was no event is left out when it comes again",
+        "same_bytes repeated_lines",
+        (INGEST, "                    if self.table.rows.len() > events {\n                        filter.add(*hash);\n                    }\n", "                    let _ = events;\n                    filter.add(*hash);\n"),
+    ),
+    Bug(
+        "repeats-of-other-workers",
+        "a line is left out because another worker has it, whose frame may come later and be lost",
+        "same_bytes each_prefix",
+        (
+            INGEST,
+            "if filter.has(*hash) {",
+            "static ALL: Mutex<std::collections::BTreeSet<u128>> = Mutex::new(std::collections::BTreeSet::new());\n"
+            "                let known = ALL.lock().is_ok_and(|mut all| !all.insert(*hash));\n"
+            "                if filter.has(*hash) | known {",
+        ),
+        (REPEATS, "seed: RandomState::new().hash_one(())", "seed: RandomState::new().hash_one(()) & 1 >> 1"),
+    ),
+    Bug(
+        "repeats-by-part-of-a-hash",
+        "a line is left out whose hash has some bits in common with that of another",
+        "lib lines_that_came_before",
+        (REPEATS, "found | (*other == hash.to_le_bytes())", "found | ((u128::from_le_bytes(*other) ^ hash) >> 112 == 0)"),
+    ),
+    Bug(
+        "repeats-uncounted",
+        "lines that are left out are in no total",
+        "same_bytes repeated_lines",
+        (INGEST, "            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));\n", ""),
+    ),
+    Bug(
+        "repeats-uncounted-by-ingest",
+        "an ingest does not tell of lines that it left out",
+        "same_bytes repeated_lines",
+        (INGEST, "self.table.rows.len() as u64 + u64::from(self.repeated)", "self.table.rows.len() as u64"),
+    ),
+    Bug(
+        "repeats-uncounted-by-compaction",
+        "a compaction forgets how many lines were left out",
+        "compaction a_store_cut",
+        (COMPACT, " + repeats(self.frames)", " + 0 * repeats(self.frames)"),
+    ),
+    Bug(
+        "repeats-uncounted-by-repair",
+        "a repair forgets how many lines were left out",
+        "repair marks_seals",
+        (REPAIR, "        self.repeats += frame.count(SectionKind::Repeats);\n", ""),
+    ),
+    Bug(
+        "repeats-unbounded",
+        "a snapshot is written whose count of copies no reader takes, and the log is deleted",
+        "forged counts_of_repeated",
+        (SNAPSHOT, "copies.min(MAX_COUNT - 1)", "copies.min(MAX_COUNT)"),
+    ),
+    Bug(
+        "repeats-unbounded-by-input",
+        "a snapshot is written whose count of an input's events no reader takes, and the log is deleted",
+        "forged counts_of_repeated",
+        (BLOCK, "input.events.min(MAX_COUNT - 1)", "input.events"),
+    ),
+    Bug(
+        "repeats-sought-for-nothing",
+        "every line is looked up, though none comes again",
+        "lib lines_are_looked_up",
+        (REPEATS, "if !filter.score.close() {", "if filter.score.close() && filter.capacity() == 0 {"),
+    ),
+    Bug(
+        "repeats-unsought",
+        "lines that come again are never looked for",
+        "lib lines_are_looked_up",
+        (REPEATS, "self.watched.add(!self.known.insert(table.hash_id(row)));", "self.watched.add(!self.known.insert(table.hash_id(row)) && row.timestamp < 0);"),
     ),
 ]
 

@@ -10,6 +10,7 @@ use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::{Uid, hex};
 use chatwal::ingest::{IngestOptions, Notice, Outcome, ingest as ingest_source};
+use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
@@ -165,7 +166,12 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
     let mut inputs = view.inputs;
     let mut taken = Taken { compactor, log, read: Vec::new(), rejects: BTreeMap::new(), failed, interrupted: None };
     for file in files {
-        let options = IngestOptions { threads: threads(global), strict: args.strict, from_start: args.from_start };
+        let options = IngestOptions {
+            threads: threads(global),
+            strict: args.strict,
+            from_start: args.from_start,
+            seek: Seek::default(),
+        };
         let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
         let result = source.and_then(|source| {
             let mut teller = Teller::new(console, &source);

@@ -412,7 +412,8 @@ pub struct InputEntry {
 /// Appends an input.
 pub fn put_input(out: &mut Vec<u8>, input: &InputEntry) {
     put_checkpoint(out, &input.checkpoint);
-    put_varint(out, input.events);
+    // Of the lines that repeat others there may be any number: see `SnapshotWriter::publish`.
+    put_varint(out, input.events.min(MAX_COUNT - 1));
     put_varint(out, input.rejects);
 }
 

@@ -289,11 +289,19 @@ pub enum SectionKind {
     Forgotten,
     /// What a hole frame says to be lost.
     Hole,
+    /// Nothing but how many lines of a batch repeat one whose event is in it or in a batch before it.
+    Repeats,
 }
 
 impl SectionKind {
-    const ALL: [SectionKind; 5] =
-        [SectionKind::Checkpoint, SectionKind::Rejects, SectionKind::Events, SectionKind::Forgotten, SectionKind::Hole];
+    const ALL: [SectionKind; 6] = [
+        SectionKind::Checkpoint,
+        SectionKind::Rejects,
+        SectionKind::Events,
+        SectionKind::Forgotten,
+        SectionKind::Hole,
+        SectionKind::Repeats,
+    ];
 
     fn code(self) -> u8 {
         match self {
@@ -302,6 +310,7 @@ impl SectionKind {
             SectionKind::Events => 3,
             SectionKind::Forgotten => 4,
             SectionKind::Hole => 5,
+            SectionKind::Repeats => 6,
         }
     }
 }
@@ -313,7 +322,7 @@ pub struct Entry {
     pub kind: SectionKind,
     /// The shard of its events; 0 otherwise.
     pub shard: u8,
-    /// How many events, rejects, inputs it holds; 1 for a checkpoint and a hole.
+    /// How many events, rejects, inputs it holds, or repeats it stands for; 1 for a checkpoint and a hole.
     pub count: u32,
     /// Its bytes.
     pub length: u32,
@@ -397,6 +406,7 @@ pub fn is_whole(kind: FrameKind, entries: &[Entry]) -> bool {
             let of_a_batch = |entry: &Entry| match entry.kind {
                 SectionKind::Rejects => true,
                 SectionKind::Events => entry.count > 0,
+                SectionKind::Repeats => entry.count > 0 && entry.length == 0,
                 SectionKind::Checkpoint | SectionKind::Forgotten | SectionKind::Hole => false,
             };
             first.kind == SectionKind::Checkpoint && first.count == 1 && rest.iter().all(of_a_batch)

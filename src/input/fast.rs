@@ -31,7 +31,8 @@ const STATUS: u8 = 1 << 7;
 /// Reads the event of the line at the start of `input`, and how many bytes the line takes, its `\n` included.
 ///
 /// `None` says nothing about the line: it may be an event, no event, blank, too long, or without its `\n`.
-#[inline]
+// In two places, each of which is a loop over most of the lines there are.
+#[inline(always)]
 pub fn parse(input: &[u8]) -> Option<(Event<'_>, usize)> {
     let mut line = Cursor { rest: input };
     let mut event = Event { site: Site::Number(0), id: Id::Text(b""), from: b"", timestamp: 0, kind: Kind::Message };

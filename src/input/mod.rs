@@ -3,6 +3,7 @@
 pub mod chunk;
 pub mod fast;
 pub mod parse;
+pub mod repeats;
 pub mod source;
 
 use std::io;

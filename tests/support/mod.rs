@@ -12,6 +12,11 @@ pub mod sim;
 pub mod store;
 pub mod town;
 
+use chatwal::input::repeats::Seek;
+
+/// Every line is looked up among those before it, however few there are; of some, the memory of it is soon gone.
+pub const EVERY_LINE: Seek = Seek { memory: 1 << 12, always: true };
+
 /// A number that the environment may set, to repeat a run or to make it longer.
 pub fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)

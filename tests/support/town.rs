@@ -18,11 +18,12 @@ use chatwal::format::frame::{FrameKind, SectionKind};
 use chatwal::ingest::{IngestOptions, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
-use chatwal::segment::Frame;
+use chatwal::segment::{Frame, Section};
 use chatwal::snapshot::Stretch;
 use chatwal::store::View;
 use tempfile::TempDir;
 
+use super::EVERY_LINE;
 use super::cli::Dice;
 use super::naive::Naive;
 use super::sim::SimDisk;
@@ -67,6 +68,13 @@ pub struct InFile {
     pub turn: Option<usize>,
 }
 
+impl InFile {
+    /// The sections that have bytes.
+    pub fn sections(&self) -> impl DoubleEndedIterator<Item = &Section> {
+        self.frame.sections.iter().filter(|section| section.entry.length > 0)
+    }
+}
+
 impl Town {
     /// Three inputs that take turns; the first turns are folded into snapshots of so many turns each.
     pub fn build(seed: u64, folded: &[usize], turns: usize) -> Town {
@@ -101,7 +109,7 @@ impl Town {
         }
     }
 
-    /// Events of a few sites, a line that is none, and the first event of an earlier turn again.
+    /// Events of a few sites, a line that is none, the first line again, and the first event of an earlier turn again.
     fn lines(&self, dice: &mut Dice) -> Vec<u8> {
         let turn = self.turns.len();
         let mut lines = Vec::new();
@@ -120,6 +128,11 @@ impl Town {
             .unwrap();
         }
         writeln!(lines, "no event in turn {turn}").unwrap();
+        if turn % 3 == 1 {
+            // Counted, and in no section of events.
+            let first = lines.iter().position(|&byte| byte == b'\n').unwrap();
+            lines.extend_from_within(..=first);
+        }
         if turn > 2 {
             let Turn { input, bytes } = &self.turns[turn - 2];
             let earlier = &self.inputs[*input][bytes.clone()];
@@ -137,7 +150,7 @@ impl Town {
         let (mut log, view, _) = Log::open(disk.storage(), sync(SEGMENT)).unwrap();
         let mut known = view.inputs;
         for &input in inputs {
-            let options = IngestOptions { threads: 1, strict: false, from_start: false };
+            let options = IngestOptions { threads: 1, strict: false, from_start: false, seek: EVERY_LINE };
             let source = Source::open(&self.path(input)).unwrap();
             ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
         }
