@@ -475,7 +475,7 @@ impl ChunkParser {
                     }
                     None => self.lines(chunk),
                 };
-                self.repeats.judge(&self.table);
+                self.repeats.judge();
             }
             ChunkKind::Unterminated => {
                 let line = without_mark(chunk);
@@ -520,7 +520,11 @@ impl ChunkParser {
         while at < bytes.len() {
             let rest = &bytes[at..];
             if let Some((event, length)) = fast::parse(rest) {
-                self.table.push(&event, shard(site_hash(event.site)));
+                let shard = shard(site_hash(event.site));
+                if Repeats::samples(event.timestamp, shard) {
+                    self.repeats.watch(event);
+                }
+                self.table.push(&event, shard);
                 at += length;
             } else {
                 let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());

@@ -794,13 +794,13 @@ BUGS = [
         "repeats-sought-for-nothing",
         "every line is looked up, though none comes again",
         "lib lines_are_looked_up",
-        (REPEATS, "if !filter.score.close() {", "if filter.score.close() && filter.capacity() == 0 {"),
+        (REPEATS, "&& !filter.score.close() {", "&& filter.score.close() && filter.capacity() == 0 {"),
     ),
     Bug(
         "repeats-unsought",
         "lines that come again are never looked for",
         "lib lines_are_looked_up",
-        (REPEATS, "self.watched.add(!self.known.insert(table.hash_id(row)));", "self.watched.add(!self.known.insert(table.hash_id(row)) && row.timestamp < 0);"),
+        (REPEATS, "self.watched.add(!self.known.insert(hash));", "self.watched.add(!self.known.insert(hash) && hash == 0);"),
     ),
 ]
 

@@ -15,13 +15,13 @@ use std::hint::black_box;
 use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use crate::event::Event;
 use crate::mmap::Zeros;
-use crate::table::Table;
 
 /// One of so many is enough for lines to be looked up.
 const ENOUGH: u64 = 6;
 /// One event of so many is in the sample.
-const SAMPLE: u32 = 128;
+const SAMPLE: i64 = 128;
 /// The sample is judged once so many of its events were seen.
 const WATCHED: u64 = 256;
 /// So many events of the sample are known at a time.
@@ -72,38 +72,35 @@ impl Repeats {
     }
 
     /// Looks at what became of a chunk, and decides about the next.
-    pub fn judge(&mut self, table: &Table) {
-        match &mut self.filter {
-            Some(_) if self.always => {}
+    pub fn judge(&mut self) {
+        if let Some(filter) = &mut self.filter {
             // Not before it could be full: of what came before it began, it knows nothing.
-            Some(filter) if filter.score.all >= filter.capacity() => {
-                if !filter.score.close() {
-                    self.filter = None;
-                    // The ids repeat and the lines do not, or no longer.
-                    self.patience = self.patience.saturating_mul(4);
-                }
+            if !self.always && filter.score.all >= filter.capacity() && !filter.score.close() {
+                self.filter = None;
+                // The ids repeat and the lines do not, or no longer.
+                self.patience = self.patience.saturating_mul(4);
             }
-            Some(_) => {}
-            None => self.watch(table),
-        }
-    }
-
-    fn watch(&mut self, table: &Table) {
-        // Whoever is in the sample has to be in it wherever it comes again; ids would do as well, but take longer.
-        let in_sample = |timestamp: i64, shard: u8| {
-            let mixed = (timestamp.cast_unsigned() ^ u64::from(shard)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            mixed >> 32 < u64::from(u32::MAX / SAMPLE)
-        };
-        for row in table.rows.iter().filter(|row| in_sample(row.timestamp, row.shard)) {
-            if self.known.len() == KNOWN {
-                self.known.clear();
-            }
-            self.watched.add(!self.known.insert(table.hash_id(row)));
-        }
-        if self.watched.all >= self.patience && self.watched.close() {
+        } else if self.watched.all >= self.patience && self.watched.close() {
             self.filter = Filter::new(self.memory);
             self.known = HashSet::new();
         }
+    }
+
+    /// Whether an event is in the sample: then it is wherever it comes again. Ids would do as well, but take longer.
+    #[inline]
+    pub fn samples(timestamp: i64, shard: u8) -> bool {
+        (timestamp ^ i64::from(shard)) & (SAMPLE - 1) == 0
+    }
+
+    /// Takes note of an event that is in the sample.
+    #[cold]
+    #[inline(never)]
+    pub fn watch(&mut self, event: Event<'_>) {
+        if self.known.len() == KNOWN {
+            self.known.clear();
+        }
+        let hash = self.known.hasher().hash_one((event.site, event.id));
+        self.watched.add(!self.known.insert(hash));
     }
 }
 
@@ -260,20 +257,23 @@ mod tests {
         assert!(!look(&mut filter, &numbered(0..capacity)).contains(&true));
     }
 
-    /// A chunk of events, `copies` of a hundred of which were in the chunks before it.
-    fn chunk(table: &mut Table, number: u32, copies: u32) {
-        table.clear();
+    /// The events of a chunk, `copies` of a hundred of which were in the chunks before it.
+    fn chunk(repeats: &mut Repeats, number: u64, copies: u64) {
         for index in 0..20_000 {
             let of = if index % 100 < copies { 0 } else { number };
-            let timestamp = i64::from(index) * 7_919_911 % 1_000_003;
-            let id = [u64::from(of), u64::from(index)];
-            let (site, kind) = (Site::Number(u64::from(index % 50)), Kind::Message);
-            table.push(&Event { site, id: Id::Uuid(id), from: b"a", timestamp, kind }, (index % 50) as u8);
+            let (site, shard) = (index % 50, (index % 50) as u8);
+            // Anything but in step with what is a copy.
+            let timestamp = (index * 7_919_911 % 1_000_003) as i64;
+            if Repeats::samples(timestamp, shard) {
+                let (id, kind) = (Id::Uuid([of, index]), Kind::Message);
+                repeats.watch(Event { site: Site::Number(site), id, from: b"a", timestamp, kind });
+            }
         }
+        repeats.judge();
     }
 
     /// How many chunks are looked at before lines are looked up, or the other way round; none if not at all.
-    fn turns(repeats: &mut Repeats, mut look_at: impl FnMut(&mut Repeats, u32)) -> Option<u32> {
+    fn turns(repeats: &mut Repeats, mut look_at: impl FnMut(&mut Repeats, u64)) -> Option<u64> {
         let before = repeats.filter.is_some();
         (1..200).find(|&number| {
             look_at(repeats, number);
@@ -284,14 +284,7 @@ mod tests {
     #[test]
     fn lines_are_looked_up_while_many_repeat() {
         let seek = Seek { memory: 1 << 16, always: false };
-        let begins = |repeats: &mut Repeats, copies| {
-            // Hashes of ids are equal within a table.
-            let mut table = Table::default();
-            turns(repeats, |repeats, number| {
-                chunk(&mut table, number, copies);
-                repeats.judge(&table);
-            })
-        };
+        let begins = |repeats: &mut Repeats, copies| turns(repeats, |repeats, number| chunk(repeats, number, copies));
         for copies in [0, 5, 10] {
             assert_eq!(begins(&mut Repeats::new(seek, 1), copies), None, "{copies} %");
         }
@@ -302,14 +295,14 @@ mod tests {
         }
         // Only their ids repeat: it is given up, and tried again less and less often.
         let repeats = &mut Repeats::new(seek, 1);
-        let gives_up = |repeats: &mut Repeats, share: u32| {
+        let gives_up = |repeats: &mut Repeats, share: u64| {
             turns(repeats, |repeats, number| {
                 let lines = (0..1000).map(|index| if index % 100 < share { index } else { number * 1000 + index });
                 look(
                     repeats.filter.as_mut().unwrap(),
                     &lines.flat_map(|line| format!("{line}\n").into_bytes()).collect::<Vec<_>>(),
                 );
-                repeats.judge(&Table::default());
+                repeats.judge();
             })
         };
         let first = begins(repeats, 90).unwrap();
