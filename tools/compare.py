@@ -18,9 +18,12 @@ figures in the README were made with.
 
 import argparse
 import collections
+import contextlib
+import ctypes
 import datetime
 import importlib.metadata
 import itertools
+import mmap
 import os
 import platform
 import resource
@@ -159,6 +162,24 @@ def read(path, until=lambda: False):
     with open(path, "rb", buffering=0) as file:
         while not until() and file.read(1 << 20):
             pass
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Keeps a file in the page cache, if the system lets it: `ulimit -l`, or root."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    libc.mlock.argtypes = libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        place = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+    if place in (None, ctypes.c_void_p(-1).value) or libc.mlock(place, size) != 0:
+        print(f"{path} cannot be locked in memory, so it may be read from the disk: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        libc.munmap(place, size)
 
 
 def memory(name):
@@ -403,26 +424,29 @@ class Bench:
         self.say(f"\n## Growth\n\n`chatwal run --no-compact`, the wide workload; {self.args.threads} threads; medians of "
                  f"{self.args.rounds} rounds. Memory that nothing has used yet costs a virtual machine more: its host has to find it, at "
                  "the first touch and on the program's time, and many lines touch much of it. So each is run with memory as "
-                 "it is, and with no memory free: the page cache holds another file, and what a run writes takes its place.\n")
+                 "it is, and with no memory free: the page cache holds the input, which is locked there, and another file, "
+                 "whose place is taken by what a run writes.\n")
         rows, costs = [], {}
         filler = self.at("filler")
         for lines in scales:
             path, what = self.generate("wide", lines)
             figures, disk = {"as it is": [], "full": []}, []
             for state, results in figures.items():
-                if state == "full":
-                    with open(filler, "wb") as file:
-                        # A hole takes memory when it is read, and no room on the disk.
-                        file.truncate(memory("MemTotal"))
-                for count in self.rounds():
-                    shutil.rmtree(self.at("store"), ignore_errors=True)
+                with contextlib.ExitStack() as held:
                     if state == "full":
-                        read(filler, lambda: memory("MemFree") < 512 << 20)
-                    read(path)
-                    result, size = self.fresh("run", "--no-compact", "--durability", self.args.durability, path)
-                    if count > 0:
-                        results.append(result)
-                        disk.append(dd(self.work, size))
+                        held.enter_context(locked(path))
+                        with open(filler, "wb") as file:
+                            # A hole takes memory when it is read, and no room on the disk.
+                            file.truncate(memory("MemTotal"))
+                    for count in self.rounds():
+                        shutil.rmtree(self.at("store"), ignore_errors=True)
+                        if state == "full":
+                            read(filler, lambda: memory("MemFree") < 512 << 20)
+                        read(path)
+                        result, size = self.fresh("run", "--no-compact", "--durability", self.args.durability, path)
+                        if count > 0:
+                            results.append(result)
+                            disk.append(dd(self.work, size))
             os.remove(filler)
             os.remove(path)
             for state, results in figures.items():
