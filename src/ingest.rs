@@ -549,7 +549,8 @@ impl ChunkParser {
                     self.repeated += 1;
                 } else {
                     let events = self.table.rows.len();
-                    if let Some((event, _)) = fast::parse(&bytes[at..]) {
+                    if let Some((event, taken)) = fast::parse(&bytes[at..]) {
+                        debug_assert_eq!(taken, *length);
                         self.table.push(&event, shard(site_hash(event.site)));
                     } else {
                         let line = &bytes[at..at + length];
