@@ -520,11 +520,10 @@ impl ChunkParser {
         while at < bytes.len() {
             let rest = &bytes[at..];
             if let Some((event, length)) = fast::parse(rest) {
-                let shard = shard(site_hash(event.site));
-                if Repeats::samples(event.timestamp, shard) {
+                if Repeats::samples(event.id, event.timestamp) {
                     self.repeats.watch(event);
                 }
-                self.table.push(&event, shard);
+                self.table.push(&event, shard(site_hash(event.site)));
                 at += length;
             } else {
                 let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());

@@ -411,8 +411,8 @@ struct Salvage {
     /// Runs of neighbouring intact sections of events.
     places: Vec<Place>,
     events: u64,
-    /// Lines that repeat earlier ones.
-    repeats: u64,
+    /// Copies that are in no section: lines that repeat others, and what was dropped before.
+    copies: u64,
     /// Where each input stands before these files.
     before: BTreeMap<Uid, u64>,
     /// What these files say of the inputs, up to the first hole in each.
@@ -515,7 +515,7 @@ impl Salvage {
 
     fn batch(&mut self, segment: &Segment, frame: Frame, bad: &[usize]) -> Result<()> {
         let header = frame.header;
-        self.repeats += frame.count(SectionKind::Repeats);
+        self.copies += frame.count(SectionKind::Repeats);
         let mut run = Vec::new();
         for (place, section) in frame.sections.iter().enumerate() {
             match section.entry.kind == SectionKind::Events && !bad.contains(&place) {
@@ -579,6 +579,7 @@ impl Salvage {
         let has_all_events = expected == Some(counted);
         let has_all_inputs = [BlockKind::Inputs, BlockKind::Forgotten, BlockKind::Rejects].into_iter().all(complete);
         if sound {
+            self.copies += header.copies;
             self.reach(header.first_sequence);
         }
         let lost_before = self.loss;
@@ -660,7 +661,7 @@ impl Salvage {
             payload.extend_from_slice(&segment.section(&rejects.section)?);
             writer.rejects(rejects.count, &payload)?;
         }
-        Ok(Some(copies + self.repeats))
+        Ok(Some(copies + self.copies))
     }
 }
 

@@ -271,6 +271,7 @@ fn what_can_be_made_anew_from_the_events_of_a_snapshot_costs_nothing() {
             let repair = assert_repairs(&town, &disk, |_, _| true);
             assert_eq!((repair.hole.frames, repair.hole.inputs, repair.unknown), (vec![], vec![], false), "{kind:?}");
             assert_eq!(accounts(&disk), accounts(&town.disk));
+            assert_eq!(totals(&disk), totals(&town.disk), "copies that were dropped before");
         }
         for at in [0, 20, 35, 60, SNAPSHOT_HEADER - 1] {
             let disk = damaged(&town, &snapshot, |bytes| bytes[at] ^= 0x40);

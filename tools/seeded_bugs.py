@@ -776,7 +776,19 @@ BUGS = [
         "repeats-uncounted-by-repair",
         "a repair forgets how many lines were left out",
         "repair marks_seals",
-        (REPAIR, "        self.repeats += frame.count(SectionKind::Repeats);\n", ""),
+        (REPAIR, "        self.copies += frame.count(SectionKind::Repeats);\n", ""),
+    ),
+    Bug(
+        "dropped-copies-uncounted-by-repair",
+        "a repair forgets how many copies the compactions before it dropped",
+        "repair what_can_be_made",
+        (REPAIR, "            self.copies += header.copies;\n", ""),
+    ),
+    Bug(
+        "repeats-sampled-by-time",
+        "where timestamps go in steps, all events are in the sample, or none is",
+        "lib the_sample_is",
+        (REPEATS, "let mixed = (id ^ timestamp", "let mixed = (id & 0 ^ timestamp"),
     ),
     Bug(
         "repeats-unbounded",
@@ -794,7 +806,7 @@ BUGS = [
         "repeats-sought-for-nothing",
         "every line is looked up, though none comes again",
         "lib lines_are_looked_up",
-        (REPEATS, "&& !filter.score.close() {", "&& filter.score.close() && filter.capacity() == 0 {"),
+        (REPEATS, "|| filter.score.close() {", "|| filter.score.close() || given > 0 {"),
     ),
     Bug(
         "repeats-unsought",

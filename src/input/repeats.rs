@@ -4,8 +4,8 @@
 //! Each worker of an ingest remembers the lines it has read itself, and no others: its chunks come in ascending order, so
 //! what it remembers is in the same frame or in one before it, and in whatever prefix of the log a crash leaves.
 //!
-//! To look every line up costs a third of what it takes to parse and store it. So a worker first watches a sample of its
-//! events, and begins to look lines up once enough of them have come before.
+//! To look every line up costs about a third of what it takes to parse, store and report it. So a worker first watches a sample of
+//! its events, and looks lines up once a quarter of them have come before, for as long as a quarter of the lines have.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -15,17 +15,15 @@ use std::hint::black_box;
 use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::event::Event;
+use crate::event::{Event, Id};
 use crate::mmap::Zeros;
 
 /// One of so many is enough for lines to be looked up.
-const ENOUGH: u64 = 6;
-/// One event of so many is in the sample.
-const SAMPLE: i64 = 128;
-/// The sample is judged once so many of its events were seen.
+const ENOUGH: u64 = 4;
+/// One event of so many is in the sample, a power of two.
+const SAMPLE: u64 = 128;
+/// The sample is judged whenever so many of its events were seen.
 const WATCHED: u64 = 256;
-/// So many events of the sample are known at a time.
-const KNOWN: usize = 1 << 15;
 
 /// Whether lines are looked up among those before them.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +47,13 @@ pub struct Repeats {
     always: bool,
     /// The lines, while they are looked up.
     pub filter: Option<Filter>,
-    /// Events of the sample, by a hash of their ids.
+    /// Events of the sample, by a hash of their ids: of as many lines as there is room for.
     known: HashSet<u64>,
     watched: Score,
     /// Events of the sample that are watched before the next judgement.
     patience: u64,
+    /// Lines that were read since the sample knew nothing.
+    read: u64,
 }
 
 impl Repeats {
@@ -68,40 +68,62 @@ impl Repeats {
             known: HashSet::new(),
             watched: Score::default(),
             patience: WATCHED,
+            read: 0,
         }
     }
 
     /// Looks at what became of a chunk, and decides about the next.
     pub fn judge(&mut self) {
         if let Some(filter) = &mut self.filter {
-            // Not before it could be full: of what came before it began, it knows nothing.
-            if !self.always && filter.score.all >= filter.capacity() && !filter.score.close() {
-                self.filter = None;
-                // The ids repeat and the lines do not, or no longer.
-                self.patience = self.patience.saturating_mul(4);
+            // It began with no line known, as the sample did, so it is given as long, and as long again.
+            let given = self.read.saturating_mul(2).min(filter.capacity());
+            if self.always || filter.score.all < given || filter.score.close() {
+                return;
             }
-        } else if self.watched.all >= self.patience && self.watched.close() {
-            self.filter = Filter::new(self.memory);
-            self.known = HashSet::new();
+            self.filter = None;
+            self.read = 0;
+            // The ids repeat and the lines do not, or no longer.
+            self.patience = self.patience.saturating_mul(4);
+        } else if self.watched.all >= self.patience {
+            self.read += self.watched.all * SAMPLE;
+            if self.watched.close() {
+                self.filter = Filter::new(self.memory);
+                self.known = HashSet::new();
+            }
         }
     }
 
-    /// Whether an event is in the sample: then it is wherever it comes again. Ids would do as well, but take longer.
+    /// Whether an event is in the sample: then it is wherever it comes again.
     #[inline]
-    pub fn samples(timestamp: i64, shard: u8) -> bool {
-        (timestamp ^ i64::from(shard)) & (SAMPLE - 1) == 0
+    pub fn samples(id: Id<'_>, timestamp: i64) -> bool {
+        let id = match id {
+            Id::Uuid([high, low]) => high ^ low,
+            Id::Text(text) => tail(text),
+        };
+        // Both may be numbered, and both go in steps.
+        let mixed = (id ^ timestamp.cast_unsigned().rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed >> (u64::BITS - SAMPLE.ilog2()) == 0
     }
 
     /// Takes note of an event that is in the sample.
     #[cold]
     #[inline(never)]
     pub fn watch(&mut self, event: Event<'_>) {
-        if self.known.len() == KNOWN {
+        // Whoever comes again later than a filter would remember is no reason for one.
+        if self.known.len() >= self.memory / size_of::<u128>() / SAMPLE as usize {
             self.known.clear();
+            self.read = 0;
         }
         let hash = self.known.hasher().hash_one((event.site, event.id));
         self.watched.add(!self.known.insert(hash));
     }
+}
+
+/// The last bytes of a text.
+#[cold]
+#[inline(never)]
+fn tail(text: &[u8]) -> u64 {
+    text.iter().rev().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// How many of all came before.
@@ -258,18 +280,49 @@ mod tests {
     }
 
     /// The events of a chunk, `copies` of a hundred of which were in the chunks before it.
-    fn chunk(repeats: &mut Repeats, number: u64, copies: u64) {
+    fn chunk(repeats: &mut Repeats, number: u64, copies: u64, event: impl Fn(u64) -> (Vec<u8>, i64)) {
         for index in 0..20_000 {
             let of = if index % 100 < copies { 0 } else { number };
-            let (site, shard) = (index % 50, (index % 50) as u8);
-            // Anything but in step with what is a copy.
-            let timestamp = (index * 7_919_911 % 1_000_003) as i64;
-            if Repeats::samples(timestamp, shard) {
-                let (id, kind) = (Id::Uuid([of, index]), Kind::Message);
-                repeats.watch(Event { site: Site::Number(site), id, from: b"a", timestamp, kind });
+            let (id, timestamp) = event(of * 20_000 + index);
+            let event = Event { site: Site::Number(1), id: Id::new(&id), from: b"a", timestamp, kind: Kind::Message };
+            if Repeats::samples(event.id, timestamp) {
+                repeats.watch(event);
             }
         }
         repeats.judge();
+    }
+
+    fn random(number: u64) -> (Vec<u8>, i64) {
+        let half = |salt: u64| (number + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let word = u128::from(half(1)) << 64 | u128::from(half(2) ^ half(3) >> 7);
+        let text = format!("{word:032x}");
+        let parts = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]];
+        (parts.join("-").into_bytes(), (number % 7919 * 1_000) as i64)
+    }
+
+    /// The sample is one of so many, whatever ids and timestamps look like; of some that it may well be none of.
+    #[test]
+    fn the_sample_is_a_share_of_any_events() {
+        type Make = fn(u64) -> (Vec<u8>, i64);
+        let any: [(&str, Make); 7] = [
+            ("random", random),
+            ("at one moment", |number| (random(number).0, 0)),
+            ("in whole minutes", |number| (random(number).0, (number / 50) as i64 * 60_000)),
+            ("numbered, at one moment", |number| (number.to_string().into_bytes(), 1_700_000_000)),
+            ("numbered, each with its second", |number| {
+                (format!("m-{number:09}").into_bytes(), number as i64 * 1_000_000_000)
+            }),
+            ("numbered UUIDs", |number| (format!("00000000-0000-0000-0000-{number:012x}").into_bytes(), number as i64)),
+            ("one id a site", |number| (b"last".to_vec(), number as i64 * 1_000)),
+        ];
+        for (name, make) in any {
+            let sampled = |number: &u64| {
+                let (id, timestamp) = make(*number);
+                Repeats::samples(Id::new(&id), timestamp)
+            };
+            let found = (0..100_000).filter(sampled).count();
+            assert!((390..1_560).contains(&found), "{name}: {found} of 100,000, and not about 781");
+        }
     }
 
     /// How many chunks are looked at before lines are looked up, or the other way round; none if not at all.
@@ -283,31 +336,30 @@ mod tests {
 
     #[test]
     fn lines_are_looked_up_while_many_repeat() {
-        let seek = Seek { memory: 1 << 16, always: false };
-        let begins = |repeats: &mut Repeats, copies| turns(repeats, |repeats, number| chunk(repeats, number, copies));
-        for copies in [0, 5, 10] {
+        let seek = Seek { memory: 1 << 21, always: false };
+        let begins =
+            |repeats: &mut Repeats, copies| turns(repeats, |repeats, number| chunk(repeats, number, copies, random));
+        for copies in [0, 10, 20] {
             assert_eq!(begins(&mut Repeats::new(seek, 1), copies), None, "{copies} %");
         }
-        for copies in [25, 50, 95] {
+        for copies in [33, 50, 95] {
             let repeats = &mut Repeats::new(seek, 2);
             assert!(begins(repeats, copies).unwrap() < 10, "{copies} %");
-            assert_eq!(repeats.filter.as_ref().unwrap().capacity(), 1 << 11, "its share of the memory");
+            assert_eq!(repeats.filter.as_ref().unwrap().capacity(), 1 << 16, "its share of the memory");
         }
-        // Only their ids repeat: it is given up, and tried again less and less often.
+        // Only their ids repeat: it is given up soon, and tried again less and less often.
         let repeats = &mut Repeats::new(seek, 1);
         let gives_up = |repeats: &mut Repeats, share: u64| {
             turns(repeats, |repeats, number| {
-                let lines = (0..1000).map(|index| if index % 100 < share { index } else { number * 1000 + index });
-                look(
-                    repeats.filter.as_mut().unwrap(),
-                    &lines.flat_map(|line| format!("{line}\n").into_bytes()).collect::<Vec<_>>(),
-                );
+                let line = |index| if index % 100 < share { index } else { number * 20_000 + index };
+                let lines: Vec<u8> = (0..20_000).flat_map(|index| format!("{}\n", line(index)).into_bytes()).collect();
+                look(repeats.filter.as_mut().unwrap(), &lines);
                 repeats.judge();
             })
         };
         let first = begins(repeats, 90).unwrap();
         assert_eq!(gives_up(repeats, 50), None);
-        assert!((4..12).contains(&gives_up(repeats, 0).unwrap()), "not before it could be full");
+        assert!((2..=8).contains(&gives_up(repeats, 0).unwrap()), "as long as the sample took, and as long again");
         assert!(begins(repeats, 90).unwrap() > first * 2);
         // Whoever asked for it gets it.
         let repeats = &mut Repeats::new(Seek { always: true, ..seek }, 1);
