@@ -28,7 +28,7 @@ const WATCHED: u64 = 256;
 /// Whether lines are looked up among those before them.
 #[derive(Clone, Copy, Debug)]
 pub struct Seek {
-    /// Bytes in which all the threads of an ingest together remember lines: sixteen a line, four million lines.
+    /// Bytes in which all the threads of an ingest together remember lines: eleven a line, three million lines.
     pub memory: usize,
     /// Look every line up, and not only where a sample shows that it pays.
     pub always: bool,
@@ -36,7 +36,7 @@ pub struct Seek {
 
 impl Default for Seek {
     fn default() -> Seek {
-        Seek { memory: 64 << 20, always: false }
+        Seek { memory: 32 << 20, always: false }
     }
 }
 
@@ -50,10 +50,12 @@ pub struct Repeats {
     /// Events of the sample, by a hash of their ids: of as many lines as there is room for.
     known: HashSet<u64>,
     watched: Score,
-    /// Events of the sample that are watched before the next judgement.
-    patience: u64,
     /// Lines that were read since the sample knew nothing.
     read: u64,
+    /// Events of the sample that are passed over before it is watched again.
+    rest: u64,
+    /// What the next rest is, in times of the trial before it.
+    patience: u64,
 }
 
 impl Repeats {
@@ -67,24 +69,26 @@ impl Repeats {
             filter,
             known: HashSet::new(),
             watched: Score::default(),
-            patience: WATCHED,
             read: 0,
+            rest: 0,
+            patience: 8,
         }
     }
 
     /// Looks at what became of a chunk, and decides about the next.
     pub fn judge(&mut self) {
         if let Some(filter) = &mut self.filter {
-            // It began with no line known, as the sample did, so it is given as long, and as long again.
-            let given = self.read.saturating_mul(2).min(filter.capacity());
+            // It began with no line known, as the sample did; what was just enough then has to be enough on the average now.
+            let given = self.read.saturating_mul(4).min(filter.capacity());
             if self.always || filter.score.all < given || filter.score.close() {
                 return;
             }
-            self.filter = None;
-            self.read = 0;
             // The ids repeat and the lines do not, or no longer.
+            self.filter = None;
+            self.rest = (given / SAMPLE).saturating_mul(self.patience);
             self.patience = self.patience.saturating_mul(4);
-        } else if self.watched.all >= self.patience {
+            self.read = 0;
+        } else if self.watched.all >= WATCHED {
             self.read += self.watched.all * SAMPLE;
             if self.watched.close() {
                 self.filter = Filter::new(self.memory);
@@ -109,8 +113,12 @@ impl Repeats {
     #[cold]
     #[inline(never)]
     pub fn watch(&mut self, event: Event<'_>) {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
         // Whoever comes again later than a filter would remember is no reason for one.
-        if self.known.len() >= self.memory / size_of::<u128>() / SAMPLE as usize {
+        if self.known.len() as u64 * SAMPLE >= lines_in(self.memory) {
             self.known.clear();
             self.read = 0;
         }
@@ -146,28 +154,34 @@ impl Score {
     }
 }
 
-/// A line of a chunk: its bytes, `\n` included, and their hash.
+/// A line of a chunk.
 #[derive(Clone, Copy, Default)]
 pub struct Line {
-    /// How long it is.
+    /// Its bytes, `\n` included.
     pub length: usize,
-    /// 128 bits with a secret seed, so equal for equal lines alone: among a million million lines, two others would share
-    /// theirs with a probability of 10^-15, and nobody can make some that do.
+    /// A hash of 128 bits with a secret seed.
     pub hash: u128,
 }
 
 /// Lines that are looked up together.
 pub const BLOCK: usize = 64;
 
-/// Remembers lines by their hashes: sets of four, of which the oldest makes room.
+/// Remembers lines by their hashes, in sets of six of which the oldest makes room. The upper bits of a hash say which set, and
+/// the lower 80 are kept: among a million million lines, one would be taken for another with a probability of 10^-11, and
+/// who does not know the seed cannot make one that is.
 pub struct Filter {
     sets: Zeros,
     seed: u64,
     score: Score,
 }
 
-/// What is read of memory at a time.
+/// What is read of memory at a time: as many times eight bytes of a hash, as many times two more, and what is left over.
 type Set = [u8; 64];
+
+/// Hashes of a set.
+const WAYS: usize = 6;
+/// Bits of a hash that are kept.
+const KEPT: u32 = 80;
 
 impl Filter {
     /// Nothing if there is no such memory: then all lines are parsed.
@@ -177,7 +191,7 @@ impl Filter {
     }
 
     fn capacity(&self) -> u64 {
-        (self.sets.len() / size_of::<u128>()) as u64
+        lines_in(self.sets.len())
     }
 
     /// Cuts the first lines off `bytes` and gives their number. Their sets are fetched all at once, since each is a wait
@@ -194,32 +208,48 @@ impl Filter {
             rest = behind;
             count += 1;
         }
-        let sets = self.sets.as_chunks::<{ size_of::<Set>() }>().0;
+        let sets = self.sets.as_chunks().0;
         black_box(lines[..count].iter().fold(0, |sum, line| sum ^ sets[place(line.hash, sets)][0]));
         count
     }
 
     /// Whether a line came before and is still remembered.
     pub fn has(&mut self, hash: u128) -> bool {
-        let sets = self.sets.as_chunks::<{ size_of::<Set>() }>().0;
-        let (hashes, _) = sets[place(hash, sets)].as_chunks();
-        let found = hashes.iter().fold(false, |found, other| found | (*other == hash.to_le_bytes()));
+        let sets = self.sets.as_chunks().0;
+        let (words, rest) = sets[place(hash, sets)].split_at(8 * WAYS);
+        let (word, end) = kept(hash);
+        let pairs = words.as_chunks().0.iter().zip(rest.as_chunks().0);
+        // All of them, as one is as likely as another.
+        let found = pairs.fold(false, |found, pair| found | ((*pair.0 == word) & (*pair.1 == end)));
         self.score.add(found);
         found
     }
 
     /// Remembers a line.
     pub fn add(&mut self, hash: u128) {
-        let sets = self.sets.as_chunks_mut::<{ size_of::<Set>() }>().0;
-        let set = &mut sets[place(hash, sets)];
-        set.copy_within(..size_of::<Set>() - size_of::<u128>(), size_of::<u128>());
-        set[..size_of::<u128>()].copy_from_slice(&hash.to_le_bytes());
+        let sets = self.sets.as_chunks_mut().0;
+        let (words, rest) = sets[place(hash, sets)].split_at_mut(8 * WAYS);
+        let (word, end) = kept(hash);
+        words.copy_within(..8 * (WAYS - 1), 8);
+        words[..8].copy_from_slice(&word);
+        rest.copy_within(..2 * (WAYS - 1), 2);
+        rest[..2].copy_from_slice(&end);
     }
+}
+
+/// How many lines fit so many bytes.
+fn lines_in(bytes: usize) -> u64 {
+    (bytes / size_of::<Set>() * WAYS) as u64
 }
 
 /// The set of a hash.
 fn place(hash: u128, sets: &[Set]) -> usize {
-    (((hash >> 64) * sets.len() as u128) >> 64) as usize
+    (((hash >> KEPT) * sets.len() as u128) >> (u128::BITS - KEPT)) as usize
+}
+
+/// What is kept of a hash.
+fn kept(hash: u128) -> ([u8; 8], [u8; 2]) {
+    ((hash as u64).to_le_bytes(), ((hash >> 64) as u16).to_le_bytes())
 }
 
 #[cfg(test)]
@@ -263,15 +293,15 @@ mod tests {
 
     #[test]
     fn the_oldest_lines_are_forgotten() {
-        // One set of four.
+        // One set of six.
         let mut filter = Filter::new(64).unwrap();
         look(&mut filter, &numbered(0..10));
-        assert_eq!(look(&mut filter, &numbered(6..10)), [true; 4]);
-        assert_eq!(look(&mut filter, &numbered(5..6)), [false]);
+        assert_eq!(look(&mut filter, &numbered(4..10)), [true; 6]);
+        assert_eq!(look(&mut filter, &numbered(3..4)), [false]);
         // Many: what does not fit goes, and what comes again soon is found.
         let mut filter = Filter::new(1 << 14).unwrap();
         let capacity = filter.capacity() as u32;
-        assert_eq!(capacity, 1024);
+        assert_eq!(capacity, 1536);
         look(&mut filter, &numbered(0..10 * capacity));
         let recent = look(&mut filter, &numbered(9 * capacity + capacity * 3 / 4..10 * capacity));
         let found = recent.iter().filter(|found| **found).count();
@@ -345,7 +375,7 @@ mod tests {
         for copies in [33, 50, 95] {
             let repeats = &mut Repeats::new(seek, 2);
             assert!(begins(repeats, copies).unwrap() < 10, "{copies} %");
-            assert_eq!(repeats.filter.as_ref().unwrap().capacity(), 1 << 16, "its share of the memory");
+            assert_eq!(repeats.filter.as_ref().unwrap().capacity(), 6 << 14, "its share of the memory");
         }
         // Only their ids repeat: it is given up soon, and tried again less and less often.
         let repeats = &mut Repeats::new(seek, 1);
@@ -359,7 +389,7 @@ mod tests {
         };
         let first = begins(repeats, 90).unwrap();
         assert_eq!(gives_up(repeats, 50), None);
-        assert!((2..=8).contains(&gives_up(repeats, 0).unwrap()), "as long as the sample took, and as long again");
+        assert!((2..=8).contains(&gives_up(repeats, 0).unwrap()), "some times as long as the sample took");
         assert!(begins(repeats, 90).unwrap() > first * 2);
         // Whoever asked for it gets it.
         let repeats = &mut Repeats::new(Seek { always: true, ..seek }, 1);
