@@ -19,11 +19,9 @@ figures in the README were made with.
 import argparse
 import collections
 import contextlib
-import ctypes
 import datetime
 import importlib.metadata
 import itertools
-import mmap
 import os
 import platform
 import resource
@@ -164,22 +162,33 @@ def read(path, until=lambda: False):
             pass
 
 
+# Locks the file it is told in memory, says so, and holds it until its input ends.
+LOCK = """
+import ctypes, mmap, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.mlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+file = open(sys.argv[1], 'rb')
+size = os.path.getsize(file.name)
+place = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+if place in (None, ctypes.c_void_p(-1).value) or libc.mlock(place, size) != 0:
+    reason = os.strerror(ctypes.get_errno())
+    print(f'{file.name} cannot be locked in memory, so it may be read from the disk: {reason}', file=sys.stderr)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
 @contextlib.contextmanager
 def locked(path):
-    """Keeps a file in the page cache, if the system lets it: `ulimit -l`, or root."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-    libc.mlock.argtypes = libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        place = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
-    if place in (None, ctypes.c_void_p(-1).value) or libc.mlock(place, size) != 0:
-        print(f"{path} cannot be locked in memory, so it may be read from the disk: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
+    """Keeps a file in the page cache, if the system lets it: `ulimit -l`, or root. Not in this process: see `run` on memory."""
+    holder = subprocess.Popen([sys.executable, "-c", LOCK, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
     try:
         yield
     finally:
-        libc.munmap(place, size)
+        holder.communicate()
 
 
 def memory(name):
