@@ -167,8 +167,8 @@ pub struct Line {
 pub const BLOCK: usize = 64;
 
 /// Remembers lines by their hashes, in sets of six of which the oldest makes room. The upper bits of a hash say which set, and
-/// the lower 80 are kept: among a million million lines, one would be taken for another with a probability of 10^-11, and
-/// who does not know the seed cannot make one that is.
+/// the lower 80 are kept: among a million million lines, one would be taken for another with a probability of 10^-11. The seed
+/// is another in every run, so that nobody can choose lines that are.
 pub struct Filter {
     sets: Zeros,
     seed: u64,
