@@ -23,7 +23,7 @@ use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tas
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
-use crate::store::{Input, Place, View, inputs_of, repeats, segment_name, snapshot_name};
+use crate::store::{Input, Place, View, copies_of, inputs_of, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
 
@@ -229,8 +229,7 @@ impl Inputs<'_> {
         let (known, forgotten) = inputs_of(self.snapshots, self.segments, self.frames)?;
         writer.inputs(known.values(), if first { &[] } else { &forgotten })?;
         self.rejects(&known, writer)?;
-        let copies =
-            self.snapshots.iter().map(|snapshot| snapshot.header.copies).sum::<u64>() + repeats(self.frames) + dropped;
+        let copies = copies_of(self.snapshots, self.frames) + dropped;
         Ok(Some((copies, sites.iter().map(|site| site.entry.events).sum(), sites.len() as u64)))
     }
 

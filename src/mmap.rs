@@ -34,34 +34,6 @@ impl Mapped {
     }
 }
 
-/// Memory that begins as zeros.
-pub struct Zeros(MmapMut);
-
-impl Zeros {
-    /// Takes so many bytes; what is not touched is not there. Where the system has large pages it is asked for them: what is
-    /// looked up here and there waits for its page's address longer than for its bytes.
-    pub fn new(bytes: usize) -> io::Result<Zeros> {
-        let map = MmapMut::map_anon(bytes)?;
-        #[cfg(target_os = "linux")]
-        if let Err(_small_pages_do) = map.advise(memmap2::Advice::HugePage) {}
-        Ok(Zeros(map))
-    }
-}
-
-impl Deref for Zeros {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl DerefMut for Zeros {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-
 impl File for Mapped {
     fn length(&self) -> io::Result<u64> {
         Ok(self.map.len() as u64)
@@ -84,6 +56,35 @@ impl File for Mapped {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Memory that begins as zeros.
+pub struct Zeros(MmapMut);
+
+impl Zeros {
+    /// Takes so many bytes; what is not touched is not there. Where the system has large pages it is asked for them: what is
+    /// looked up here and there waits for its page's address longer than for its bytes.
+    pub fn new(bytes: usize) -> io::Result<Zeros> {
+        let map = MmapMut::map_anon(bytes)?;
+        // Small ones do as well.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(Zeros(map))
+    }
+}
+
+impl Deref for Zeros {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Zeros {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

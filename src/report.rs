@@ -15,7 +15,7 @@ use crate::format::SHARDS;
 use crate::format::coding::{shard, site_hash};
 use crate::gather::{Gather, Gathered, MEMORY, Task, by_site, frame_counts, parallel, tasks};
 use crate::snapshot::IndexedSite;
-use crate::store::{View, repeats};
+use crate::store::{View, copies_of};
 use crate::summary::{Fold, Summary, Window};
 
 /// How to make a report.
@@ -119,8 +119,7 @@ impl Report {
             None => Ok(()),
         })?;
         let mut report = Report::default();
-        report.totals.copies =
-            view.snapshots.iter().map(|snapshot| snapshot.header.copies).sum::<u64>() + repeats(&view.frames);
+        report.totals.copies = copies_of(&view.snapshots, &view.frames);
         let mut lists = Vec::new();
         for worker in workers {
             report.totals.add(&worker.report.totals);

@@ -446,9 +446,10 @@ pub(crate) fn add_input(inputs: &mut BTreeMap<Uid, Input>, newer: Input) {
     }
 }
 
-/// Lines that repeat earlier ones: copies of events that are not even there.
-pub(crate) fn repeats(frames: &[Place]) -> u64 {
-    frames.iter().map(|place| place.frame.count(SectionKind::Repeats)).sum()
+/// Copies of events that are only counted: those that compactions dropped, and lines that repeat earlier ones.
+pub(crate) fn copies_of(snapshots: &[Snapshot], frames: &[Place]) -> u64 {
+    let dropped: u64 = snapshots.iter().map(|snapshot| snapshot.header.copies).sum();
+    dropped + frames.iter().map(|place| place.frame.count(SectionKind::Repeats)).sum::<u64>()
 }
 
 /// How often a look is repeated that found something wrong, unless it finds the same again.

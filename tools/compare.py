@@ -441,9 +441,8 @@ class Bench:
             path, what = self.generate("wide", lines)
             figures, disk = {"as it is": [], "full": []}, []
             for state, results in figures.items():
-                with contextlib.ExitStack() as held:
+                with locked(path) if state == "full" else contextlib.nullcontext():
                     if state == "full":
-                        held.enter_context(locked(path))
                         with open(filler, "wb") as file:
                             # A hole takes memory when it is read, and no room on the disk.
                             file.truncate(memory("MemTotal"))

@@ -770,7 +770,7 @@ BUGS = [
         "repeats-uncounted-by-compaction",
         "a compaction forgets how many lines were left out",
         "compaction a_store_cut",
-        (COMPACT, " + repeats(self.frames)", " + 0 * repeats(self.frames)"),
+        (COMPACT, "copies_of(self.snapshots, self.frames)", "copies_of(self.snapshots, &[])"),
     ),
     Bug(
         "repeats-uncounted-by-repair",
@@ -801,6 +801,36 @@ BUGS = [
         "a snapshot is written whose count of an input's events no reader takes, and the log is deleted",
         "forged counts_of_repeated",
         (BLOCK, "input.events.min(MAX_COUNT - 1)", "input.events"),
+    ),
+    Bug(
+        "repeats-of-any-shape",
+        "a section that counts repeated lines may count none, or have bytes that nobody checks",
+        "forged counts_of_repeated",
+        (FRAME, "SectionKind::Repeats => entry.count > 0 && entry.length == 0,", "SectionKind::Repeats => true,"),
+    ),
+    Bug(
+        "repeats-newest-forgotten",
+        "a new line takes the place of the last one, and the old ones stay",
+        "lib the_oldest_lines",
+        (REPEATS, "        words.copy_within(..8 * (WAYS - 1), 8);\n", ""),
+    ),
+    Bug(
+        "repeats-tried-at-once",
+        "looking lines up in vain is tried again without a rest",
+        "lib lines_are_looked_up",
+        (REPEATS, "self.rest = (given / SAMPLE).saturating_mul(self.patience);", "self.rest = 0;"),
+    ),
+    Bug(
+        "repeats-memory-of-all",
+        "each thread takes the memory for lines that all of them may take together",
+        "lib lines_are_looked_up",
+        (REPEATS, "let memory = seek.memory / threads;", "let memory = seek.memory / threads.min(1);"),
+    ),
+    Bug(
+        "repeats-untold-by-dump",
+        "a dump says nothing of repeated lines",
+        "cli dump_tells_every_frame",
+        ("src/dump.rs", "rejects={} repeats={} input", "rejects={} repeated={} input"),
     ),
     Bug(
         "repeats-sought-for-nothing",
