@@ -15,9 +15,10 @@ use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::hex;
 use crate::mmap::Mapped;
 use crate::render::printable;
-use crate::segment::{Found, Frame, Link, Segment};
+use crate::segment::judge::{Here, Next, Stop, Verdict as Judgement, judge};
+use crate::segment::{Found, Frame, Gap, Link, Segment};
 use crate::storage::File as _;
-use crate::store::{Place, misencoded};
+use crate::store::{Place, blame, misencoded};
 use crate::table::Table;
 
 /// What a dump says of a file; a segment is judged as if it were the last of its store.
@@ -33,41 +34,56 @@ pub struct Verdict {
 enum Shown<'a> {
     /// A frame whose header and directory are intact, and whether its sections are.
     Frame(&'a Frame, std::result::Result<(), Corruption>),
-    /// Bytes that are no frame, up to the next one or the end.
-    Gap(&'a Corruption, u64),
+    /// Bytes that are not a frame, up to the next one or the end.
+    Gap(&'a Gap),
+    /// A frame inside the gap before it, which stands elsewhere than it says.
+    Stray(&'a Frame, std::result::Result<(), Corruption>),
 }
 
 /// Goes through a segment, past any damage, and judges it.
 fn walk(segment: &Segment, mut visit: impl FnMut(Shown<'_>) -> Result<()>) -> Result<Verdict> {
     let previous = (segment.header.number == 1).then(|| segment.header.chain());
     let link = Link { sequence: segment.header.first_sequence, previous };
-    let mut due = link.sequence;
     let mut buffer = Vec::new();
-    let (mut durable_upto, mut sealed) = (0, false);
+    let (mut durable_upto, mut seal_end) = (0, None);
     let mut bad = Vec::new();
     segment.scan(link, |found| match found {
         Found::Frame(frame) => {
             let header = &frame.header;
             let checked = segment.check_frame(frame, &mut buffer)?;
             if let Err(corruption) = &checked {
-                bad.push((header.sequence, header.offset, corruption.clone()));
+                bad.push((header.sequence, frame.at, corruption.clone()));
             }
             durable_upto = durable_upto.max(header.durable_upto);
-            sealed |= header.kind == FrameKind::Seal;
-            due = header.sequence + 1;
+            if header.kind == FrameKind::Seal {
+                seal_end.get_or_insert((header.sequence + 1, frame.end()));
+            }
             visit(Shown::Frame(frame, checked))
         }
-        Found::Gap(corruption, bytes) => {
-            bad.push((due, corruption.offset, corruption.clone()));
-            visit(Shown::Gap(corruption, bytes))
+        Found::Gap(gap) => {
+            bad.push((gap.due, gap.at, gap.what.clone()));
+            visit(Shown::Gap(gap))
         }
+        Found::Stray(frame) => visit(Shown::Stray(frame, segment.check_frame(frame, &mut buffer)?)),
     })?;
     let mut verdict = Verdict::default();
-    for (sequence, offset, corruption) in bad {
-        if sealed || durable_upto >= sequence || segment.proof_of(sequence, offset)?.is_some() {
-            verdict.corrupt.push(corruption);
-        } else if verdict.torn.is_none() {
-            verdict.torn = Some((corruption, segment.length - offset));
+    let claims = if bad.is_empty() { None } else { Some(segment.claims()?) };
+    for (due, at, corruption) in bad {
+        let claimed = claims.as_ref().map_or(0, |claims| claims.from(at));
+        let proven = durable_upto.max(claimed);
+        // It is judged as the last one of its store.
+        match judge(Stop { here: Here::Bad, due, proven, next: Next::Unseen }) {
+            Judgement::Corrupt(_) => verdict.corrupt.push(corruption),
+            _ if verdict.torn.is_none() => verdict.torn = Some((corruption, segment.length - at)),
+            _ => {}
+        }
+    }
+    if let Some((due, end)) = seal_end.filter(|(_, end)| *end < segment.length) {
+        let stop = Stop { here: Here::BehindSeal, due, proven: durable_upto, next: Next::Unseen };
+        if let Judgement::Corrupt(why) = judge(stop) {
+            verdict.corrupt.push(blame(segment, end, &stop, why, None));
+            // Whatever it is, it was never part of a log.
+            verdict.torn = None;
         }
     }
     Ok(verdict)
@@ -113,11 +129,14 @@ pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     ))?;
     written(writeln!(out, "{:>12} {:>10} {:>10} {:<6} check", "offset", "length", "sequence", "kind"))?;
     walk(&segment, |found| match found {
-        Shown::Frame(frame, checked) => {
+        Shown::Frame(frame, checked) | Shown::Stray(frame, checked) => {
             let header = &frame.header;
-            let (offset, length, sequence, kind) =
-                (header.offset, header.length(), header.sequence, header.kind.name());
-            let check = if checked.is_ok() { "ok" } else { "BAD" };
+            let (offset, length, sequence, kind) = (frame.at, header.length(), header.sequence, header.kind.name());
+            let check = match &checked {
+                Ok(()) if frame.in_place() => "ok",
+                Ok(()) => "MOVED",
+                Err(_) => "BAD",
+            };
             let holds = match checked {
                 Ok(()) => describe(&segment, frame)?,
                 Err(corruption) => {
@@ -126,12 +145,13 @@ pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
             };
             let upto = header.durable_upto;
             let line = format!("{offset:>12} {length:>10} {sequence:>10} {kind:<6} {check:<3} durable_upto={upto}");
-            written(writeln!(out, "{line} {holds}").map(|_| ()))
+            let from = if frame.in_place() { String::new() } else { format!(" (written to byte {})", header.offset) };
+            written(writeln!(out, "{line}{from} {holds}"))
         }
-        Shown::Gap(corruption, bytes) => written(writeln!(
+        Shown::Gap(Gap { what, bytes, .. }) => written(writeln!(
             out,
             "{:>12} {bytes:>10} {:>10} {:<6} BAD expected {}, found {}",
-            corruption.offset, "?", "?", corruption.expected, corruption.found
+            what.offset, "?", "?", what.expected, what.found
         )),
     })
 }
@@ -172,7 +192,7 @@ fn describe(segment: &Segment, frame: &Frame) -> Result<String> {
                 inputs.collect::<Vec<_>>().join(",")
             )
         }
-        FrameKind::Mark | FrameKind::Seal => String::new(),
+        FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => String::new(),
     })
 }
 
@@ -207,8 +227,8 @@ pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     let judged = walk(&segment, |_| Ok(()))?;
     let torn_at = judged.torn.as_ref().map_or(u64::MAX, |(_, bytes)| segment.length - bytes);
     walk(&segment, |found| {
-        let Shown::Frame(frame, Ok(())) = found else { return Ok(()) };
-        torn |= frame.header.offset >= torn_at;
+        let (Shown::Frame(frame, Ok(())) | Shown::Stray(frame, Ok(()))) = found else { return Ok(()) };
+        torn |= frame.at >= torn_at;
         if torn {
             return Ok(());
         }

@@ -29,6 +29,7 @@ pub mod table;
 pub mod ingest;
 pub mod log;
 pub mod recover;
+mod search;
 pub mod segment;
 pub mod snapshot;
 pub mod storage;

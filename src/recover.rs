@@ -7,7 +7,7 @@ use crate::format::Uid;
 use crate::format::frame::SegmentHeader;
 use crate::segment::Segment;
 use crate::storage::{LOCK, Storage, path_of, publish};
-use crate::store::{Depth, Listing, Name, Torn, View, parse_name, segment_name};
+use crate::store::{Depth, Name, Torn, View, parse_name, segment_name};
 
 /// What opening for writing did to the store.
 #[derive(Debug, Default)]
@@ -51,8 +51,7 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
         let store = storage.random().map_err(Error::io("get random bytes for", &directory))?;
         publish_segment(storage, store, 1, 1)?;
     }
-    let listing = Listing::read(storage)?;
-    let mut view = View::look(storage, &listing, true, Depth::LastSegment)?;
+    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;
     // From here on things are changed, and not before: a store that is refused stays as it is. The snapshot that replaces
     // a file was opened and has its name for good only after this sync.
     if !listing.replaced.is_empty() {

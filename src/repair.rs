@@ -38,15 +38,16 @@ use crate::format::frame::{
 };
 use crate::format::hole::{Hole, LostInput};
 use crate::recover::segment_header;
-use crate::segment::{Frame, Link, Section, Segment};
+use crate::segment::content::{Contents, decode_events};
+use crate::segment::{Found, Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
 use crate::storage::{Publication, Storage, TEMPORARY, path_of, publish};
 use crate::store::{
     COPY, Input, Name, Place, add_input, inputs_of, parse_name, refuse_no_store, segment_name, snapshot_name,
 };
-use crate::survey::{Content, Part};
+use crate::survey::{Content, Frames, Part};
 use crate::table::Table;
-use crate::verify::{Examined, decode_events};
+use crate::verify::Examined;
 
 /// Copied at once.
 const PIECE: usize = 1 << 20;
@@ -137,8 +138,9 @@ impl Plan {
         // A snapshot cannot stand behind a segment, so all of the tail is taken if any of it is.
         let is_snapshot = |part: &Part| matches!(part.content, Content::Snapshot(_) | Content::Blocks(..));
         let tail = survey.parts.iter().position(|part| !is_snapshot(part)).unwrap_or(count);
+        let names = storage.list().map_err(Error::io("list", storage.path().display().to_string()))?;
         let only_last_missing = damaged + 1 == count
-            && matches!(survey.parts.last(), Some(Part { content: Content::Nothing, .. }))
+            && survey.parts.last().is_some_and(|last| is_missing(last, &names))
             && verification.findings.len() == 1;
         let start = damaged.min(tail);
         let mut salvage = Salvage { durable_upto: survey.durable_upto, ..Salvage::default() };
@@ -167,9 +169,10 @@ impl Plan {
                 salvage.before = known.into_iter().map(|(instance, input)| (instance, input.checkpoint.end)).collect();
                 salvage.due = Some(first.sequence);
             }
-            if only_last_missing && index + 1 == count {
-                // Of all that is before it, nothing has to be changed.
-                let next = link.unwrap_or(first);
+            // If nothing of it was acknowledged, nothing has to be changed of all that is before it.
+            if let (true, Some(next)) = (only_last_missing && index + 1 == count, link)
+                && survey.durable_upto < next.sequence
+            {
                 let hole = Hole::default();
                 let published = vec![path_of(storage, &segment_name(*own.start()))];
                 let repair =
@@ -178,17 +181,22 @@ impl Plan {
                 return Ok(Plan { store, salvage, covers: None, first, next, number, repair });
             }
             covers = Some(*covers.as_ref().unwrap_or(&own).start()..=*own.end());
-            if only_last_missing {
-                continue;
-            }
             match content {
                 Content::Nothing => salvage.loss = true,
                 Content::Snapshot(snapshot) => salvage.snapshot(*snapshot, true)?,
                 Content::Blocks(snapshot, sound) => salvage.snapshot(*snapshot, sound)?,
-                Content::Segment(segment, frames, cut) => salvage.segment(index, segment, frames, cut, &bad)?,
+                Content::Segment(own) => salvage.segment(index, *own, &bad)?,
             }
         }
         salvage.end();
+        if salvage.loss {
+            let inside = |name: &&String| match parse_name(name) {
+                Name::Segment(number) => covers.as_ref().is_some_and(|covers| covers.contains(&number)),
+                Name::Snapshot(own) => covers.as_ref().is_some_and(|covers| covers.contains(own.end())),
+                Name::Temporary | Name::Foreign => false,
+            };
+            survey.leftovers.iter().filter(inside).try_for_each(|name| salvage.leftover(storage, name, store))?;
+        }
         // One more than would do: so the new segment follows no damaged one, not even one whose successor is missing.
         let next = Link { sequence: greatest.saturating_add(2), previous: Some(salvage.last_crc) };
         let covers = covers.unwrap_or(1..=1);
@@ -248,8 +256,8 @@ impl Plan {
         }
         self.publish_segment(storage)?;
         writer.publish(copies)?;
-        // Durable under its name: only now may what it replaces go.
-        for name in &self.repair.replaced {
+        // Durable under its name: only now may what it replaces go, but for a file of its own name, which is gone already.
+        for name in self.repair.replaced.iter().filter(|replaced| **replaced != name) {
             storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;
         }
         storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
@@ -269,13 +277,18 @@ impl Plan {
     }
 }
 
+/// Whether a part is no file at all.
+fn is_missing(part: &Part, names: &[String]) -> bool {
+    matches!(part.content, Content::Nothing) && !names.contains(&part.name)
+}
+
 /// The files that a snapshot of these segments replaces: those that were gone through, what nothing could be told of, and
 /// what an earlier snapshot left over. The next writer would delete them all.
 fn inside(storage: &dyn Storage, covers: &RangeInclusive<u64>) -> Result<Vec<String>> {
     let names = storage.list().map_err(Error::io("list", storage.path().display().to_string()))?;
     let replaced = |name: &String| match parse_name(name) {
         Name::Segment(number) => covers.contains(&number),
-        Name::Snapshot(own) => covers.contains(own.start()) && covers.contains(own.end()) && own != *covers,
+        Name::Snapshot(own) => covers.contains(own.start()) && covers.contains(own.end()),
         Name::Temporary | Name::Foreign => false,
     };
     let mut names: Vec<String> = names.into_iter().filter(replaced).collect();
@@ -363,7 +376,7 @@ impl Content {
                 let header = &snapshot.header;
                 Some(Link { sequence: header.first_sequence, previous: Some(header.first_previous) })
             }
-            Content::Segment(segment, ..) => Some(Link { sequence: 1, previous: Some(segment.header.chain()) }),
+            Content::Segment(own) => Some(Link { sequence: 1, previous: Some(own.segment.header.chain()) }),
             Content::Blocks(_, false) | Content::Nothing => None,
         }
     }
@@ -375,8 +388,8 @@ impl Content {
                 let header = &snapshot.header;
                 Some(Link { sequence: header.next_sequence, previous: Some(header.next_previous) })
             }
-            Content::Segment(_, frames, false) => frames.last().map(|frame| Link::after(&frame.header)),
-            Content::Segment(..) | Content::Blocks(_, false) | Content::Nothing => None,
+            Content::Segment(own) if !own.cut => own.frames.last().map(|frame| Link::after(&frame.header)),
+            Content::Segment(_) | Content::Blocks(_, false) | Content::Nothing => None,
         }
     }
 
@@ -384,9 +397,10 @@ impl Content {
     fn greatest(&self) -> u64 {
         match self {
             Content::Snapshot(snapshot) | Content::Blocks(snapshot, true) => snapshot.header.next_sequence,
-            Content::Segment(segment, frames, _) => {
-                let last = frames.last().map_or(0, |frame| frame.header.sequence);
-                segment.header.first_sequence.max(last)
+            Content::Segment(own) => {
+                let all = own.frames.iter().chain(&own.strays);
+                let last = all.map(|frame| frame.header.sequence).max().unwrap_or(0);
+                own.segment.header.first_sequence.max(last)
             }
             Content::Blocks(_, false) | Content::Nothing => 0,
         }
@@ -429,8 +443,8 @@ struct Salvage {
     /// The sequence number that comes next, where it is known.
     due: Option<u64>,
     durable_upto: u64,
-    /// The last segment ends with damage.
-    cut: bool,
+    /// The last segment ends with bytes of which nothing is intact.
+    lost_end: bool,
     last_crc: u32,
 }
 
@@ -475,56 +489,112 @@ impl Salvage {
     fn keep_events(&mut self, header: FrameHeader, sections: Vec<Section>) {
         if !sections.is_empty() {
             self.events += sections.iter().map(|section| u64::from(section.entry.count)).sum::<u64>();
-            self.places.push(Place { segment: self.segments.len(), frame: Frame { header, sections } });
+            self.places
+                .push(Place { segment: self.segments.len(), frame: Frame { at: header.offset, header, sections } });
         }
     }
 
-    fn segment(
-        &mut self,
-        part: usize,
-        segment: Segment,
-        frames: Vec<Frame>,
-        cut: bool,
-        bad: &BTreeMap<(usize, usize), Vec<usize>>,
-    ) -> Result<()> {
-        self.reach(segment.header.first_sequence);
+    /// Takes the frames of a segment, in the order of the log, wherever they stand. `bad` are the bad sections of those in their
+    /// place, by part and frame.
+    fn segment(&mut self, part: usize, own: Frames, bad: &BTreeMap<(usize, usize), Vec<usize>>) -> Result<()> {
+        let Frames { segment, frames, strays, lost_end, awaits_seal, .. } = own;
+        let mut found: Vec<(Frame, Vec<usize>)> = Vec::new();
         for (at, frame) in frames.into_iter().enumerate() {
-            let bad = bad.get(&(part, at)).map(Vec::as_slice).unwrap_or_default();
-            let sequence = frame.header.sequence;
-            self.reach(sequence);
-            self.due = Some(sequence.saturating_add(1));
-            self.last_crc = frame.header.crc;
-            if !bad.is_empty() {
-                self.lost(sequence, sequence);
-            }
-            match frame.header.kind {
-                FrameKind::Batch => self.batch(&segment, frame, bad)?,
-                FrameKind::Forget if bad.is_empty() => {
-                    let place = Place { segment: 0, frame };
-                    place.forgotten(&segment)?.into_iter().for_each(|instance| self.forget(instance));
-                }
-                FrameKind::Forget => self.loss = true,
-                // What an earlier hole records was lost before; the checkpoints say so already.
-                FrameKind::Hole | FrameKind::Mark | FrameKind::Seal => {}
+            found.push((frame, bad.get(&(part, at)).cloned().unwrap_or_default()));
+        }
+        let mut contents = Contents::default();
+        for stray in strays {
+            let bad = contents.check(&segment, &stray)?.into_iter().map(|(place, _)| place).collect();
+            found.push((stray, bad));
+        }
+        // Of a frame that is there more than once the best comes first.
+        found.sort_by_key(|(frame, bad)| (frame.header.sequence, bad.len(), !frame.in_place()));
+        self.reach(segment.header.first_sequence);
+        let mut before: Option<(FrameHeader, bool)> = None;
+        for (frame, bad) in found {
+            let (header, whole) = (frame.header, bad.is_empty());
+            match before.replace((header, whole)) {
+                // One of which everything was taken, in other bytes.
+                Some((last, true)) if last == header => before = Some((last, true)),
+                Some((last, _)) if last.sequence == header.sequence => self.events_of(&frame, &bad),
+                _ => self.frame(&segment, frame, &bad)?,
             }
         }
-        self.cut = cut;
+        self.lost_end = lost_end;
+        if awaits_seal {
+            // Nothing was lost with a seal that was never written.
+            self.due = self.due.map(|due| due.saturating_add(1));
+        }
         self.segments.push(segment);
         Ok(())
     }
 
-    fn batch(&mut self, segment: &Segment, frame: Frame, bad: &[usize]) -> Result<()> {
-        let header = frame.header;
-        self.copies += frame.count(SectionKind::Repeats);
+    fn frame(&mut self, segment: &Segment, frame: Frame, bad: &[usize]) -> Result<()> {
+        let sequence = frame.header.sequence;
+        self.reach(sequence);
+        self.due = self.due.max(Some(sequence.saturating_add(1)));
+        self.last_crc = frame.header.crc;
+        if !bad.is_empty() {
+            self.lost(sequence, sequence);
+        }
+        match frame.header.kind {
+            FrameKind::Batch => self.batch(segment, frame, bad)?,
+            FrameKind::Forget if bad.is_empty() => {
+                let place = Place { segment: 0, frame };
+                place.forgotten(segment)?.into_iter().for_each(|instance| self.forget(instance));
+            }
+            FrameKind::Forget => self.loss = true,
+            // What an earlier hole records was lost before; the checkpoints say so already.
+            FrameKind::Hole | FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps the events of a frame's good sections, and nothing else of it.
+    fn events_of(&mut self, frame: &Frame, bad: &[usize]) {
         let mut run = Vec::new();
         for (place, section) in frame.sections.iter().enumerate() {
             match section.entry.kind == SectionKind::Events && !bad.contains(&place) {
                 true => run.push(*section),
                 // Sections are read in one go where they are neighbours.
-                false => self.keep_events(header, std::mem::take(&mut run)),
+                false => self.keep_events(frame.header, std::mem::take(&mut run)),
             }
         }
-        self.keep_events(header, run);
+        self.keep_events(frame.header, run);
+    }
+
+    /// Takes the events of a file that a snapshot replaced: what that lost may still be there.
+    fn leftover(&mut self, storage: &dyn Storage, name: &str, store: Uid) -> Result<()> {
+        let path = path_of(storage, name);
+        let open = || storage.open(name, false).map_err(Error::io("open", &path));
+        let Name::Segment(number) = parse_name(name) else {
+            let snapshot = match Snapshot::bare(path.clone(), open()?) {
+                Err(Error::Corruption(_)) => Snapshot::headless(path.clone(), open()?)?,
+                snapshot => snapshot?,
+            };
+            return self.events_of_blocks(snapshot);
+        };
+        let segment = match Segment::open(path.clone(), open()?) {
+            Err(Error::Corruption(_)) => Segment::headless(path.clone(), number, Some(store), open()?)?,
+            segment => Some(segment?),
+        };
+        let Some(segment) = segment.filter(|segment| segment.header.store == store) else { return Ok(()) };
+        let (mut contents, link) =
+            (Contents::default(), Link { sequence: segment.header.first_sequence, previous: None });
+        segment.scan(link, |found| {
+            if let Found::Frame(frame) | Found::Stray(frame) = found {
+                let bad: Vec<usize> = contents.check(&segment, frame)?.into_iter().map(|(place, _)| place).collect();
+                self.events_of(frame, &bad);
+            }
+            Ok(())
+        })?;
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    fn batch(&mut self, segment: &Segment, frame: Frame, bad: &[usize]) -> Result<()> {
+        self.copies += frame.count(SectionKind::Repeats);
+        self.events_of(&frame, bad);
         if bad.contains(&0) {
             self.loss = true;
             return Ok(());
@@ -562,8 +632,11 @@ impl Salvage {
         let (mut decoder, mut table) = (EventsDecoder::default(), Table::default());
         snapshot.scan(|stretch| {
             match stretch {
-                Stretch::Block(header, bytes, Ok(())) => found.take(header, bytes, &mut decoder, &mut table),
-                _ => found.whole = false,
+                Stretch::Block(header, bytes, Ok(())) => {
+                    found.take(header.offset, header, bytes, &mut decoder, &mut table);
+                }
+                Stretch::Stray(at, header, bytes) => found.take(at, header, bytes, &mut decoder, &mut table),
+                Stretch::Block(_, _, Err(_)) | Stretch::Gap(..) => found.whole = false,
             }
             Ok(())
         })?;
@@ -619,8 +692,30 @@ impl Salvage {
                 false => self.rejects_dropped += u64::from(count),
             }
         }
+        self.keep_blocks(snapshot, found.events)
+    }
+
+    /// Takes the events of whatever blocks are intact.
+    fn events_of_blocks(&mut self, snapshot: Snapshot) -> Result<()> {
+        let mut found = Blocks::default();
+        let (mut decoder, mut table) = (EventsDecoder::default(), Table::default());
+        snapshot.scan(|stretch| {
+            match stretch {
+                Stretch::Block(header, bytes, Ok(())) => {
+                    found.take(header.offset, header, bytes, &mut decoder, &mut table);
+                }
+                Stretch::Stray(at, header, bytes) => found.take(at, header, bytes, &mut decoder, &mut table),
+                Stretch::Block(_, _, Err(_)) | Stretch::Gap(..) => {}
+            }
+            Ok(())
+        })?;
+        self.keep_blocks(snapshot, found.events)
+    }
+
+    fn keep_blocks(&mut self, snapshot: Snapshot, events: Vec<(u32, Section)>) -> Result<()> {
+        let header = snapshot.header;
         let segment = SegmentHeader { store: header.store, number: 0, salt: header.salt, first_sequence: 0 };
-        for (_, section) in found.events {
+        for (_, section) in events {
             self.keep_events(as_frame(&segment, &section), vec![section]);
         }
         let (path, file) = snapshot.into_file();
@@ -630,7 +725,7 @@ impl Salvage {
 
     /// Nothing comes behind.
     fn end(&mut self) {
-        if let (true, Some(due)) = (self.cut, self.due) {
+        if let (true, Some(due)) = (self.lost_end, self.due) {
             self.lost(due, due.max(self.durable_upto));
             self.loss = true;
         }
@@ -702,8 +797,8 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Takes a block whose CRCs are right; what is wrong with it all the same makes it one that is lost.
-    fn take(&mut self, header: &BlockHeader, bytes: &[u8], decoder: &mut EventsDecoder, table: &mut Table) {
+    /// Takes a block that stands at `at` and whose CRCs are right; what is wrong with it all the same makes it one that is lost.
+    fn take(&mut self, at: u64, header: &BlockHeader, bytes: &[u8], decoder: &mut EventsDecoder, table: &mut Table) {
         let entry = Entry {
             kind: SectionKind::Events,
             shard: header.shard,
@@ -711,7 +806,7 @@ impl Blocks {
             length: header.length,
             crc: header.payload_crc,
         };
-        let section = Section { entry, at: header.offset + BLOCK_HEADER as u64 };
+        let section = Section { entry, at: at + BLOCK_HEADER as u64 };
         if header.kind != BlockKind::Events {
             self.events_end = self.events_end.or(Some(header.offset));
         }

@@ -6,8 +6,6 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memchr::memmem;
-
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Site, SiteName};
 use crate::format::block::{
@@ -18,6 +16,7 @@ use crate::format::block::{
 use crate::format::coding::Malformed;
 use crate::format::frame::{BadSegment, crc};
 use crate::format::{MAX_COUNT, SHARDS, Uid};
+use crate::search::{Bytes, Search, read_header};
 use crate::storage::{File, Publication, Storage, path_of};
 
 /// Read at once, unless a block is longer.
@@ -64,6 +63,8 @@ pub enum Stretch<'a> {
     Block(&'a BlockHeader, &'a [u8], std::result::Result<(), Corruption>),
     /// What is wrong where a block was due, and the bytes up to the next one or the end.
     Gap(&'a Corruption, u64),
+    /// A block inside the gap told of last that is intact, but stands elsewhere than it says: at this offset. Its payload.
+    Stray(u64, &'a BlockHeader, &'a [u8]),
 }
 
 impl Snapshot {
@@ -79,9 +80,8 @@ impl Snapshot {
     /// Opens a snapshot and reads nothing but its header; for [`Snapshot::scan`].
     pub fn bare(path: String, file: Box<dyn File>) -> Result<Snapshot> {
         let length = file.length().map_err(Error::io("read", &path))?;
-        let mut bytes = [0; SNAPSHOT_HEADER];
-        let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-        match SnapshotHeader::decode(&bytes[..read]) {
+        let bytes = read_header(&*file, SNAPSHOT_HEADER).map_err(Error::io("read", &path))?;
+        match SnapshotHeader::decode(&bytes) {
             Ok(header) => Ok(Snapshot::of(path, file, header, length)),
             Err(BadSegment::Version(version)) => {
                 Err(Error::Version { file: path, found: format!("written in format {version}") })
@@ -93,13 +93,11 @@ impl Snapshot {
         }
     }
 
-    /// A file whose header is bad, for [`Snapshot::scan`]: its salt is that of the first block in its place.
+    /// A file whose header is bad, for [`Snapshot::scan`]: its salt is that of its blocks.
     pub(crate) fn headless(path: String, file: Box<dyn File>) -> Result<Snapshot> {
         let length = file.length().map_err(Error::io("read", &path))?;
         let mut snapshot = Snapshot::of(path, file, SnapshotHeader::default(), length);
-        if let Some(first) = snapshot.search(SNAPSHOT_HEADER as u64, |header, at| header.offset == at)? {
-            snapshot.header.salt = first.salt;
-        }
+        snapshot.header.salt = snapshot.salt_of_blocks()?.unwrap_or_default();
         Ok(snapshot)
     }
 
@@ -133,10 +131,10 @@ impl Snapshot {
     }
 
     /// Goes through the blocks from the first on, past any damage, whatever regions the header names. A snapshot is
-    /// published whole: whatever is wrong is corruption.
+    /// published whole: whatever is wrong is corruption. Each byte is read about once, however many gaps there are.
     pub fn scan(&self, mut visit: impl FnMut(Stretch<'_>) -> Result<()>) -> Result<()> {
         let mut at = SNAPSHOT_HEADER as u64;
-        let mut buffer = Vec::new();
+        let (mut buffer, mut search) = (Vec::new(), blocks());
         while at < self.size {
             self.read(at, BLOCK_HEADER, &mut buffer)?;
             match self.block_at(at, &buffer) {
@@ -146,14 +144,34 @@ impl Snapshot {
                     at += header.whole();
                 }
                 Err(what) => {
-                    let next = self.search(at + 1, |header, place| self.fits(header, place))?;
-                    let end = next.map_or(self.size, |next| next.offset);
+                    let (strays, end) = self.behind(at, &mut search)?;
                     visit(Stretch::Gap(&what, end - at))?;
+                    for (at, header) in strays {
+                        self.read(at + BLOCK_HEADER as u64, header.length as usize, &mut buffer)?;
+                        if self.check_payload(&header, &buffer).is_ok() {
+                            visit(Stretch::Stray(at, &header, &buffer))?;
+                        }
+                    }
                     at = end;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What there is from `start` on, where no block of this snapshot is in its place: headers of those that stand elsewhere
+    /// than they say, with their offsets; and where the next one in its place begins, or the end.
+    fn behind(&self, start: u64, search: &mut Search) -> Result<(Vec<(u64, BlockHeader)>, u64)> {
+        let (mut strays, mut from) = (Vec::new(), start);
+        let own = |bytes: &[u8], at| BlockHeader::decode(bytes).ok().filter(|header| self.holds(header, at));
+        while let Some((at, header)) = search.next(self, from, own)? {
+            if header.offset == at {
+                return Ok((strays, at));
+            }
+            strays.push((at, header));
+            from = at + 1;
+        }
+        Ok((strays, self.size))
     }
 
     /// The header at `at`, if a block of this snapshot begins there.
@@ -169,16 +187,17 @@ impl Snapshot {
     /// The same, and it lies inside the file.
     fn block_at(&self, at: u64, bytes: &[u8]) -> std::result::Result<BlockHeader, Corruption> {
         let header = self.own_header(at, bytes)?;
-        if !self.fits(&header, at) {
+        if !self.holds(&header, at) {
             let found = format!("{} bytes before the end", self.size.saturating_sub(at));
             return Err(self.corrupt(at, format!("a block of {} bytes", header.whole()), found));
         }
         Ok(header)
     }
 
-    fn fits(&self, header: &BlockHeader, at: u64) -> bool {
-        let own = header.salt == self.header.salt && header.offset == at;
-        own && header.whole() <= self.size.saturating_sub(at) && header.length as usize <= MAX_BLOCK
+    /// Whether a block of this snapshot with this header lies inside the file at `at`, be it in its place or not.
+    fn holds(&self, header: &BlockHeader, at: u64) -> bool {
+        let fits = header.whole() <= self.size.saturating_sub(at) && header.length as usize <= MAX_BLOCK;
+        fits && header.salt == self.header.salt
     }
 
     fn check_payload(&self, header: &BlockHeader, payload: &[u8]) -> std::result::Result<(), Corruption> {
@@ -199,25 +218,17 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The first intact header of a block from `start` on for which `wanted` holds; it is told the offset.
-    fn search(&self, mut start: u64, wanted: impl Fn(&BlockHeader, u64) -> bool) -> Result<Option<BlockHeader>> {
-        let finder = memmem::Finder::new(&BLOCK_MAGIC);
-        let mut buffer = Vec::new();
-        while start < self.size {
-            self.read(start, PIECE, &mut buffer)?;
-            for found in finder.find_iter(&buffer) {
-                match BlockHeader::decode(&buffer[found..]) {
-                    Ok(header) if wanted(&header, start + found as u64) => return Ok(Some(header)),
-                    _ => {}
-                }
+    /// The salt of the first block in its place; of the first one at all, if none is.
+    fn salt_of_blocks(&self) -> Result<Option<u64>> {
+        let (mut search, mut from, mut moved) = (blocks(), 0, None);
+        while let Some((at, header)) = search.next(self, from, |bytes, _| BlockHeader::decode(bytes).ok())? {
+            from = at + 1;
+            moved = moved.or(Some(header.salt));
+            if header.offset == at {
+                return Ok(Some(header.salt));
             }
-            if buffer.len() < PIECE {
-                break;
-            }
-            // A header that reaches over the end of this piece begins the next one.
-            start += (PIECE - BLOCK_HEADER + 1) as u64;
         }
-        Ok(None)
+        Ok(moved)
     }
 
     fn read_tables(&mut self) -> Result<()> {
@@ -235,8 +246,11 @@ impl Snapshot {
         })?;
         each(BlockKind::Shards, &mut |header, bytes| {
             let table = decode_shards(bytes, header.count, &self.header.region(BlockKind::Events));
-            shards = Some(table.map_err(|malformed| self.misencoded(header, malformed))?);
-            Ok(())
+            let table = table.map_err(|malformed| self.misencoded(header, malformed))?;
+            match shards.replace(table) {
+                None => Ok(()),
+                Some(_) => Err(self.corrupt(header.offset, "one table of shards", "a second one").into()),
+            }
         })?;
         each(BlockKind::Inputs, &mut |header, bytes| {
             let some = decode_inputs(bytes, header.count);
@@ -246,9 +260,12 @@ impl Snapshot {
         each(BlockKind::Forgotten, &mut |header, bytes| {
             let (whole, rest) = bytes.as_chunks::<16>();
             forgotten.extend_from_slice(whole);
-            match rest {
-                [] => Ok(()),
-                _ => Err(self.corrupt(header.offset, "instances of 16 bytes", "something else").into()),
+            match (rest, whole.len() == header.count as usize) {
+                ([], true) => Ok(()),
+                _ => {
+                    let found = format!("{} bytes", bytes.len());
+                    Err(self.corrupt(header.offset, format!("{} instances of 16 bytes", header.count), found).into())
+                }
             }
         })?;
         let Some(shards) = shards else {
@@ -412,6 +429,23 @@ impl Snapshot {
         self.sites(block..block + 1, buffer, &mut sites)?;
         Ok(sites.into_iter().find(|site| site.name.text(&mut [0; 20]) == name))
     }
+}
+
+impl Bytes for Snapshot {
+    fn length(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let read = self.file.read_at(buffer, offset).map_err(Error::io("read", &self.path))?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// A search for headers of blocks.
+fn blocks() -> Search {
+    Search::new(&BLOCK_MAGIC, BLOCK_HEADER)
 }
 
 /// A block whose place is not known yet.

@@ -9,11 +9,14 @@ use std::ops::RangeInclusive;
 
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
+use crate::format::acknowledged::{ACKNOWLEDGED, Acknowledged};
 use crate::format::batch::Checkpoint;
 pub use crate::format::block::InputEntry as Input;
 use crate::format::coding::Malformed;
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
 use crate::format::hole::Hole;
+use crate::segment::content::Contents;
+use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
 use crate::segment::{Frame, Link, Segment};
 use crate::snapshot::Snapshot;
 use crate::storage::{Storage, TEMPORARY, path_of};
@@ -21,6 +24,9 @@ use crate::storage::{Storage, TEMPORARY, path_of};
 const SEGMENT: &str = ".wal";
 const SNAPSHOT: &str = ".snap";
 const DIGITS: usize = 10;
+
+/// The file with the record of what was acknowledged.
+pub const ACKNOWLEDGED_NAME: &str = "ACKNOWLEDGED";
 
 /// Between the name of a file and the number of the copy that a repair keeps of it.
 pub(crate) const COPY: &str = ".repair-";
@@ -182,6 +188,8 @@ pub struct View {
     pub link: Link,
     /// The last frame that is proven durable.
     pub durable_upto: u64,
+    /// The record of what was acknowledged, where there is one of this store.
+    pub acknowledged: Option<Acknowledged>,
     /// The inputs that were not forgotten, by instance.
     pub inputs: BTreeMap<Uid, Input>,
     /// The last segment is an empty one, published to follow one whose seal is missing.
@@ -193,7 +201,7 @@ pub struct View {
 pub(crate) enum Depth {
     /// The sections of frames that nothing proves durable: they decide where the log ends.
     Unproven,
-    /// Those of the whole segment that will be appended to.
+    /// Those of the whole segment that will be appended to, and what is in them: nothing is built on what readers refuse.
     LastSegment,
 }
 
@@ -203,21 +211,22 @@ impl View {
     pub fn open(storage: &dyn Storage) -> Result<View> {
         let mut before = None;
         for _ in 0..RETRIES {
-            let look = |listing| View::look(storage, &listing, false, Depth::Unproven);
-            match Listing::read(storage).and_then(look) {
+            match View::look(storage, false, Depth::Unproven) {
                 Err(Error::Corruption(found)) if before.as_ref() != Some(&found) => before = Some(found),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => before = None,
-                answer => return answer,
+                answer => return answer.map(|(view, _)| view),
             }
         }
         let busy = io::Error::other("it changed at every look");
         Err(Error::io("read", storage.path().display().to_string())(busy))
     }
 
-    /// One look at the files that a listing names.
-    pub(crate) fn look(storage: &dyn Storage, listing: &Listing, writable: bool, depth: Depth) -> Result<View> {
-        let (snapshots, segments) = open_files(storage, listing, writable)?;
-        View::walk(snapshots, segments, depth)
+    /// One look at a store. The record comes first: what was acknowledged then is in the files that are opened later.
+    pub(crate) fn look(storage: &dyn Storage, writable: bool, depth: Depth) -> Result<(View, Listing)> {
+        let acknowledged = read_acknowledged(storage)?;
+        let listing = Listing::read(storage)?;
+        let (snapshots, segments) = open_files(storage, &listing, writable)?;
+        Ok((View::walk(snapshots, segments, acknowledged, depth)?, listing))
     }
 
     /// The store's id.
@@ -238,166 +247,253 @@ impl View {
     }
 
     /// Walks the whole log, frame by frame.
-    fn walk(snapshots: Vec<Snapshot>, segments: Vec<Segment>, depth: Depth) -> Result<View> {
-        let last = segments.len() - 1;
-        // Frames go to a segment only after its predecessor's seal was fsynced. So while a segment has none, its
-        // predecessor may still be the one whose end was torn.
-        let interrupted_roll = last > 0 && segments[last].length == SEGMENT_HEADER as u64;
-        let link = match snapshots.last().map(|snapshot| &snapshot.header) {
-            Some(header) => Link { sequence: header.next_sequence, previous: Some(header.next_previous) },
-            None => Link { sequence: 1, previous: segments.first().map(|first| first.header.chain()) },
-        };
+    fn walk(
+        snapshots: Vec<Snapshot>,
+        segments: Vec<Segment>,
+        acknowledged: Option<Acknowledged>,
+        depth: Depth,
+    ) -> Result<View> {
+        let link = first_link(&snapshots, &segments);
+        // One of another store says nothing of this one.
+        let own = |record: &Acknowledged| segments.iter().all(|segment| segment.header.store == record.store);
+        let acknowledged = acknowledged.filter(own);
+        // Only what is sealed, and so durable, gets into a snapshot.
+        let durable_upto = acknowledged.map_or(0, |record| record.sequence).max(link.sequence - 1);
         let mut view = View {
             link,
             snapshots,
             segments,
             frames: Vec::new(),
             torn: None,
-            // Only what is sealed, and so durable, gets into a snapshot.
-            durable_upto: link.sequence - 1,
+            durable_upto,
+            acknowledged,
             inputs: BTreeMap::new(),
             unsealed: false,
         };
-        for index in 0..=last {
-            let sealed = view.walk_segment(index)?;
-            match sealed {
-                true if index == last => return Err(view.missing_successor(index).into()),
-                true => {}
-                false if index == last => {}
-                false if index + 1 == last && interrupted_roll => {
-                    view.unsealed = true;
-                    break;
-                }
-                false => {
-                    let segment = &view.segments[index];
-                    let corruption = match &view.torn {
-                        Some(torn) => torn.what.clone(),
-                        None => segment.corrupt(segment.length, "a seal, since another segment follows", "the end"),
-                    };
-                    return Err(corruption.into());
-                }
-            }
+        let mut index = 0;
+        let mut end = view.walk_segment(index)?;
+        while end.here == Here::Seal && judge(view.stop(&end)?) == Verdict::GoesOn {
+            index += 1;
+            end = view.walk_segment(index)?;
         }
-        view.check_sections(depth)?;
-        view.refuse_damage()?;
-        view.check_successor()?;
+        let end = view.check_sections(depth, end)?;
+        view.end(end)?;
+        view.check_acknowledged()?;
         (view.inputs, _) = inputs_of(&view.snapshots, &view.segments, &view.frames)?;
         Ok(view)
     }
 
-    /// Walks one segment; says whether it ends with a seal. Where it ends with anything but a frame, `torn` says so.
-    fn walk_segment(&mut self, index: usize) -> Result<bool> {
+    /// What the first frame behind the snapshots chains to.
+    pub(crate) fn first(&self) -> Link {
+        first_link(&self.snapshots, &self.segments)
+    }
+
+    /// Walks one segment; says where its chain stops.
+    fn walk_segment(&mut self, index: usize) -> Result<ChainEnd> {
         let segment = &self.segments[index];
         let expected = self.link.sequence;
         if segment.header.first_sequence != expected {
-            let found = format!("{}", segment.header.first_sequence);
-            return Err(segment.corrupt(0, format!("a segment that begins with frame {expected}"), found).into());
+            return Err(not_the_successor(segment, expected).into());
         }
         let mut offset = SEGMENT_HEADER as u64;
+        let mut here = Here::End;
         while offset < segment.length {
+            if here == Here::Seal {
+                here = Here::BehindSeal;
+                break;
+            }
             match segment.frame(offset, self.link)? {
                 Ok(frame) => {
                     offset = frame.end();
                     self.link = Link::after(&frame.header);
                     self.durable_upto = self.durable_upto.max(frame.header.durable_upto);
-                    let seal = frame.header.kind == FrameKind::Seal;
-                    self.frames.push(Place { segment: index, frame });
-                    if seal {
-                        if offset < segment.length {
-                            let found = format!("{} more bytes", segment.length - offset);
-                            return Err(segment.corrupt(offset, "the end of the file behind the seal", found).into());
-                        }
-                        return Ok(true);
+                    if frame.header.kind == FrameKind::Seal {
+                        here = Here::Seal;
                     }
+                    self.frames.push(Place { segment: index, frame });
                 }
-                Err(what) => {
-                    self.torn = Some(Torn { segment: index, what, bytes: segment.length - offset });
-                    return Ok(false);
-                }
+                Err(what) => return Ok(ChainEnd { segment: index, at: offset, here: Here::Bad, what: Some(what) }),
             }
         }
-        Ok(false)
+        Ok(ChainEnd { segment: index, at: offset, here, what: None })
     }
 
-    fn missing_successor(&self, index: usize) -> Corruption {
-        let segment = &self.segments[index];
-        let next = segment_name(segment.header.number + 1);
-        segment.corrupt(segment.length, format!("{next} behind the seal of this segment"), "no such file")
-    }
-
-    /// The index of the segment that is appended to, or was last.
-    fn active(&self) -> usize {
-        self.segments.len() - 1 - usize::from(self.unsealed)
+    /// What is known of a place where the chain stops.
+    fn stop(&self, end: &ChainEnd) -> Result<Stop> {
+        let due = self.link.sequence;
+        let mut proven = self.durable_upto;
+        if end.here == Here::Bad && proven < due {
+            proven = proven.max(self.segments[end.segment].proven_from(end.at, due)?);
+        }
+        let next = match self.segments.get(end.segment + 1) {
+            None => Next::Nothing,
+            Some(next) if next.length > SEGMENT_HEADER as u64 => Next::Frames(next.header.first_sequence),
+            Some(next) => Next::Empty(next.header.first_sequence),
+        };
+        Ok(Stop { here: end.here, due, proven, next })
     }
 
     /// Checks the sections of the frames at the end of the log. The first one that is not intact ends it, as a torn
     /// header would.
-    fn check_sections(&mut self, depth: Depth) -> Result<()> {
-        let active = self.active();
+    fn check_sections(&mut self, depth: Depth, end: ChainEnd) -> Result<ChainEnd> {
         let durable_upto = self.durable_upto;
         let first = self.frames.partition_point(|place| match depth {
             Depth::Unproven => place.frame.header.sequence <= durable_upto,
-            Depth::LastSegment => place.segment < active && place.frame.header.sequence <= durable_upto,
+            Depth::LastSegment => place.segment < end.segment && place.frame.header.sequence <= durable_upto,
         });
         let mut buffer = Vec::new();
         for index in first..self.frames.len() {
             let Place { segment, frame } = &self.frames[index];
             let (segment, header) = (*segment, frame.header);
             if let Err(what) = self.segments[segment].check_frame(frame, &mut buffer)? {
-                if segment != active {
-                    // A segment that was sealed: its successor got frames only after it was fsynced.
-                    return Err(what.into());
-                }
-                let bytes = self.segments[segment].length - header.offset;
-                self.torn = Some(Torn { segment, what, bytes });
                 self.link = Link { sequence: header.sequence, previous: Some(header.previous) };
                 self.frames.truncate(index);
-                break;
+                return Ok(ChainEnd { segment, at: header.offset, here: Here::Bad, what: Some(what) });
+            }
+        }
+        if depth == Depth::LastSegment {
+            self.check_contents(end.segment)?;
+        }
+        Ok(end)
+    }
+
+    /// Checks what is in the sections of a segment whose checksums are right. What was acknowledged was written by a chatwal that
+    /// checked it before, if the header of its last frame is the one that the record names.
+    fn check_contents(&self, segment: usize) -> Result<()> {
+        let known = self.acknowledged.filter(|record| {
+            let frame = self.frames.iter().find(|place| place.frame.header.sequence == record.sequence);
+            frame.is_some_and(|place| place.frame.header.crc == record.header_crc)
+        });
+        let known = known.map_or(0, |record| record.sequence);
+        let mut contents = Contents::default();
+        let unknown = |place: &&Place| place.segment == segment && place.frame.header.sequence > known;
+        for Place { frame, .. } in self.frames.iter().filter(unknown) {
+            if let Some((_, what)) = contents.check(&self.segments[segment], frame)?.into_iter().next() {
+                return Err(what.into());
             }
         }
         Ok(())
     }
 
-    /// Tells torn from corrupt. A bad frame is corruption if an intact later header proves that it was durable: nothing
-    /// less does, since writes that were not fsynced reach the disk in any order, and nothing more is needed, since
-    /// nothing is acknowledged before such a header is fsynced.
-    fn refuse_damage(&self) -> Result<()> {
-        let Some(torn) = &self.torn else { return Ok(()) };
-        let segment = &self.segments[torn.segment];
-        let lost = self.link.sequence;
-        let offset = segment.length - torn.bytes;
-        if self.durable_upto >= lost {
-            return Err(torn.what.clone().into());
+    /// Takes the verdict on the end of the log.
+    fn end(&mut self, end: ChainEnd) -> Result<()> {
+        let stop = self.stop(&end)?;
+        let segment = &self.segments[end.segment];
+        match judge(stop) {
+            Verdict::Corrupt(why) => {
+                let successor = self.segments.get(end.segment + 1);
+                return Err(match (end.what, why, successor) {
+                    (Some(what), ..) => what,
+                    (None, Why::SuccessorElsewhere, Some(successor)) => not_the_successor(successor, stop.due),
+                    _ => blame(segment, end.at, &stop, why, self.acknowledged),
+                }
+                .into());
+            }
+            Verdict::AwaitsSeal => self.unsealed = true,
+            Verdict::GoesOn | Verdict::Ends | Verdict::Torn => {}
         }
-        match segment.proof_of(lost, offset)? {
-            Some(_) => Err(torn.what.clone().into()),
-            None => Ok(()),
+        if let Some(what) = end.what {
+            self.torn = Some(Torn { segment: end.segment, what, bytes: segment.length - end.at });
         }
+        Ok(())
     }
 
-    /// A successor is published once every frame before the seal is durable, and names the frame behind the seal.
-    fn check_successor(&self) -> Result<()> {
-        let (segment, Some(successor)) = (&self.segments[self.active()], self.segments.get(self.active() + 1)) else {
-            return Ok(());
-        };
-        let seal = successor.header.first_sequence.saturating_sub(1);
-        if self.link.sequence == seal {
-            return Ok(());
-        }
-        let corruption = match &self.torn {
-            Some(torn) => torn.what.clone(),
-            None => {
-                let found = format!("the end of the file before frame {}", self.link.sequence);
-                segment.corrupt(segment.length, format!("frames up to {}", seal.saturating_sub(1)), found)
+    /// That the frame that was acknowledged last is the one that is there: a log that was rolled back and went on otherwise has
+    /// another one.
+    fn check_acknowledged(&self) -> Result<()> {
+        let Some(record) = self.acknowledged else { return Ok(()) };
+        // It may be in a snapshot by now.
+        let at = self.frames.partition_point(|place| place.frame.header.sequence < record.sequence);
+        match self.frames.get(at).filter(|place| place.frame.header.sequence == record.sequence) {
+            Some(place) if place.frame.header.crc != record.header_crc => {
+                let segment = &self.segments[place.segment];
+                Err(another_history(segment, &place.frame, &record).into())
             }
-        };
-        Err(corruption.into())
+            _ => Ok(()),
+        }
     }
 
     /// How many of the segments are sealed, durably.
     pub fn sealed(&self) -> usize {
-        self.active()
+        self.segments.len() - 1 - usize::from(self.unsealed)
     }
+}
+
+fn first_link(snapshots: &[Snapshot], segments: &[Segment]) -> Link {
+    match snapshots.last().map(|snapshot| &snapshot.header) {
+        Some(header) => Link { sequence: header.next_sequence, previous: Some(header.next_previous) },
+        None => Link { sequence: 1, previous: segments.first().map(|first| first.header.chain()) },
+    }
+}
+
+/// Where a chain of frames stops.
+pub(crate) struct ChainEnd {
+    /// Index of the segment.
+    pub(crate) segment: usize,
+    /// Offset in it.
+    pub(crate) at: u64,
+    /// What stands there.
+    pub(crate) here: Here,
+    /// What is wrong with it, if that is not the frame that is due.
+    pub(crate) what: Option<Corruption>,
+}
+
+/// The corruption where a segment ends, or its chain does, and should not.
+pub(crate) fn blame(
+    segment: &Segment,
+    at: u64,
+    stop: &Stop,
+    why: Why,
+    acknowledged: Option<Acknowledged>,
+) -> Corruption {
+    let before = || format!("the end of the file before frame {}", stop.due);
+    let (expected, found) = match (why, stop.next, acknowledged) {
+        (Why::BehindSeal, ..) => {
+            ("the end of the file behind the seal".into(), format!("{} more bytes", segment.length.saturating_sub(at)))
+        }
+        (Why::SuccessorMissing, ..) => {
+            let next = segment_name(segment.header.number.saturating_add(1));
+            (format!("{next} behind the seal of this segment"), "no such file".into())
+        }
+        (Why::FramesMissing, Next::Empty(first), _) => (format!("frames up to {}", first.saturating_sub(2)), before()),
+        (Why::Proven, _, Some(Acknowledged { segment, end, sequence, .. })) if stop.proven == sequence => {
+            let expected = format!(
+                "frames up to {sequence}, which were acknowledged (byte {end} of segment {segment}, says {ACKNOWLEDGED_NAME})"
+            );
+            (expected, before())
+        }
+        (Why::Proven, ..) => (format!("frames up to {}, which were durable", stop.proven), before()),
+        _ => ("a seal, since another segment follows".into(), "the end".into()),
+    };
+    segment.corrupt(at, expected, found)
+}
+
+/// The corruption of a segment that does not go on where the one before it ends.
+pub(crate) fn not_the_successor(segment: &Segment, expected: u64) -> Corruption {
+    let found = segment.header.first_sequence.to_string();
+    segment.corrupt(0, format!("a segment that begins with frame {expected}"), found)
+}
+
+/// The corruption of a log in which another frame stands where one was acknowledged.
+pub(crate) fn another_history(segment: &Segment, frame: &Frame, record: &Acknowledged) -> Corruption {
+    let Acknowledged { sequence, header_crc, .. } = record;
+    let expected = format!(
+        "frame {sequence} with the header CRC {header_crc:08x}, which was acknowledged, says {ACKNOWLEDGED_NAME}"
+    );
+    segment.corrupt(frame.at, expected, format!("{:08x}", frame.header.crc))
+}
+
+/// The record of what was acknowledged; none where there is no such file, or one that says nothing.
+pub(crate) fn read_acknowledged(storage: &dyn Storage) -> Result<Option<Acknowledged>> {
+    let path = || path_of(storage, ACKNOWLEDGED_NAME);
+    let file = match storage.open(ACKNOWLEDGED_NAME, false) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("open", path())(error)),
+    };
+    let mut bytes = [0; ACKNOWLEDGED];
+    let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", path()))?;
+    Ok(bytes.get(..read).and_then(Acknowledged::decode))
 }
 
 /// What snapshots and the frames behind them say of the inputs: those that were not forgotten, and those that were.
@@ -428,7 +524,7 @@ pub(crate) fn inputs_of(
                 }
             }
             // A repair took the checkpoints back itself.
-            FrameKind::Hole | FrameKind::Mark | FrameKind::Seal => {}
+            FrameKind::Hole | FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => {}
         }
     }
     Ok((inputs, forgotten))

@@ -1,7 +1,7 @@
 //! What there is of a store, past any damage: what `verify` judges and `repair` saves.
 //!
-//! [`View::open`] stays the one judge of whether a store is sound: what it accepts is taken as it says. Only what it refuses
-//! is looked at here, with the same rules, but without an end at the first damage. Nothing is changed.
+//! [`View::open`] says whether a store is sound: what it accepts is taken as it says. What it refuses is looked at here, by the same
+//! rules and the same judge, but without an end at the first damage. Nothing is changed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,24 +10,36 @@ use std::ops::RangeInclusive;
 
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
-use crate::format::frame::{FrameHeader, FrameKind, SEGMENT_HEADER};
-use crate::segment::{Found, Frame, Link, Segment};
+use crate::format::acknowledged::Acknowledged;
+use crate::format::frame::{FrameKind, SEGMENT_HEADER};
+use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
+use crate::segment::{Claims, Found, Frame, Gap, Link, Segment};
 use crate::snapshot::{Snapshot, Stretch};
 use crate::storage::{Storage, path_of};
-use crate::store::{Name, Place, RETRIES, View, parse_name, segment_name, snapshot_name};
+use crate::store::{
+    Name, Place, RETRIES, View, another_history, blame, not_the_successor, parse_name, read_acknowledged, segment_name,
+    snapshot_name,
+};
 
 /// The files of a store that count, in the order of the segments they cover, and what is wrong with them.
+#[derive(Default)]
 pub(crate) struct Survey {
     /// The store's id; of most of the files, if they disagree.
     pub(crate) store: Option<Uid>,
     /// The files; those that are missing have a place as well.
     pub(crate) parts: Vec<Part>,
+    /// Files that a snapshot replaces: if that is damaged, they may still have what it lost.
+    pub(crate) leftovers: Vec<String>,
     /// What is wrong with names, headers, directories and the chain; of snapshots that cannot be opened, with every block.
     pub(crate) findings: Vec<Corruption>,
+    /// The last segment is sealed, and its successor is missing: a finding of its own, since it is no damage to any file.
+    pub(crate) missing_successor: Option<Corruption>,
     /// An end that was never acknowledged: what is wrong with its first frame, and its bytes.
     pub(crate) torn: Option<(Corruption, u64)>,
     /// The last frame that something proves durable.
     pub(crate) durable_upto: u64,
+    /// The record of what was acknowledged, where there is one of this store.
+    pub(crate) acknowledged: Option<Acknowledged>,
     /// Why the store is refused, if it is.
     pub(crate) refused: Option<Corruption>,
 }
@@ -48,27 +60,115 @@ pub(crate) enum Content {
     Snapshot(Box<Snapshot>),
     /// A snapshot of which only blocks can be read, one by one; whether its header is sound.
     Blocks(Box<Snapshot>, bool),
-    /// A segment and its intact frames, without those of a torn end; whether there is damage behind the last of them.
-    Segment(Segment, Vec<Frame>, bool),
+    /// A segment.
+    Segment(Box<Frames>),
     /// Nothing: it is missing, or nothing in it can be told to be of this store.
     Nothing,
+}
+
+/// What is intact in a segment.
+pub(crate) struct Frames {
+    /// The segment; if its header is bad, as its frames tell of it.
+    pub(crate) segment: Segment,
+    /// Its header is bad.
+    headless: bool,
+    /// Frames in their place that count, in order. Their sections were not looked at.
+    pub(crate) frames: Vec<Frame>,
+    /// Frames that don't: they stand elsewhere than they say, come again, or lie in a torn end. What is in them may still be
+    /// all there is of it.
+    pub(crate) strays: Vec<Frame>,
+    /// There is damage behind the last of the frames.
+    pub(crate) cut: bool,
+    /// And bytes in it that are nothing that is intact.
+    pub(crate) lost_end: bool,
+    /// The next segment was published to follow a seal that was never written.
+    pub(crate) awaits_seal: bool,
+    /// Where no frame follows the one before.
+    gaps: Vec<Gap>,
+    /// What the last frame is, and what is due behind it.
+    sealed: bool,
+    next: Link,
+    /// Where something stands behind the seal.
+    behind_seal: Option<u64>,
+}
+
+impl Frames {
+    fn of(segment: Segment, headless: bool) -> Frames {
+        let next = Link { sequence: segment.header.first_sequence, previous: None };
+        Frames {
+            segment,
+            headless,
+            frames: Vec::new(),
+            strays: Vec::new(),
+            cut: false,
+            lost_end: false,
+            awaits_seal: false,
+            gaps: Vec::new(),
+            sealed: false,
+            next,
+            behind_seal: None,
+        }
+    }
+
+    /// Gathers what there is; `link` is what the first frame has to look like.
+    fn scan(&mut self, link: Link) -> Result<()> {
+        let Frames { segment, frames, strays, cut, lost_end, gaps, sealed, next, behind_seal, .. } = self;
+        *next = link;
+        segment.scan(link, |found| {
+            let at = match &found {
+                Found::Frame(frame) | Found::Stray(frame) => frame.at,
+                Found::Gap(gap) => gap.at,
+            };
+            if *sealed {
+                behind_seal.get_or_insert(at);
+            }
+            match found {
+                Found::Frame(frame) => {
+                    *sealed |= frame.header.kind == FrameKind::Seal;
+                    *next = Link::after(&frame.header);
+                    (*cut, *lost_end) = (false, false);
+                    frames.push(frame.clone());
+                }
+                Found::Gap(gap) => {
+                    next.previous = None;
+                    (*cut, *lost_end) = (true, true);
+                    gaps.push(gap.clone());
+                }
+                Found::Stray(frame) => {
+                    *lost_end = frame.end() < segment.length;
+                    strays.push(frame.clone());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The greatest sequence number that a header of it claims to be durable.
+    fn claimed(&self) -> u64 {
+        self.frames.iter().chain(&self.strays).map(|frame| frame.header.durable_upto).max().unwrap_or(0)
+    }
+
+    /// Where the chain goes on behind it, if that is known.
+    fn link(&self) -> Option<Link> {
+        (!self.cut || self.sealed).then_some(self.next)
+    }
 }
 
 impl Survey {
     /// Looks at a store. Needs no lock: what looks like damage because a writer was at work does not look the same twice.
     pub(crate) fn read(storage: &dyn Storage) -> Result<Survey> {
         let refused = match View::open(storage) {
-            Ok(view) => return Ok(Survey::of(view)),
+            Ok(view) => return Survey::of(view),
             Err(Error::Corruption(refused)) => *refused,
             Err(error) => return Err(error),
         };
         let mut before = None;
         for _ in 0..RETRIES {
             match Survey::look(storage) {
-                Ok(survey) if before.as_ref() == Some(&survey.findings) => {
+                Ok(survey) if before.as_ref() == Some(&survey.told()) => {
                     return Ok(Survey { refused: Some(refused), ..survey });
                 }
-                Ok(survey) => before = Some(survey.findings),
+                Ok(survey) => before = Some(survey.told()),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => before = None,
                 Err(error) => return Err(error),
             }
@@ -77,41 +177,56 @@ impl Survey {
         Err(Error::io("read", storage.path().display().to_string())(busy))
     }
 
+    /// All that is wrong.
+    fn told(&self) -> Vec<Corruption> {
+        self.findings.iter().chain(&self.missing_successor).cloned().collect()
+    }
+
     /// The survey of a store that is sound as far as readers look.
-    fn of(view: View) -> Survey {
-        let store = Some(view.store());
+    fn of(view: View) -> Result<Survey> {
+        let (store, mut first) = (Some(view.store()), view.first());
         let mut parts: Vec<Part> = Vec::new();
         for snapshot in view.snapshots {
             let covers = snapshot.header.first..=snapshot.header.last;
             parts.push(Part { name: snapshot_name(&covers), covers, content: Content::Snapshot(Box::new(snapshot)) });
         }
+        let active = view.segments.len() - 1 - usize::from(view.unsealed);
         let mut frames = view.frames.into_iter().peekable();
         for (index, segment) in view.segments.into_iter().enumerate() {
-            let mut own = Vec::new();
+            let mut own = Frames::of(segment, false);
             while let Some(place) = frames.next_if(|place| place.segment == index) {
-                own.push(place.frame);
+                own.frames.push(place.frame);
             }
-            let number = segment.header.number;
-            let content = Content::Segment(segment, own, false);
+            if let Some(torn) = view.torn.as_ref().filter(|torn| torn.segment == index) {
+                // Once more, for what is behind.
+                own.frames.clear();
+                own.scan(first)?;
+                own.tear(own.segment.length - torn.bytes);
+            }
+            if let Some(last) = own.frames.last() {
+                first = Link::after(&last.header);
+            }
+            own.awaits_seal = view.unsealed && index == active;
+            let number = own.segment.header.number;
+            let content = Content::Segment(Box::new(own));
             parts.push(Part { covers: number..=number, name: segment_name(number), content });
         }
-        Survey {
-            store,
-            parts,
-            findings: Vec::new(),
-            torn: view.torn.map(|torn| (torn.what, torn.bytes)),
-            durable_upto: view.durable_upto,
-            refused: None,
-        }
+        let torn = view.torn.map(|torn| (torn.what, torn.bytes));
+        let (durable_upto, acknowledged) = (view.durable_upto, view.acknowledged);
+        Ok(Survey { store, parts, torn, durable_upto, acknowledged, ..Survey::default() })
     }
 
     /// One look at a store that readers refuse.
     fn look(storage: &dyn Storage) -> Result<Survey> {
-        let mut survey =
-            Survey { store: None, parts: Vec::new(), findings: Vec::new(), torn: None, durable_upto: 0, refused: None };
+        let acknowledged = read_acknowledged(storage)?;
+        let mut survey = Survey { acknowledged, ..Survey::default() };
         survey.tile(storage)?;
         survey.open(storage)?;
-        survey.follow(storage)?;
+        survey.acknowledged = acknowledged.filter(|record| survey.store == Some(record.store));
+        survey.durable_upto = survey.acknowledged.map_or(0, |record| record.sequence);
+        survey.follow()?;
+        survey.judge()?;
+        survey.check_acknowledged();
         Ok(survey)
     }
 
@@ -147,6 +262,7 @@ impl Survey {
         for (covers, name) in files {
             let (start, end) = (*covers.start(), *covers.end());
             if end < next {
+                self.leftovers.push(name);
                 continue;
             }
             if start > next {
@@ -155,6 +271,7 @@ impl Survey {
                 let expected = format!("a snapshot that begins with segment {next}");
                 let found = "one that overlaps another".into();
                 self.findings.push(Corruption { file: path_of(storage, &name), offset: 0, expected, found });
+                self.leftovers.push(name);
                 continue;
             } else if segments && !kind(&name) {
                 let (file, expected) = (path_of(storage, &name), format!("segment {next}"));
@@ -182,7 +299,7 @@ impl Survey {
             let is_segment = matches!(parse_name(&part.name), Name::Segment(_));
             let opened = match is_segment {
                 true => Segment::open(path.clone(), open()?)
-                    .map(|segment| (segment.header.store, Content::Segment(segment, Vec::new(), false))),
+                    .map(|segment| (segment.header.store, Content::Segment(Box::new(Frames::of(segment, false))))),
                 false => Snapshot::open(path.clone(), open()?)
                     .map(|snapshot| (snapshot.header.store, Content::Snapshot(Box::new(snapshot)))),
             };
@@ -194,22 +311,7 @@ impl Survey {
                 Err(Error::Corruption(what)) => {
                     findings.push(*what);
                     if !is_segment {
-                        let (snapshot, sound) = match Snapshot::bare(path.clone(), open()?) {
-                            Ok(snapshot) => (snapshot, true),
-                            Err(Error::Corruption(_)) => (Snapshot::headless(path.clone(), open()?)?, false),
-                            Err(error) => return Err(error),
-                        };
-                        snapshot.scan(|found| {
-                            findings.extend(match found {
-                                Stretch::Block(_, _, checked) => checked.err(),
-                                Stretch::Gap(what, _) => Some(what.clone()),
-                            });
-                            Ok(())
-                        })?;
-                        if sound {
-                            findings.extend(snapshot.check_size().err());
-                        }
-                        part.content = Content::Blocks(Box::new(snapshot), sound);
+                        part.content = blocks(&path, &open, findings)?;
                     }
                 }
                 Err(error) => return Err(error),
@@ -223,213 +325,251 @@ impl Survey {
                 let file = storage.open(&part.name, false).map_err(Error::io("open", &path))?;
                 if let Some(segment) = Segment::headless(path, number, self.store, file)? {
                     self.store = self.store.or(Some(segment.header.store));
-                    part.content = Content::Segment(segment, Vec::new(), false);
+                    part.content = Content::Segment(Box::new(Frames::of(segment, true)));
                 }
             }
         }
         Ok(())
     }
 
-    /// Follows the chain of frames through all files.
-    fn follow(&mut self, storage: &dyn Storage) -> Result<()> {
+    /// Follows the chain of frames through all files, and gathers what there is.
+    fn follow(&mut self) -> Result<()> {
         let Survey { store, parts, findings, durable_upto, .. } = self;
-        // What comes next, as long as anybody knows.
+        // What comes next, as long as anybody knows, and whether the file before is a segment.
         let mut due: Option<Link> = None;
-        // What is wrong with the frames of each part: the sequence number that was due, and what is there.
-        let mut gaps: Vec<Vec<(u64, Corruption)>> = Vec::new();
-        let mut ends: Vec<End> = Vec::new();
+        let mut behind_segment = false;
         for (index, part) in parts.iter_mut().enumerate() {
-            let (mut own, mut end) = (Vec::new(), End::default());
             let foreign = |id: Uid| store.is_some_and(|store| store != id);
-            let mut alien = false;
+            let number = *part.covers.start();
+            let mut alien = None;
             match &mut part.content {
                 Content::Nothing => due = None,
+                Content::Snapshot(snapshot) if foreign(snapshot.header.store) => {
+                    alien = Some(snapshot.corrupt(0, "a snapshot of this store", "one of another store"));
+                }
                 Content::Snapshot(snapshot) => {
-                    let header = snapshot.header;
-                    if foreign(header.store) {
-                        findings.push(snapshot.corrupt(0, "a snapshot of this store", "one of another store"));
-                        alien = true;
-                        due = None;
-                    } else {
-                        if part.name != snapshot_name(&(header.first..=header.last)) {
-                            let found = format!("one of segments {} to {}", header.first, header.last);
-                            findings.push(snapshot.corrupt(0, "a snapshot of the segments in its name", found));
-                        }
-                        let first = Link { sequence: header.first_sequence, previous: Some(header.first_previous) };
-                        let fits = due.is_none_or(|due| due == first) && (index > 0 || first.sequence == 1);
-                        if !fits {
-                            let sequence = due.map_or(1, |due| due.sequence);
-                            let expected = format!("a snapshot that begins with frame {sequence} of the store");
-                            findings.push(snapshot.corrupt(0, expected, "another one"));
-                        }
-                        *durable_upto = (*durable_upto).max(header.next_sequence.saturating_sub(1));
-                        due = Some(Link { sequence: header.next_sequence, previous: Some(header.next_previous) });
-                    }
+                    findings.extend(check_snapshot(snapshot, &part.name, due.filter(|_| index > 0), index == 0));
+                    *durable_upto = (*durable_upto).max(snapshot.header.next_sequence.saturating_sub(1));
+                    due = Some(link_behind(snapshot));
                 }
                 Content::Blocks(snapshot, sound) => {
-                    let header = snapshot.header;
-                    due =
-                        sound.then_some(Link { sequence: header.next_sequence, previous: Some(header.next_previous) });
-                    *durable_upto = (*durable_upto).max(header.next_sequence.saturating_sub(1));
+                    due = sound.then_some(link_behind(snapshot));
+                    *durable_upto = (*durable_upto).max(snapshot.header.next_sequence.saturating_sub(1));
                 }
-                Content::Segment(segment, frames, cut) => {
-                    let header = segment.header;
-                    if foreign(header.store) || header.number != *part.covers.start() {
-                        let expected = format!("the header of segment {} of this store", part.covers.start());
-                        let found = match foreign(header.store) {
-                            true => "one of another store".into(),
-                            false => format!("that of segment {}", header.number),
-                        };
-                        findings.push(segment.corrupt(0, expected, found));
-                        alien = true;
-                        due = None;
-                    } else {
-                        let first = match index {
-                            0 => Some(Link { sequence: 1, previous: Some(header.chain()) }),
-                            _ => due,
-                        };
-                        let unknown = Link { sequence: header.first_sequence, previous: None };
-                        let link = match first {
-                            Some(first) if first.sequence == header.first_sequence => first,
-                            Some(first) => {
-                                let expected = format!("a segment that begins with frame {}", first.sequence);
-                                findings.push(segment.corrupt(0, expected, header.first_sequence.to_string()));
-                                unknown
-                            }
-                            None => unknown,
-                        };
-                        let mut next = link;
-                        let mut behind = None;
-                        segment.scan(link, |found| {
-                            match found {
-                                Found::Frame(frame) => {
-                                    if let (true, None) = (end.sealed, &behind) {
-                                        behind = Some(frame.header.offset);
-                                    }
-                                    end.sealed |= frame.header.kind == FrameKind::Seal;
-                                    *durable_upto = (*durable_upto).max(frame.header.durable_upto);
-                                    next = Link::after(&frame.header);
-                                    frames.push(frame.clone());
-                                    *cut = false;
-                                }
-                                Found::Gap(what, _) => {
-                                    match end.sealed {
-                                        true => behind = behind.or(Some(what.offset)),
-                                        false => own.push((next.sequence, what.clone())),
-                                    }
-                                    next.previous = None;
-                                    *cut = true;
-                                }
-                            }
-                            Ok(())
-                        })?;
-                        if let Some(at) = behind {
-                            let found = format!("{} more bytes", segment.length - at);
-                            findings.push(segment.corrupt(at, "the end of the file behind the seal", found));
-                        }
-                        due = (!*cut || end.sealed).then_some(next);
-                        end.next = next.sequence;
-                        end.empty = segment.length == SEGMENT_HEADER as u64;
+                Content::Segment(own) if foreign(own.segment.header.store) || own.segment.header.number != number => {
+                    let expected = format!("the header of segment {number} of this store");
+                    let found = match foreign(own.segment.header.store) {
+                        true => "one of another store".into(),
+                        false => format!("that of segment {}", own.segment.header.number),
+                    };
+                    alien = Some(own.segment.corrupt(0, expected, found));
+                }
+                Content::Segment(own) => {
+                    let header = own.segment.header;
+                    let first = match index {
+                        0 => Some(Link { sequence: 1, previous: Some(header.chain()) }),
+                        _ => due,
+                    };
+                    let follows = first.is_some_and(|first| first.sequence == header.first_sequence);
+                    // Whether it follows another segment is for the judge to say.
+                    if let (Some(first), false, false, false) = (first, follows, behind_segment, own.headless) {
+                        findings.push(not_the_successor(&own.segment, first.sequence));
                     }
+                    let unknown = Link { sequence: header.first_sequence, previous: None };
+                    own.scan(first.filter(|_| follows).unwrap_or(unknown))?;
+                    *durable_upto = (*durable_upto).max(own.claimed());
+                    due = own.link();
                 }
             }
-            if alien {
+            behind_segment = matches!(part.content, Content::Segment(_));
+            if let Some(what) = alien {
+                findings.push(what);
                 part.content = Content::Nothing;
+                due = None;
             }
-            gaps.push(own);
-            ends.push(end);
-        }
-        self.end(storage, gaps, &ends)
-    }
-
-    /// Judges how the segments end.
-    fn end(&mut self, storage: &dyn Storage, mut gaps: Vec<Vec<(u64, Corruption)>>, ends: &[End]) -> Result<()> {
-        let last = self.parts.len().saturating_sub(1);
-        // As in `View`: while the last segment has no frame, the one before it may be that whose end was torn.
-        let unsealed = |index: usize| {
-            matches!(self.parts.get(index), Some(Part { content: Content::Segment(..), .. }))
-                && ends.get(index).is_some_and(|end| !end.sealed)
-        };
-        let interrupted_roll = last > 0 && ends.get(last).is_some_and(|end| end.empty) && unsealed(last - 1);
-        let active = last - usize::from(interrupted_roll);
-        let mut successor = None;
-        for index in 0..=last {
-            let own = gaps.get_mut(index).map(std::mem::take).unwrap_or_default();
-            let follows = self.parts.get(index + 1).and_then(|next| match &next.content {
-                Content::Segment(segment, ..) => Some(segment.header.first_sequence),
-                _ => None,
-            });
-            let (Some(part), Some(end)) = (self.parts.get_mut(index), ends.get(index)) else { continue };
-            let Content::Segment(segment, frames, cut) = &mut part.content else { continue };
-            let short = |what: &str| segment.corrupt(segment.length, what, "the end of the file");
-            if index < active {
-                if !end.sealed && own.is_empty() {
-                    self.findings.push(short("a seal, since another segment follows"));
-                }
-                self.findings.extend(own.into_iter().map(|(_, what)| what));
-                continue;
-            }
-            if index > active {
-                continue;
-            }
-            if end.sealed {
-                self.findings.extend(own.into_iter().map(|(_, what)| what));
-                if index == last {
-                    let name = segment_name(segment.header.number + 1);
-                    let expected = format!("a segment behind the seal of {}", segment.path);
-                    let found = "no such file".into();
-                    self.findings.push(Corruption { file: path_of(storage, &name), offset: 0, expected, found });
-                    successor = Some(segment.header.number + 1);
-                }
-                continue;
-            }
-            // The first frame that is not intact, its sections included where nothing proves that it was durable.
-            let mut bad = own.first().map(|(sequence, what)| (*sequence, what.offset, what.clone()));
-            let mut buffer = Vec::new();
-            for frame in frames.iter().filter(|frame| frame.header.sequence > self.durable_upto) {
-                let FrameHeader { sequence, offset, .. } = frame.header;
-                if bad.as_ref().is_some_and(|(_, at, _)| *at < offset) {
-                    break;
-                }
-                if let Err(what) = segment.check_frame(frame, &mut buffer)? {
-                    bad = Some((sequence, offset, what));
-                    break;
-                }
-            }
-            let missing = follows.is_some_and(|first| first.saturating_sub(1) != end.next);
-            match bad {
-                None if missing => self.findings.push(short("frames up to the seal that the next segment names")),
-                None => {}
-                Some((sequence, offset, what)) => {
-                    if missing || self.durable_upto >= sequence || segment.proof_of(sequence, offset)?.is_some() {
-                        self.findings.extend(own.into_iter().map(|(_, what)| what));
-                        if !self.findings.contains(&what) {
-                            self.findings.push(what);
-                        }
-                    } else {
-                        frames.retain(|frame| frame.header.offset < offset);
-                        *cut = false;
-                        self.torn = Some((what, segment.length - offset));
-                    }
-                }
-            }
-        }
-        if let Some(number) = successor {
-            let name = segment_name(number);
-            self.parts.push(Part { covers: number..=number, name, content: Content::Nothing });
         }
         Ok(())
+    }
+
+    /// Judges every place at which the chain of a segment stops.
+    fn judge(&mut self) -> Result<()> {
+        let (mut findings, mut torn, mut missing) = (Vec::new(), None, None);
+        for index in 0..self.parts.len() {
+            let next = self.next(index);
+            let successor = self.parts.get(index + 1).and_then(|part| match &part.content {
+                Content::Segment(own) => Some(&own.segment),
+                _ => None,
+            });
+            let Some(Part { content: Content::Segment(own), .. }) = self.parts.get(index) else { continue };
+            let judged = own.judge(next, self.durable_upto)?;
+            findings.extend(judged.findings);
+            let end = judged.end;
+            if let Some((at, stop, Verdict::Corrupt(why))) = end {
+                let what = match (why, successor) {
+                    (Why::SuccessorElsewhere, Some(successor)) => not_the_successor(successor, stop.due),
+                    _ => blame(&own.segment, at, &stop, why, self.acknowledged),
+                };
+                match why {
+                    Why::SuccessorMissing => missing = Some((own.segment.header.number + 1, what)),
+                    _ => findings.push(what),
+                }
+            }
+            let awaits_seal = matches!(end, Some((_, _, Verdict::AwaitsSeal)));
+            if let Some(Part { content: Content::Segment(own), .. }) = self.parts.get_mut(index) {
+                own.awaits_seal = awaits_seal;
+                if let Some((what, at)) = judged.torn {
+                    own.awaits_seal |= matches!(next, Next::Empty(_));
+                    torn = Some((what, own.segment.length - at));
+                    own.tear(at);
+                }
+            }
+        }
+        self.findings.append(&mut findings);
+        self.torn = torn;
+        if let Some((number, what)) = missing {
+            self.missing_successor = Some(what);
+            let (covers, name) = (number..=number, segment_name(number));
+            self.parts.push(Part { covers, name, content: Content::Nothing });
+        }
+        Ok(())
+    }
+
+    /// What comes behind a part, as the judge asks.
+    fn next(&self, index: usize) -> Next {
+        match self.parts.get(index + 1).map(|part| &part.content) {
+            None => Next::Nothing,
+            Some(Content::Segment(own)) if own.headless => Next::Unknown,
+            Some(Content::Segment(own)) => {
+                let Segment { header, length, .. } = &own.segment;
+                match *length > SEGMENT_HEADER as u64 {
+                    true => Next::Frames(header.first_sequence),
+                    false => Next::Empty(header.first_sequence),
+                }
+            }
+            Some(Content::Snapshot(_) | Content::Blocks(..) | Content::Nothing) => Next::Unknown,
+        }
+    }
+
+    /// As [`View`] does: that the frame that was acknowledged last is the one that is there.
+    fn check_acknowledged(&mut self) {
+        let Some(record) = self.acknowledged else { return };
+        for part in &self.parts {
+            let Content::Segment(own) = &part.content else { continue };
+            let acknowledged = own.frames.iter().find(|frame| frame.header.sequence == record.sequence);
+            let other = acknowledged.filter(|frame| frame.header.crc != record.header_crc);
+            self.findings.extend(other.map(|frame| another_history(&own.segment, frame, &record)));
+        }
     }
 }
 
-/// How a segment ends.
+/// What the judge says of a segment.
 #[derive(Default)]
-struct End {
-    sealed: bool,
-    /// It has a header and nothing else.
-    empty: bool,
-    /// The sequence number behind its last frame.
-    next: u64,
+struct Judged {
+    /// Gaps that are corruption.
+    findings: Vec<Corruption>,
+    /// The first place that is torn: what is wrong, and the offset.
+    torn: Option<(Corruption, u64)>,
+    /// Where the segment ends, unless that is in a gap.
+    end: Option<(u64, Stop, Verdict)>,
+}
+
+impl Frames {
+    fn judge(&self, next: Next, durable_upto: u64) -> Result<Judged> {
+        let mut judged = Judged::default();
+        let mut claims: Option<Claims> = None;
+        let mut stop = |at: u64, due: u64| -> Result<Stop> {
+            let claims = match &mut claims {
+                Some(claims) => claims,
+                none => none.insert(self.segment.claims()?),
+            };
+            Ok(Stop { here: Here::Bad, due, proven: durable_upto.max(claims.from(at)), next })
+        };
+        let mut places: Vec<(u64, u64, Corruption)> = Vec::new();
+        let mut buffer = Vec::new();
+        for frame in self.frames.iter().filter(|frame| frame.header.sequence > durable_upto) {
+            if let Err(what) = self.segment.check_frame(frame, &mut buffer)? {
+                places.push((frame.at, frame.header.sequence, what));
+            }
+        }
+        places.extend(self.gaps.iter().map(|gap| (gap.at, gap.due, gap.what.clone())));
+        places.sort_by_key(|(at, ..)| *at);
+        for (at, due, what) in places {
+            // Behind a seal everything is one finding.
+            if self.behind_seal.is_some_and(|behind| at >= behind) || judged.torn.is_some() {
+                continue;
+            }
+            match judge(stop(at, due)?) {
+                Verdict::Corrupt(_) => judged.findings.push(what),
+                _ => judged.torn = Some((what, at)),
+            }
+        }
+        let here = match (self.behind_seal, self.sealed) {
+            (Some(_), _) => Here::BehindSeal,
+            (None, true) => Here::Seal,
+            (None, false) => Here::End,
+        };
+        if judged.torn.is_none() && (here != Here::End || !self.cut) {
+            let stop = Stop { here, due: self.next.sequence, proven: durable_upto, next };
+            let at = self.behind_seal.unwrap_or(self.segment.length);
+            judged.end = Some((at, stop, judge(stop)));
+        }
+        Ok(judged)
+    }
+
+    /// What stands at `at` and behind does not count.
+    fn tear(&mut self, at: u64) {
+        self.strays.extend(self.frames.extract_if(.., |frame| frame.at >= at));
+        (self.cut, self.lost_end) = (false, false);
+    }
+}
+
+fn link_behind(snapshot: &Snapshot) -> Link {
+    Link { sequence: snapshot.header.next_sequence, previous: Some(snapshot.header.next_previous) }
+}
+
+/// What is wrong with where a snapshot stands: its name, and what comes before it.
+fn check_snapshot(snapshot: &Snapshot, name: &str, due: Option<Link>, is_first: bool) -> Vec<Corruption> {
+    let header = snapshot.header;
+    let mut findings = Vec::new();
+    if name != snapshot_name(&(header.first..=header.last)) {
+        let found = format!("one of segments {} to {}", header.first, header.last);
+        findings.push(snapshot.corrupt(0, "a snapshot of the segments in its name", found));
+    }
+    let first = Link { sequence: header.first_sequence, previous: Some(header.first_previous) };
+    if due.is_some_and(|due| due != first) || is_first && first.sequence != 1 {
+        let sequence = due.map_or(1, |due| due.sequence);
+        findings.push(snapshot.corrupt(
+            0,
+            format!("a snapshot that begins with frame {sequence} of the store"),
+            "another one",
+        ));
+    }
+    findings
+}
+
+/// A snapshot that cannot be opened, and what is wrong with each block of it.
+fn blocks(
+    path: &str,
+    open: &dyn Fn() -> Result<Box<dyn crate::storage::File>>,
+    findings: &mut Vec<Corruption>,
+) -> Result<Content> {
+    let (snapshot, sound) = match Snapshot::bare(path.into(), open()?) {
+        Ok(snapshot) => (snapshot, true),
+        Err(Error::Corruption(_)) => (Snapshot::headless(path.into(), open()?)?, false),
+        Err(error) => return Err(error),
+    };
+    snapshot.scan(|found| {
+        findings.extend(match found {
+            Stretch::Block(_, _, checked) => checked.err(),
+            Stretch::Gap(what, _) => Some(what.clone()),
+            Stretch::Stray(..) => None,
+        });
+        Ok(())
+    })?;
+    if sound {
+        findings.extend(snapshot.check_size().err());
+    }
+    Ok(Content::Blocks(Box::new(snapshot), sound))
 }
 
 /// Whether the last file is what a repair published before it died: a segment that holds nothing but a hole frame, made
@@ -446,7 +586,7 @@ fn is_unfinished_repair(storage: &dyn Storage, name: &str, files: &[(RangeInclus
                     covers = Some(Place { segment: 0, frame: frame.clone() }.hole(&segment)?.covers);
                 }
                 Found::Frame(frame) if frame.header.kind == FrameKind::Mark && covers.is_some() => {}
-                _ => alone = false,
+                Found::Frame(_) | Found::Gap(_) | Found::Stray(_) => alone = false,
             }
             Ok(())
         })?;

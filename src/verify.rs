@@ -7,23 +7,21 @@
 //! Beyond what readers check, every section and block is decoded; the events of a snapshot have to be in order and unique,
 //! and the index has to say of each site what the fold of its events says.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Corruption, Error, Result};
 use crate::event::SiteName;
-use crate::format::batch::{Checkpoint, EventsDecoder, decode_rejects};
+use crate::format::batch::{EventsDecoder, decode_rejects};
 use crate::format::block::{BlockHeader, BlockKind, ShardEntry, SiteEntry, split_rejects};
-use crate::format::coding::{Decoded, Malformed, shard, site_hash};
 use crate::format::frame::SectionKind;
-use crate::format::hole::Hole;
 use crate::format::{Uid, hex};
 use crate::gather::{by_site, parallel};
 use crate::merge::Merge;
 use crate::render::printable;
-use crate::segment::{Frame, Segment, next_section};
+use crate::segment::content::{Contents, decode_events};
+use crate::segment::{Frame, Segment};
 use crate::snapshot::{IndexedSite, Snapshot, Stretch};
 use crate::storage::{Storage, path_of};
 use crate::summary::{Fold, Summary, Window};
@@ -75,6 +73,7 @@ impl Examined {
     pub(crate) fn of(storage: &dyn Storage, threads: usize, progress: &(dyn Fn(f64) + Sync)) -> Result<Examined> {
         let mut survey = Survey::read(storage)?;
         let mut findings = std::mem::take(&mut survey.findings);
+        findings.extend(survey.missing_successor.clone());
         let mut checked = Checked::default();
         let (mut snapshots, mut frames) = (Vec::new(), Vec::new());
         for (number, part) in survey.parts.iter().enumerate() {
@@ -86,9 +85,10 @@ impl Examined {
                 }
                 // Every block of it was told of.
                 Content::Blocks(snapshot, _) => checked.bytes += snapshot.size(),
-                Content::Segment(segment, own, _) => {
-                    checked.bytes += segment.length;
-                    frames.extend(own.iter().enumerate().map(|(at, frame)| ((number, at), segment, frame)));
+                Content::Segment(own) => {
+                    checked.bytes += own.segment.length;
+                    let own = own.frames.iter().enumerate().map(|(at, frame)| ((number, at), &own.segment, frame));
+                    frames.extend(own);
                 }
                 Content::Nothing => {}
             }
@@ -132,9 +132,10 @@ impl Examined {
 
     /// The first part that something is wrong with. What is wrong with a file that is none of the parts concerns them all.
     pub(crate) fn first_damaged(&self, storage: &dyn Storage) -> usize {
-        let parts = &self.survey.parts;
+        let Survey { parts, missing_successor, .. } = &self.survey;
         let place = |finding: &Corruption| parts.iter().position(|part| path_of(storage, &part.name) == finding.file);
-        let told = self.verification.findings.iter().map(|finding| place(finding).unwrap_or(0));
+        let damage = self.verification.findings.iter().filter(|finding| missing_successor.as_ref() != Some(finding));
+        let told = damage.map(|finding| place(finding).unwrap_or(0));
         let missing = parts.iter().position(|part| matches!(part.content, Content::Nothing));
         told.chain(missing).min().unwrap_or(0)
     }
@@ -152,32 +153,10 @@ pub(crate) fn found<T>(result: Result<T>, findings: &mut Vec<Corruption>) -> Res
     }
 }
 
-/// Decodes the events of a section or a block, whose sites have to be of its shard, into a table that is cleared before.
-pub(crate) fn decode_events(
-    decoder: &mut EventsDecoder,
-    bytes: &[u8],
-    count: u32,
-    of: u8,
-    table: &mut Table,
-) -> Decoded<()> {
-    table.clear();
-    let stray = Cell::new(false);
-    decoder.decode(bytes, count, of, table, |site| {
-        stray.set(stray.get() || shard(site_hash(site)) != of);
-        true
-    })?;
-    match stray.get() {
-        false => Ok(()),
-        true => Err(Malformed { at: 0, expected: "sites of the section's shard" }),
-    }
-}
-
 /// Checks frames, one after the other; one a thread.
 #[derive(Default)]
 struct Frames {
-    buffer: Vec<u8>,
-    decoder: EventsDecoder,
-    table: Table,
+    contents: Contents,
     checked: Checked,
     findings: Vec<Corruption>,
     bad: BTreeMap<(usize, usize), Vec<usize>>,
@@ -185,39 +164,15 @@ struct Frames {
 
 impl Frames {
     fn check(&mut self, key: (usize, usize), segment: &Segment, frame: &Frame) -> Result<()> {
-        let Frames { buffer, decoder, table, .. } = self;
-        let mut checkpoint = None;
         let mut bad = Vec::new();
-        let mut rest = segment.read_sections(&frame.sections, buffer)?;
-        for (place, section) in frame.sections.iter().enumerate() {
-            let bytes = next_section(&mut rest, section);
-            let entry = section.entry;
-            let decoded = segment.check(section, bytes).and_then(|()| {
-                let decoded = match entry.kind {
-                    SectionKind::Checkpoint => Checkpoint::decode(bytes).map(|decoded| checkpoint = Some(decoded)),
-                    SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),
-                    SectionKind::Hole => Hole::decode(bytes).map(|_| ()),
-                    SectionKind::Rejects => match &checkpoint {
-                        Some(checkpoint) => decode_rejects(bytes, entry.count, checkpoint).map(|_| ()),
-                        None => Ok(()),
-                    },
-                    // The frame's directory was only taken for one with instances of 16 bytes, and with repeats of none.
-                    SectionKind::Forgotten | SectionKind::Repeats => Ok(()),
-                };
-                decoded.map_err(|Malformed { at, expected }| {
-                    segment.corrupt(section.at + at as u64, expected, "something else")
-                })
-            });
-            match decoded {
-                Ok(()) if entry.kind == SectionKind::Events => self.checked.events += u64::from(entry.count),
-                Ok(()) => {}
-                Err(what) => {
-                    self.findings.push(what);
-                    bad.push(place);
-                }
-            }
-            self.checked.sections += 1;
+        for (place, what) in self.contents.check(segment, frame)? {
+            self.findings.push(what);
+            bad.push(place);
         }
+        let sound = frame.sections.iter().enumerate().filter(|(place, _)| !bad.contains(place));
+        let events = sound.filter(|(_, section)| section.entry.kind == SectionKind::Events);
+        self.checked.events += events.map(|(_, section)| u64::from(section.entry.count)).sum::<u64>();
+        self.checked.sections += frame.sections.len() as u64;
         self.checked.frames += 1;
         if !bad.is_empty() {
             self.bad.insert(key, bad);
@@ -286,6 +241,7 @@ fn check_snapshot(
         findings.extend(match stretch {
             Stretch::Block(_, _, checked) => checked.err(),
             Stretch::Gap(what, _) => Some(what.clone()),
+            Stretch::Stray(..) => None,
         });
         Ok(())
     })
@@ -337,13 +293,25 @@ fn check_rejects(snapshot: &Snapshot, findings: &mut Vec<Corruption>, checked: &
     if found(read, findings)?.is_none() {
         return Ok(());
     }
+    let at = snapshot.header.region(BlockKind::Inputs).start;
+    let mut known = BTreeSet::new();
     for input in &snapshot.inputs {
+        if !known.insert(input.checkpoint.instance) {
+            let found = format!("{} twice", hex(input.checkpoint.instance));
+            findings.push(snapshot.corrupt(at, "each input once", found));
+            continue;
+        }
         let counted = counts.remove(&input.checkpoint.instance).unwrap_or(0);
         if counted != input.rejects {
             let expected = format!("{} rejects of input {}", input.rejects, hex(input.checkpoint.instance));
             findings.push(snapshot.corrupt(start, expected, counted.to_string()));
         }
     }
+    // A compaction would leave them out, and say less than this snapshot does.
+    findings.extend(counts.into_iter().map(|(instance, count)| {
+        let found = format!("{count} of input {}, which is not among them", hex(instance));
+        snapshot.corrupt(start, "rejects of the inputs of this snapshot", found)
+    }));
     Ok(())
 }
 
@@ -470,26 +438,4 @@ fn shown_entry(entry: &SiteEntry) -> String {
         "messages={messages},emails={emails},operators={operators},visitors={visitors}, events={events} disputed={disputed} \
          from {earliest} to {latest} in {length} bytes at {at}"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Event, Id, Kind, Site};
-    use crate::format::batch::EventsEncoder;
-
-    #[test]
-    fn a_site_of_another_shard_is_found() {
-        let (mut table, site) = (Table::default(), Site::Number(1));
-        let event = Event { site, id: Id::new(b"a"), from: b"x", timestamp: 1, kind: Kind::Message };
-        let right = shard(site_hash(site));
-        for (of, sound) in [(right, true), (right ^ 1, false)] {
-            table.clear();
-            table.push(&event, of);
-            let (mut entries, mut bytes) = (Vec::new(), Vec::new());
-            EventsEncoder::default().encode(&table, &mut entries, &mut bytes);
-            let decoded = decode_events(&mut EventsDecoder::default(), &bytes, 1, of, &mut Table::default());
-            assert_eq!(decoded.is_ok(), sound);
-        }
-    }
 }

@@ -232,23 +232,83 @@ fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
     assert_repairs(&town, &disk, |turn, _| turn < town.folded.iter().sum());
 }
 
+/// A byte goes, and all behind it moves.
+fn take_out(bytes: &mut Vec<u8>, at: usize) {
+    bytes.remove(at);
+}
+
+/// Headers say where they belong, so what is intact is found wherever it stands.
 #[test]
-fn bytes_that_are_missing_inside_move_everything_behind_and_cost_it() {
+fn bytes_that_are_missing_or_were_inserted_cost_what_they_were_in_and_nothing_behind() {
     let town = town();
     let (_, segments) = town.names();
-    let places = batches(&town);
-    let place = places.iter().find(|place| place.file == segments[1]).unwrap();
-    let start = place.frame.header.offset as usize;
-    let disk = damaged(&town, &place.file, |bytes| {
-        bytes.remove(start);
-    });
-    let lost = |turn| {
-        places.iter().any(|place| place.turn == Some(turn) && place.file == segments[1])
-            && places
-                .iter()
-                .any(|other| other.turn == Some(turn) && other.frame.header.sequence >= place.frame.header.sequence)
-    };
-    assert_repairs(&town, &disk, |turn, _| !lost(turn));
+    for place in batches(&town).iter().filter(|place| place.file != *segments.last().unwrap()) {
+        let start = place.frame.header.offset as usize;
+        for insert in [false, true] {
+            let disk = damaged(&town, &place.file, |bytes| match insert {
+                true => bytes.insert(start + 40, b'x'),
+                false => take_out(bytes, start + 40),
+            });
+            let repair = assert_repairs(&town, &disk, |turn, _| place.turn != Some(turn));
+            let sequence = place.frame.header.sequence;
+            assert_eq!(repair.hole.frames, [(sequence, sequence)], "{place:?}, inserted: {insert}");
+        }
+    }
+}
+
+/// The header of the segment is gone, and every frame stands elsewhere than it says.
+#[test]
+fn a_segment_that_lost_its_header_and_a_byte_is_saved_whole() {
+    let town = town();
+    for segment in town.names().1 {
+        for at in [0, 38] {
+            let disk = damaged(&town, &segment, |bytes| take_out(bytes, at));
+            let repair = assert_repairs(&town, &disk, |_, _| true);
+            assert_eq!((repair.hole.frames, repair.hole.inputs), (vec![], vec![]), "{segment}");
+        }
+    }
+}
+
+/// A store of one event in one segment: there is nothing before it and nothing behind it to go by.
+#[test]
+fn the_only_segment_is_repaired_and_copied_whatever_is_left_of_it() {
+    let town = Town::build(7, &[], 2);
+    let segment = segment_name(1);
+    assert_eq!(town.names().1, [segment.as_str()]);
+    let whole = town.disk.bytes(&segment).len();
+    type Edit = Box<dyn Fn(&mut Vec<u8>)>;
+    let edits: [(&str, Edit, bool); 5] = [
+        ("a byte of the header is gone", Box::new(|bytes| take_out(bytes, 38)), true),
+        ("the header is zeros", Box::new(|bytes| bytes[..SEGMENT_HEADER].fill(0)), true),
+        ("it is cut inside its header", Box::new(|bytes| bytes.truncate(20)), false),
+        ("it is empty", Box::new(Vec::clear), false),
+        ("it is zeros", Box::new(move |bytes| *bytes = vec![0; whole]), false),
+    ];
+    for (what, edit, kept) in edits {
+        println!("{what}");
+        let disk = damaged(&town, &segment, |bytes| edit(bytes));
+        let repair = assert_repairs(&town, &disk, |_, _| kept);
+        assert_eq!((repair.replaced, repair.copies.len()), (vec![segment.clone()], 1), "{what}");
+        assert_eq!(repair.unknown, !kept, "{what}");
+    }
+}
+
+/// The snapshot is damaged, and the segments that it replaced are still there: a crash came before they were deleted.
+#[test]
+fn what_a_damaged_snapshot_lost_is_taken_from_the_files_that_it_replaced() {
+    let town = Town::build(7, &[], 24);
+    let disk = town.disk.fork();
+    town.compact(&disk, true);
+    let snapshot = disk.files().into_keys().find(|name| name.ends_with(".snap")).unwrap();
+    for (name, bytes) in town.disk.files() {
+        disk.edit(&name, |file| *file = bytes);
+    }
+    let disk = disk.kill();
+    assert_eq!(answer(&disk), town.oracle(|_, _| true));
+    // Not even a block of it is left.
+    disk.edit(&snapshot, |bytes| bytes[chatwal::format::block::SNAPSHOT_HEADER..].fill(0));
+    let repair = assert_repairs(&town, &disk, |_, _| true);
+    assert!(repair.replaced.contains(&snapshot) && repair.unknown);
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn walk(snapshot: &Snapshot, mut visit: impl FnMut(Stretch<'_>) -> Result<()>) -
         match &found {
             Stretch::Block(_, _, checked) => verdict.corrupt.extend(checked.as_ref().err().cloned()),
             Stretch::Gap(corruption, _) => verdict.corrupt.push((*corruption).clone()),
+            Stretch::Stray(..) => {}
         }
         visit(found)
     })?;
@@ -59,6 +60,10 @@ pub(super) fn blocks(path: String, file: Mapped, out: &mut dyn Write) -> Result<
             "{:>12} {bytes:>10} {:>10} {:<7} BAD expected {}, found {}",
             corruption.offset, "?", "?", corruption.expected, corruption.found
         )),
+        Stretch::Stray(at, header, _) => {
+            let (length, count, kind, from) = (header.whole(), header.count, header.kind.name(), header.offset);
+            written(writeln!(out, "{at:>12} {length:>10} {count:>10} {kind:<7} MOVED (written to byte {from})"))
+        }
     })
 }
 
@@ -68,7 +73,7 @@ pub(super) fn events(path: String, file: Mapped, out: &mut dyn Write) -> Result<
     let mut decoder = EventsDecoder::default();
     let mut table = Table::default();
     walk(&snapshot, |found| {
-        let Stretch::Block(header, bytes, Ok(())) = found else { return Ok(()) };
+        let (Stretch::Block(header, bytes, Ok(())) | Stretch::Stray(_, header, bytes)) = found else { return Ok(()) };
         if header.kind != BlockKind::Events {
             return Ok(());
         }

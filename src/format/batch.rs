@@ -391,6 +391,12 @@ impl EventsDecoder {
         let texts = reader.count(events, "the number of textual ids")?;
         let earliest = unzigzag(reader.varint("the earliest timestamp")?);
         let [gap_width, time_width, actor_width] = reader.array("the widths")?;
+        if numbers + names == 0 {
+            return reader.malformed("at least one site");
+        }
+        if gap_width.max(time_width).max(actor_width) > 64 {
+            return reader.malformed("widths of at most 64 bits");
+        }
 
         const UNWANTED: u64 = u64::MAX;
         self.sites.clear();

@@ -380,6 +380,9 @@ pub fn decode_shards(bytes: &[u8], count: u32, region: &std::ops::Range<u64>) ->
         if before.is_some_and(|before| before >= number) {
             return reader.malformed("a shard behind the one before it");
         }
+        if length == 0 || events == 0 {
+            return reader.malformed("a shard that has events");
+        }
         before = Some(number);
         if let Some(shard) = shards.get_mut(usize::from(number)) {
             *shard = ShardEntry { at: 0, length, events };

@@ -1,5 +1,6 @@
 //! The header of a segment, the header of a frame, and the directory of a frame's sections.
 
+use super::block::SNAPSHOT_MAGIC;
 use super::coding::{Decoded, Malformed, Reader};
 use super::{MAX_COUNT, Uid, VERSION};
 
@@ -43,28 +44,34 @@ pub enum BadSegment {
     Version(u16),
 }
 
-/// Reads what the headers of segments and of snapshots have in common, and in every version: magic, version, length, and
-/// the CRC at the end. So a newer version is told from damage. Gives a reader behind the length.
-pub(super) fn open_file_header(bytes: &[u8], magic: [u8; 8], least: usize) -> Result<Reader<'_>, BadSegment> {
+/// The shortest header of a file in any version: the twelve bytes that all versions share, and a CRC.
+const LEAST_HEADER: usize = 16;
+
+/// Reads what the headers of files have in common, in every version: magic, version, length, and the CRC at the end. So a
+/// newer version is told from damage. A header of this version has `own` bytes. Gives a reader behind the length.
+pub(super) fn open_file_header(bytes: &[u8], magic: [u8; 8], own: usize) -> Result<Reader<'_>, BadSegment> {
     let damaged = |what| move |_| BadSegment::Damaged(what);
     let mut reader = Reader::new(bytes);
     if reader.array("magic") != Ok(magic) {
         return Err(BadSegment::Damaged(match magic {
             SEGMENT_MAGIC => "a segment header, which begins with \"chatwal\" and a zero byte",
-            _ => "a snapshot header, which begins with \"chatsnap\"",
+            SNAPSHOT_MAGIC => "a snapshot header, which begins with \"chatsnap\"",
+            _ => "the magic of the file",
         }));
     }
     let version = reader.u16("version").map_err(damaged("the format's version"))?;
     let length = usize::from(reader.u16("length").map_err(damaged("the header's length"))?);
     let sum_at = length.saturating_sub(4);
     let sound = match (bytes.get(..sum_at), bytes.get(sum_at..length)) {
-        (Some(covered), Some(sum)) if length >= least => crc(covered).to_le_bytes() == *sum,
+        (Some(covered), Some(sum)) if length >= LEAST_HEADER => crc(covered).to_le_bytes() == *sum,
         _ => false,
     };
-    if !sound {
-        return Err(BadSegment::Damaged("a header whose CRC is right"));
+    match (sound, version) {
+        (false, _) => Err(BadSegment::Damaged("a header whose CRC is right")),
+        (true, VERSION) if length == own => Ok(reader),
+        (true, VERSION) => Err(BadSegment::Damaged("a header of the length that this version has")),
+        (true, newer) => Err(BadSegment::Version(newer)),
     }
-    if version != VERSION { Err(BadSegment::Version(version)) } else { Ok(reader) }
 }
 
 impl SegmentHeader {
@@ -122,11 +129,17 @@ pub enum FrameKind {
     Forget,
     /// What a repair could not save.
     Hole,
+    /// A kind that only a newer program knows. Its header proves as much as any other.
+    Unknown(u8),
 }
 
 impl FrameKind {
-    const ALL: [FrameKind; 5] =
+    const KNOWN: [FrameKind; 5] =
         [FrameKind::Batch, FrameKind::Mark, FrameKind::Seal, FrameKind::Forget, FrameKind::Hole];
+
+    fn of(code: u8) -> FrameKind {
+        FrameKind::KNOWN.into_iter().find(|kind| kind.code() == code).unwrap_or(FrameKind::Unknown(code))
+    }
 
     fn code(self) -> u8 {
         match self {
@@ -135,6 +148,7 @@ impl FrameKind {
             FrameKind::Seal => 3,
             FrameKind::Forget => 4,
             FrameKind::Hole => 5,
+            FrameKind::Unknown(code) => code,
         }
     }
 
@@ -146,6 +160,7 @@ impl FrameKind {
             FrameKind::Seal => "seal",
             FrameKind::Forget => "forget",
             FrameKind::Hole => "hole",
+            FrameKind::Unknown(_) => "?",
         }
     }
 }
@@ -182,15 +197,6 @@ pub struct FrameHeader {
     pub crc: u32,
 }
 
-/// Why bytes are no header of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadHeader {
-    /// They don't begin as one, or their CRC is wrong: never written, torn, or damaged.
-    NotIntact(&'static str),
-    /// Intact, but of a kind this program doesn't know.
-    UnknownKind(u8),
-}
-
 impl FrameHeader {
     /// The header's bytes; `crc` is computed.
     pub fn encode(&self) -> [u8; FRAME_HEADER] {
@@ -213,27 +219,24 @@ impl FrameHeader {
         fixed(&out)
     }
 
-    /// The header in the first bytes, if its CRC says that it is one. No field is believed before that.
-    pub fn decode(bytes: &[u8]) -> Result<FrameHeader, BadHeader> {
+    /// The header in the first bytes, if its CRC says that it is one; else what was expected. No field is believed before
+    /// that.
+    pub fn decode(bytes: &[u8]) -> Result<FrameHeader, &'static str> {
         let Some(bytes) = bytes.first_chunk::<FRAME_HEADER>() else {
-            return Err(BadHeader::NotIntact("the 80 bytes of a frame header"));
+            return Err("the 80 bytes of a frame header");
         };
         if !bytes.starts_with(&FRAME_MAGIC) {
-            return Err(BadHeader::NotIntact("a frame header, which begins with \"CWfr\""));
+            return Err("a frame header, which begins with \"CWfr\"");
         }
         if crc(&bytes[..FRAME_HEADER - 4]).to_le_bytes() != bytes[FRAME_HEADER - 4..] {
-            return Err(BadHeader::NotIntact("a frame header whose CRC is right"));
+            return Err("a frame header whose CRC is right");
         }
         let mut reader = Reader::new(&bytes[FRAME_MAGIC.len()..]);
-        let code = bytes[FRAME_MAGIC.len()];
-        let Some(kind) = FrameKind::ALL.into_iter().find(|kind| kind.code() == code) else {
-            return Err(BadHeader::UnknownKind(code));
-        };
         let mut fields = || -> Decoded<FrameHeader> {
             let what = "the fields of a frame header";
-            reader.array::<2>(what)?;
+            let [code, _zero] = reader.array(what)?;
             Ok(FrameHeader {
-                kind,
+                kind: FrameKind::of(code),
                 entries: reader.u16(what)?,
                 store: reader.array(what)?,
                 segment: reader.u64(what)?,
@@ -250,8 +253,8 @@ impl FrameHeader {
         match fields() {
             // What it claims to be durable is below its own number: see `Segment::frame`.
             Ok(header) if header.sequence < MAX_COUNT => Ok(header),
-            Ok(_) => Err(BadHeader::NotIntact("a sequence number below 2^40")),
-            Err(malformed) => Err(BadHeader::NotIntact(malformed.expected)),
+            Ok(_) => Err("a sequence number below 2^40"),
+            Err(malformed) => Err(malformed.expected),
         }
     }
 
@@ -467,7 +470,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes;
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(FrameHeader::decode(&bad), Err(BadHeader::NotIntact(_))), "bit {bit}");
+            assert!(FrameHeader::decode(&bad).is_err(), "bit {bit}");
         }
         for length in 0..FRAME_HEADER {
             assert!(FrameHeader::decode(&bytes[..length]).is_err());
@@ -487,13 +490,36 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&bytes), Err(BadSegment::Version(2)));
     }
 
+    /// A header of these many bytes, of this version, that begins with `magic` and has the right CRC.
+    fn header_of(magic: [u8; 8], version: u16, length: u16) -> Vec<u8> {
+        let mut bytes = magic.to_vec();
+        bytes.extend_from_slice(&version.to_le_bytes());
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.resize(usize::from(length) - 4, 7);
+        bytes.extend_from_slice(&crc(&bytes).to_le_bytes());
+        bytes
+    }
+
     #[test]
-    fn an_unknown_kind_is_no_damage() {
-        let mut bytes = frame().encode();
-        bytes[4] = 77;
-        let sum = crc(&bytes[..FRAME_HEADER - 4]).to_le_bytes();
-        bytes[FRAME_HEADER - 4..].copy_from_slice(&sum);
-        assert_eq!(FrameHeader::decode(&bytes), Err(BadHeader::UnknownKind(77)));
+    fn a_newer_version_has_whatever_length_it_says_and_this_one_its_own() {
+        for length in [16, 60, 64, 68, 192, 200, 4096, u16::MAX] {
+            let newer = header_of(SEGMENT_MAGIC, 2, length);
+            assert_eq!(SegmentHeader::decode(&newer), Err(BadSegment::Version(2)), "{length} bytes");
+            let cut = &newer[..newer.len() - 1];
+            assert!(matches!(SegmentHeader::decode(cut), Err(BadSegment::Damaged(_))), "{length} bytes, cut");
+            let own = header_of(SEGMENT_MAGIC, VERSION, length);
+            assert!(
+                matches!(SegmentHeader::decode(&own), Err(BadSegment::Damaged(_))),
+                "{length} bytes of this version"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_of_an_unknown_kind_is_no_damage() {
+        let header = FrameHeader { kind: FrameKind::Unknown(77), ..frame() };
+        let back = FrameHeader::decode(&header.encode()).unwrap();
+        assert_eq!(FrameHeader { crc: 0, ..back }, header);
     }
 
     #[test]

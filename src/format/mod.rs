@@ -1,6 +1,7 @@
 //! The bytes on disk: their only home. `wal-format.md` tells their meaning; a test compares its worked example with what
 //! is written here. Nothing in this module knows of files.
 
+pub mod acknowledged;
 pub mod batch;
 pub mod block;
 pub mod coding;

@@ -157,9 +157,10 @@ impl Town {
         log.settle().unwrap();
     }
 
-    /// Ingests all inputs again.
+    /// Ingests all inputs again that there are.
     pub fn ingest_all(&self, disk: &SimDisk) {
-        self.ingest(disk, &[0, 1, 2]);
+        let inputs: Vec<usize> = (0..self.inputs.len()).filter(|&input| !self.inputs[input].is_empty()).collect();
+        self.ingest(disk, &inputs);
     }
 
     /// Seals the log and folds it.
