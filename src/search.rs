@@ -45,7 +45,8 @@ impl Search {
             let end = self.start + self.buffer.len() as u64;
             // A header that reaches over the end of what is held begins the next piece.
             if from < self.start || from + self.header as u64 > end {
-                self.buffer.resize(PIECE.max(self.header), 0);
+                let left = usize::try_from(bytes.length() - from).unwrap_or(usize::MAX);
+                self.buffer.resize(left.min(PIECE), 0);
                 let read = bytes.read(&mut self.buffer, from)?;
                 self.buffer.truncate(read);
                 self.start = from;

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod dice;
 pub mod faults;
 pub mod folds;
+pub mod forge;
 pub mod lives;
 pub mod naive;
 pub mod sim;
