@@ -7,13 +7,17 @@ use std::sync::atomic::AtomicBool;
 
 use chatwal::compact::{CompactOptions, compact};
 use chatwal::error::Error;
+use chatwal::event::Site;
 use chatwal::format::MAX_COUNT;
-use chatwal::format::block::SnapshotHeader;
-use chatwal::format::frame::{Entry, SectionKind};
+use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
+use chatwal::format::coding::{shard, site_hash};
+use chatwal::format::frame::{Entry, FrameKind, SectionKind};
 use chatwal::log::Log;
-use chatwal::store::{View, snapshot_name};
+use chatwal::store::{View, segment_name, snapshot_name};
+use chatwal::verify::verify;
+use support::forge::{Forged, reforged};
 use support::sim::{Choices, SimDisk};
-use support::store::{Sample, report, sync};
+use support::store::{Sample, report, sync, text};
 
 const COMPACT: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: true };
 
@@ -61,6 +65,117 @@ fn a_site_in_two_shards_is_corruption_to_readers_and_to_the_compactor() {
     assert!(matches!(report(&view), Err(Error::Corruption(_))), "a site would stand twice in the report");
     assert!(matches!(fold(&disk), Err(Error::Corruption(_))), "the snapshot could not be read again");
     assert_eq!(disk.files(), before, "the segment is all there is");
+}
+
+/// A segment of one batch, whose section of events is these bytes and says to hold so many.
+fn of_events(section: &[u8], count: u32) -> SimDisk {
+    let mut segment = Forged::first();
+    let checkpoint = Sample::new(1, 1, &mut Choices::Random(1)).checkpoint.encode();
+    let entries = [
+        Entry::new(SectionKind::Checkpoint, 0, 1, &checkpoint),
+        Entry::new(SectionKind::Events, shard(site_hash(Site::Number(1))), count, section),
+    ];
+    segment.push(FrameKind::Batch, 0, &entries, &[checkpoint.as_slice(), section].concat());
+    segment.push(FrameKind::Mark, 1, &[], &[]);
+    let disk = SimDisk::new(1);
+    disk.edit(&segment_name(1), |file| *file = segment.bytes);
+    disk
+}
+
+/// What all make of a store whose checksums are right and whose content is not: nobody builds on it.
+#[track_caller]
+fn assert_refused(disk: &SimDisk, expected: &str) {
+    let told = |error: Error| error.to_string();
+    let readers = View::open(disk).and_then(|view| report(&view)).map(drop).map_err(told).unwrap_err();
+    assert!(readers.contains(expected), "readers: {readers}");
+    let found = verify(disk, 1, &|_| ()).unwrap().findings;
+    assert!(found.iter().any(|found| found.to_string().contains(expected)), "verify: {found:?}");
+    let writer = Log::open(disk.storage(), sync(1 << 20)).map(drop).map_err(told).unwrap_err();
+    assert!(writer.contains(expected), "the writer: {writer}");
+    assert_eq!(disk.mutations(), 0, "{:?}", disk.operations());
+}
+
+/// The section of one event of site 1: `fields` are the counts of sites, actors and ids, the earliest timestamp, the widths.
+fn one_event(fields: [u8; 8], sites: &[u8]) -> Vec<u8> {
+    [&fields[..], sites, &[0, 8], b"v", &[1, 1, 2], b"id"].concat()
+}
+
+#[test]
+fn events_without_a_site_are_refused_by_all() {
+    // Numbered, named, actors, textual ids, zigzag of the earliest, three widths; the number; an actor, a message of `v`.
+    let sound = of_events(&one_event([1, 0, 1, 1, 0, 0, 0, 0], &[1]), 1);
+    let expected = "1,messages=0,emails=1,operators=0,visitors=1\n";
+    assert_eq!(text(&report(&View::open(&sound).unwrap()).unwrap()), expected, "the fixture");
+    assert_refused(&of_events(&one_event([0, 0, 1, 1, 0, 0, 0, 0], &[]), 1), "at least one site");
+}
+
+#[test]
+fn a_width_of_more_bits_than_there_are_is_refused_where_nothing_has_it_too() {
+    let shop = [0, 4, b's', b'h', b'o', b'p'];
+    for widths in [[65, 0, 0], [0, 65, 0], [0, 0, 65], [255, 0, 0]] {
+        let [gaps, times, actors] = widths;
+        assert_refused(&of_events(&one_event([0, 1, 1, 1, 0, gaps, times, actors], &shop), 1), "at most 64 bits");
+    }
+}
+
+#[test]
+fn nothing_is_appended_behind_content_that_is_invalid() {
+    // An actor that is not in the list, in the middle of a segment whose other frames are sound.
+    let mut segment = Forged::first();
+    segment.batch(0);
+    let checkpoint = Sample::new(2, 1, &mut Choices::Random(1)).checkpoint.encode();
+    let events = one_event([1, 0, 1, 1, 0, 0, 0, 1], &[1]);
+    let events = [&events[..events.len() - 3], &[1], b"\x02id"].concat();
+    let entries = [
+        Entry::new(SectionKind::Checkpoint, 0, 1, &checkpoint),
+        Entry::new(SectionKind::Events, shard(site_hash(Site::Number(1))), 1, &events),
+    ];
+    segment.push(FrameKind::Batch, 1, &entries, &[checkpoint, events].concat());
+    segment.push(FrameKind::Mark, 2, &[], &[]);
+    segment.batch(3);
+    segment.push(FrameKind::Mark, 4, &[], &[]);
+    let disk = SimDisk::new(1);
+    disk.edit(&segment_name(1), |file| *file = segment.bytes);
+    assert_refused(&disk, "an actor of the dictionary");
+}
+
+#[test]
+fn tables_of_a_snapshot_say_each_thing_once_and_nothing_of_nothing() {
+    let sound = folded(|_| ());
+    let name = snapshot_name(&(1..=1));
+    type Blocks = Vec<(BlockHeader, Vec<u8>)>;
+    type Edit = fn(&mut Blocks);
+    let shards = |blocks: &Blocks| blocks.iter().position(|(block, _)| block.kind == BlockKind::Shards).unwrap();
+    let edits: [(&str, Edit); 4] = [
+        ("one table of shards", |blocks| {
+            let at = blocks.iter().position(|(block, _)| block.kind == BlockKind::Shards).unwrap();
+            blocks.insert(at, blocks[at].clone());
+        }),
+        ("a shard that has events", |blocks| {
+            let at = blocks.iter().position(|(block, _)| block.kind == BlockKind::Shards).unwrap();
+            blocks[at].0.count += 1;
+            blocks[at].1.extend_from_slice(&[255, 0, 0]);
+        }),
+        ("2 instances of 16 bytes", |blocks| {
+            let block = BlockHeader { kind: BlockKind::Forgotten, count: 2, ..blocks[0].0 };
+            blocks.push((BlockHeader { shard: 0, ..block }, vec![7; 16]));
+        }),
+        ("1 instances of 16 bytes", |blocks| {
+            let block = BlockHeader { kind: BlockKind::Forgotten, count: 1, ..blocks[0].0 };
+            blocks.push((BlockHeader { shard: 0, ..block }, vec![7; 17]));
+        }),
+    ];
+    for (expected, edit) in edits {
+        let disk = sound.fork();
+        disk.edit(&name, |bytes| {
+            *bytes = reforged(bytes, |blocks| {
+                assert_ne!(blocks[shards(blocks)].1.last(), Some(&255));
+                edit(blocks);
+            });
+        });
+        let Err(Error::Corruption(what)) = View::open(&disk) else { panic!("accepted: {expected}") };
+        assert!(what.to_string().contains(expected), "{expected}: {what}");
+    }
 }
 
 /// Repeated lines are nothing but a count, so no byte that is there bounds it.

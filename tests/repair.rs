@@ -9,6 +9,7 @@ use chatwal::error::Error;
 use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
 use chatwal::log::Log;
+use chatwal::recover::publish_segment;
 use chatwal::repair::{Repair, RepairOptions, repair};
 use chatwal::report::{Report, ReportOptions, Totals};
 use chatwal::store::{View, segment_name, snapshot_name};
@@ -230,6 +231,29 @@ fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
     let disk = town.disk.fork();
     segments.iter().for_each(|segment| disk.lose(segment));
     assert_repairs(&town, &disk, |turn, _| turn < town.folded.iter().sum());
+}
+
+/// A roll that stopped before it wrote the seal, in a store that is damaged elsewhere: nothing of the roll is a loss.
+#[test]
+fn a_roll_that_was_interrupted_is_no_damage_behind_any() {
+    let town = town();
+    let (_, segments) = town.names();
+    let rolled = town.disk.fork();
+    let view = View::open(&rolled).unwrap();
+    let last = view.segments.last().unwrap().header.number;
+    publish_segment(&rolled, view.store(), last + 1, view.link.sequence + 1).unwrap();
+    let rolled = rolled.kill();
+    assert_sound(&rolled);
+    for place in batches(&town).into_iter().filter(|place| place.file != *segments.last().unwrap()) {
+        let disk = rolled.fork();
+        let start = place.frame.header.offset as usize;
+        disk.edit(&place.file, |bytes| bytes[start] ^= 1);
+        let found = verify(&disk, 1, &|_| ()).unwrap().findings;
+        assert_eq!(found.len(), 1, "{found:#?}");
+        let repair = assert_repairs(&town, &disk, |turn, _| place.turn != Some(turn));
+        let sequence = place.frame.header.sequence;
+        assert_eq!(repair.hole.frames, [(sequence, sequence)]);
+    }
 }
 
 /// A byte goes, and all behind it moves.

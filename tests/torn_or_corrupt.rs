@@ -9,7 +9,9 @@ use chatwal::error::{Corruption, Error, Result};
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, crc};
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
-use chatwal::store::{View, segment_name};
+use chatwal::store::{View, segment_name, snapshot_name};
+use chatwal::verify::verify;
+use support::forge::Forged;
 use support::sim::{Choices, Count, Fault, SimDisk};
 use support::store::{Model, os, report, sync};
 
@@ -321,19 +323,85 @@ fn a_missing_or_foreign_segment_is_corruption() {
     }
 }
 
+/// The header of a file of another version, with as many bytes as it says.
+fn newer_header(magic: &[u8; 8], length: u16) -> Vec<u8> {
+    let mut bytes = [&magic[..], &2u16.to_le_bytes(), &length.to_le_bytes()].concat();
+    bytes.resize(usize::from(length) - 4, 9);
+    bytes.extend_from_slice(&crc(&bytes).to_le_bytes());
+    bytes
+}
+
 #[test]
 fn a_newer_format_is_refused_and_is_no_damage() {
     let store = fixture(1, 0);
+    let newer = |name: &str| format!("sim/{name}: written in format 2, and this chatwal reads format 1 only");
     for number in 1..=store.last() {
-        let disk = store.damaged(number, |bytes| {
-            bytes[8] = 2;
-            let sum = crc(&bytes[..SEGMENT_HEADER - 4]).to_le_bytes();
-            bytes[SEGMENT_HEADER - 4..SEGMENT_HEADER].copy_from_slice(&sum);
-        });
-        let expected =
-            format!("sim/{}: written in format 2, and this chatwal reads format 1 only", segment_name(number));
-        assert_eq!(store.verdict(&disk), Verdict::Refused(expected));
+        for length in [16, 60, 64, 68, 1000, u16::MAX] {
+            let disk = store.damaged(number, |bytes| {
+                let header = newer_header(b"chatwal\0", length);
+                bytes.resize(bytes.len().max(header.len()), 0);
+                bytes[..header.len()].copy_from_slice(&header);
+            });
+            assert_eq!(store.verdict(&disk), Verdict::Refused(newer(&segment_name(number))), "{length} bytes");
+            let verified = verify(&disk, 1, &|_| ()).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(verified, Err(newer(&segment_name(number))));
+        }
     }
+    for length in [16, 100, 192, 200, 5000] {
+        let disk = store.disk.fork();
+        let name = snapshot_name(&(1..=1));
+        disk.edit(&name, |bytes| *bytes = newer_header(b"chatsnap", length));
+        assert_eq!(store.verdict(&disk), Verdict::Refused(newer(&name)), "{length} bytes");
+    }
+    // Of this version it has one length, whatever the checksum says.
+    let disk = store.damaged(1, |bytes| {
+        bytes[10] = 68;
+        let sum = crc(&bytes[..64]).to_le_bytes();
+        bytes[64..68].copy_from_slice(&sum);
+    });
+    store.assert_corrupt(&disk, 1, 0..1);
+}
+
+/// Batch, mark, batch, and a frame of a kind that only a newer program knows, which says that the batch was durable.
+#[test]
+fn a_header_of_an_unknown_kind_proves_what_it_says() {
+    let mut segment = Forged::first();
+    segment.batch(0);
+    segment.push(FrameKind::Mark, 1, &[], &[]);
+    segment.batch(1);
+    let before = segment.clone();
+    segment.push(FrameKind::Unknown(6), 3, &[], &[]);
+    let on_disk = |bytes: Vec<u8>| {
+        let disk = SimDisk::new(1);
+        disk.edit(&segment_name(1), |file| *file = bytes);
+        disk
+    };
+    let refused = |disk: &SimDisk| View::open(disk).map(|view| view.frames.len()).map_err(|error| error.to_string());
+    assert!(refused(&on_disk(segment.bytes.clone())).unwrap_err().contains("a frame of unknown kind 6"), "it is newer");
+    let mut bytes = segment.bytes.clone();
+    bytes[segment.frames[2].start + 9] ^= 1;
+    let disk = on_disk(bytes);
+    let what = refused(&disk).unwrap_err();
+    assert!(what.contains("corrupt") && what.contains(&format!("byte {}", segment.frames[2].start)), "{what}");
+    assert!(matches!(Log::open(disk.storage(), sync(SEGMENT)), Err(Error::Corruption(_))));
+    assert_eq!(disk.mutations(), 0);
+    // One of another segment says nothing, be it newer or not.
+    let mut stranger = before.clone();
+    stranger.header.salt ^= 1;
+    stranger.push(FrameKind::Unknown(6), 3, &[], &[]);
+    assert_eq!(refused(&on_disk(stranger.bytes)), Ok(3), "torn");
+}
+
+/// Its mark stands then where it stood, and is the proof.
+#[test]
+fn the_frame_that_was_acknowledged_last_cannot_be_taken_out_unseen() {
+    let store = fixture(1, 0);
+    let last = store.last();
+    let frames = store.of_segment(last);
+    let [.., batch, mark] = frames.as_slice() else { panic!("{frames:?}") };
+    assert_eq!((batch.header.kind, mark.header.kind), (FrameKind::Batch, FrameKind::Mark));
+    let disk = store.damaged(last, |bytes| drop(bytes.drain(batch.start..batch.end)));
+    store.assert_corrupt(&disk, last, batch.start..batch.start + 1);
 }
 
 /// The store with the successor of its last segment published, as a roll leaves it before it seals.

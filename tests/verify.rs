@@ -11,8 +11,8 @@ use chatwal::error::{Corruption, Error};
 use chatwal::event::{Event, Id};
 use chatwal::format::batch::{EventsDecoder, EventsEncoder};
 use chatwal::format::block::{
-    BLOCK_HEADER, BlockHeader, BlockKind, SNAPSHOT_HEADER, SiteEntry, SnapshotHeader, decode_inputs, each_site,
-    put_input, put_site,
+    BLOCK_HEADER, BlockHeader, BlockKind, InputEntry, SNAPSHOT_HEADER, SiteEntry, SnapshotHeader, decode_inputs,
+    each_site, put_input, put_site,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, SectionKind, crc};
 use chatwal::repair::{RepairOptions, repair};
@@ -21,6 +21,7 @@ use chatwal::store::View;
 use chatwal::table::Table;
 use chatwal::verify::{Verification, verify};
 use support::cli::{Sandbox, generated};
+use support::forge::reforged;
 use support::sim::{Choices, Count, Fault, SimDisk};
 use support::store::{Model, sync};
 use support::town::{Town, answer, spoil};
@@ -286,6 +287,39 @@ fn inputs_that_do_not_have_the_rejects_they_say_are_found() {
         inputs.iter().for_each(|input| put_input(payload, input));
     });
     assert_found(&town, &disk, file, "rejects of input");
+}
+
+/// A compaction would leave them out, and so say less than the snapshot does.
+#[test]
+fn rejects_of_an_input_that_a_snapshot_does_not_know_are_found() {
+    let town = town();
+    let file = &town.names().0[0];
+    let disk = town.disk.fork();
+    disk.edit(file, |bytes| {
+        *bytes = reforged(bytes, |blocks| {
+            let rejects = blocks.iter_mut().find(|(block, _)| block.kind == BlockKind::Rejects).unwrap();
+            // The instance in the checkpoint, behind the byte that says how long that is.
+            rejects.1[1] ^= 1;
+        });
+    });
+    assert_found(&town, &disk, file, "which is not among them");
+}
+
+#[test]
+fn an_input_that_stands_twice_is_found() {
+    let town = town();
+    let file = &town.names().0[0];
+    let disk = town.disk.fork();
+    disk.edit(file, |bytes| {
+        *bytes = reforged(bytes, |blocks| {
+            let (block, payload) = blocks.iter_mut().find(|(block, _)| block.kind == BlockKind::Inputs).unwrap();
+            let inputs = decode_inputs(payload, block.count).unwrap();
+            // Once more, with nothing of its own.
+            put_input(payload, &InputEntry { events: 0, rejects: 0, ..inputs[0].clone() });
+            block.count += 1;
+        });
+    });
+    assert_found(&town, &disk, file, "expected each input once");
 }
 
 #[test]

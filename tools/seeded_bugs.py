@@ -41,10 +41,12 @@ class Bug:
 
 
 LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store.rs"
-SEGMENT, FRAME, BATCH = "src/segment.rs", "src/format/frame.rs", "src/format/batch.rs"
+JUDGE, CONTENT = "src/segment/judge.rs", "src/segment/content.rs"
+SEGMENT, FRAME, BATCH = "src/segment/mod.rs", "src/format/frame.rs", "src/format/batch.rs"
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
+DUMP, SEARCH = "src/dump.rs", "src/search.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -210,9 +212,9 @@ BUGS = [
         (
             FRAME,
             "        if crc(&bytes[..FRAME_HEADER - 4]).to_le_bytes() != bytes[FRAME_HEADER - 4..] {\n"
-            '            return Err(BadHeader::NotIntact("a frame header whose CRC',
+            '            return Err("a frame header whose CRC',
             "        if crc(&[&bytes[..64], &bytes[68..FRAME_HEADER - 4]].concat()).to_le_bytes() != bytes[FRAME_HEADER - 4..] {\n"
-            '            return Err(BadHeader::NotIntact("a frame header whose CRC',
+            '            return Err("a frame header whose CRC',
         ),
         (
             LOG,
@@ -230,7 +232,7 @@ BUGS = [
         "crc-of-directory-unchecked",
         "sections are looked for where a damaged directory says",
         "torn_or_corrupt a_flipped_bit",
-        (SEGMENT, "if crc(directory) != header.directory_crc {", "if crc(directory) != header.directory_crc && false {"),
+        (SEGMENT, "if crc(bytes) != header.directory_crc {", "if crc(bytes) != header.directory_crc && false {"),
     ),
     Bug(
         "crc-of-blocks-unchecked",
@@ -250,30 +252,29 @@ BUGS = [
         "bad-checksum-is-the-end",
         "one flipped bit deletes everything that was acknowledged behind it, in silence",
         "torn_or_corrupt a_flipped_bit",
-        (
-            STORE,
-            "let Some(torn) = &self.torn else { return Ok(()) };\n        let segment = &self.segments[torn.segment];\n        let lost",
-            "let Some(torn) = self.torn.as_ref().filter(|_| false) else { return Ok(()) };\n"
-            "        let segment = &self.segments[torn.segment];\n        let lost",
-        ),
+        (JUDGE, "_ if proven >= due => Corrupt(Why::Proven),", "_ if proven >= due && due == u64::MAX => Corrupt(Why::Proven),"),
     ),
     Bug(
         "a-later-frame-is-proof",
         "a valid frame behind a bad one is taken for proof of corruption: a power cut bricks the store",
         "durability every_image_of_frames_that_were_never_synced",
-        (STORE, "match segment.proof_of(lost, offset)? {", "match segment.next_frame(offset)? {"),
+        (SEGMENT, "(from, proven) = (at + 1, header.durable_upto.max(proven));", "(from, proven) = (at + 1, header.sequence.max(proven));"),
     ),
     Bug(
         "proof-in-its-place-only",
         "bytes that were inserted move the proof of what is lost, and it counts no longer",
         "torn_or_corrupt bytes_that_were_inserted",
-        (SEGMENT, "self.search(after, |header, _| header.durable_upto >= lost)", "self.search(after, |header, at| header.offset == at && header.durable_upto >= lost)"),
+        (
+            SEGMENT,
+            "(from, proven) = (at + 1, header.durable_upto.max(proven));",
+            "(from, proven) = (at + 1, if header.offset == at { header.durable_upto.max(proven) } else { proven });",
+        ),
     ),
     Bug(
         "missing-last-segment",
         "a sealed segment without a successor passes for the end of the log",
         "torn_or_corrupt a_missing_or_foreign_segment",
-        (STORE, "true if index == last => return Err(view.missing_successor(index).into()),", "true if index == last => drop(view.missing_successor(index)),"),
+        (JUDGE, "(Here::Seal, Next::Nothing) => Corrupt(Why::SuccessorMissing),", "(Here::Seal, Next::Nothing) => Ends,"),
     ),
     Bug(
         "a-reader-cuts",
@@ -281,13 +282,13 @@ BUGS = [
         "torn_or_corrupt the_last_segment_cut_at_any_byte",
         (
             STORE,
-            "        View::walk(snapshots, segments, depth)\n",
-            "        let view = View::walk(snapshots, segments, depth)?;\n"
+            "        Ok((View::walk(snapshots, segments, acknowledged, depth)?, listing))\n",
+            "        let view = View::walk(snapshots, segments, acknowledged, depth)?;\n"
             "        if let Some(torn) = &view.torn {\n"
             "            let segment = &view.segments[torn.segment];\n"
             "            let _ = segment.file.truncate(segment.length - torn.bytes);\n"
             "        }\n"
-            "        Ok(view)\n",
+            "        Ok((view, listing))\n",
         ),
     ),
     Bug(
@@ -391,12 +392,11 @@ BUGS = [
         "torn_or_corrupt leftovers_are_ignored",
         (
             RECOVER,
-            "    let mut view = View::look(storage, &listing, true, Depth::LastSegment)?;\n",
-            "    for name in &listing.temporary {\n"
+            "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
+            "    for name in names.iter().filter(|name| matches!(parse_name(name), Name::Temporary)) {\n"
             '        storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;\n'
             "    }\n"
-            "    let listing = Listing::read(storage)?;\n"
-            "    let mut view = View::look(storage, &listing, true, Depth::LastSegment)?;\n",
+            "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
         ),
     ),
     # One writer.
@@ -677,13 +677,13 @@ BUGS = [
         "repair-loses-what-was-forgotten",
         "a repair brings back an input that was to be forgotten",
         "repair inputs_that_were_forgotten",
-        (REPAIR, "place.forgotten(&segment)?.into_iter().for_each(|instance| self.forget(instance));", "place.forgotten(&segment)?;"),
+        (REPAIR, "place.forgotten(segment)?.into_iter().for_each(|instance| self.forget(instance));", "place.forgotten(segment)?;"),
     ),
     Bug(
         "repair-loses-sections-beside-a-bad-one",
         "a bad section costs its neighbours",
         "repair a_bad_section_costs_no_more",
-        (REPAIR, "false => self.keep_events(header, std::mem::take(&mut run)),", "false => run.clear(),"),
+        (REPAIR, "false => self.keep_events(frame.header, std::mem::take(&mut run)),", "false => run.clear(),"),
     ),
     Bug(
         "an-unfinished-repair-is-a-stranger",
@@ -691,24 +691,189 @@ BUGS = [
         "repair a_repair_that_is_interrupted_anywhere",
         (SURVEY, "Ok(first > 0 && files.iter()", "Ok(first > u64::MAX - 1 && files.iter()"),
     ),
+    Bug(
+        "a-replaced-file-is-not-copied",
+        "a segment of which nothing can be told is overwritten without a copy",
+        "repair the_only_segment_is_repaired",
+        (REPAIR, "matches!(part.content, Content::Nothing) && !names.contains(&part.name)", "matches!(part.content, Content::Nothing)"),
+    ),
+    Bug(
+        "a-snapshot-of-the-same-name-is-not-copied",
+        "a damaged snapshot is overwritten by the one that replaces it, without a copy",
+        "repair what_a_damaged_snapshot_lost",
+        (
+            REPAIR,
+            "Name::Snapshot(own) => covers.contains(own.start()) && covers.contains(own.end()),\n        Name::Temporary | Name::Foreign => false,\n    };\n    let mut names",
+            "Name::Snapshot(own) => covers.contains(own.start()) && covers.contains(own.end()) && own != *covers,\n        Name::Temporary | Name::Foreign => false,\n    };\n    let mut names",
+        ),
+    ),
+    Bug(
+        "frames-that-moved-are-lost",
+        "one byte too many costs all frames behind it",
+        "repair bytes_that_are_missing",
+        (SEGMENT, "strays.iter().try_for_each(|stray| visit(Found::Stray(stray)))?;", "let _ = &strays;"),
+    ),
+    Bug(
+        "a-segment-without-a-header-begins-behind-it",
+        "a byte too few in the header of a segment costs its first frame",
+        "repair a_segment_that_lost_its_header",
+        (SEGMENT, "Ok(Segment { path, header, length, file, least: 0, read: AtomicU64::new(0) })", "Ok(Segment { path, header, length, file, least: SEGMENT_HEADER as u64, read: AtomicU64::new(0) })"),
+    ),
+    Bug(
+        "what-was-replaced-is-not-looked-at",
+        "events are lost with a snapshot, though the segments it was made of are still there",
+        "repair what_a_damaged_snapshot_lost",
+        (REPAIR, "        if salvage.loss {\n            let inside", "        if false {\n            let inside"),
+    ),
+    # The judge.
+    Bug(
+        "frames-before-a-seal-may-be-torn",
+        "damage to what was durable before a roll is cut off, as nothing else proves it",
+        "judge every_log_at_every_step",
+        (JUDGE, "(_, Next::Empty(first)) if first.checked_sub(1) != Some(due) => Corrupt(Why::FramesMissing),", "(_, Next::Empty(0)) => Corrupt(Why::FramesMissing),"),
+    ),
+    Bug(
+        "a-seal-may-be-missing-before-frames",
+        "a log goes on behind a segment that lost its seal",
+        "judge every_short_log_of_two",
+        (JUDGE, "(_, Next::Frames(_)) => Corrupt(Why::SealMissing),", "(_, Next::Frames(0)) => Corrupt(Why::SealMissing),"),
+    ),
+    Bug(
+        "verify-sees-no-successor",
+        "verify takes for torn what readers call corrupt",
+        "judge every_log_at_every_step",
+        (SURVEY, "let judged = own.judge(next, self.durable_upto)?;", "let judged = own.judge(Next::Nothing, self.durable_upto)?;"),
+    ),
+    Bug(
+        "dump-asks-for-no-proof",
+        "dump calls torn what is proven durable",
+        "judge every_log_of_one_segment",
+        (DUMP, "let proven = durable_upto.max(claimed);", "let proven = durable_upto.max(claimed).min(0);"),
+    ),
+    Bug(
+        "proof-behind-the-place-only",
+        "the frame that was acknowledged last is taken out, and nobody sees it",
+        "torn_or_corrupt the_frame_that_was_acknowledged_last",
+        (STORE, "self.segments[end.segment].proven_from(end.at, due)?", "self.segments[end.segment].proven_from(end.at + 1, due)?"),
+    ),
+    Bug(
+        "unknown-kinds-prove-nothing",
+        "acknowledged data is cut off, since only a header of a newer kind says that it was durable",
+        "torn_or_corrupt a_header_of_an_unknown_kind",
+        (
+            SEGMENT,
+            "(from, proven) = (at + 1, header.durable_upto.max(proven));",
+            "(from, proven) = (at + 1, if matches!(header.kind, FrameKind::Unknown(_)) { proven } else { header.durable_upto.max(proven) });",
+        ),
+    ),
+    Bug(
+        "unknown-kinds-of-strangers-are-newer",
+        "bytes of another segment make a store one of a newer program",
+        "torn_or_corrupt a_header_of_an_unknown_kind",
+        (
+            SEGMENT,
+            "        let header = match self.check_header(&buffer, at, expected) {",
+            "        if let Ok(FrameHeader { kind: FrameKind::Unknown(kind), .. }) = FrameHeader::decode(&buffer) {\n"
+            '            return Err(self.newer(format!("a frame of unknown kind {kind}")));\n'
+            "        }\n"
+            "        let header = match self.check_header(&buffer, at, expected) {",
+        ),
+    ),
+    Bug(
+        "a-header-of-any-length",
+        "a segment header that says another length is accepted, appended to, and then refused",
+        "lib a_newer_version_has",
+        (FRAME, "(true, VERSION) if length == own => Ok(reader),", "(true, VERSION) if length >= own => Ok(reader),"),
+    ),
+    Bug(
+        "newer-headers-are-as-long-as-ours",
+        "a newer version with a longer header is called corrupt",
+        "torn_or_corrupt a_newer_format_is_refused",
+        (SEARCH, "        if length > own {", "        if length > own && false {"),
+    ),
+    Bug(
+        "a-seal-that-was-never-written-is-lost",
+        "a repair behind damage says that a frame is lost which never was",
+        "repair a_roll_that_was_interrupted",
+        (REPAIR, "        if awaits_seal {", "        if awaits_seal && false {"),
+    ),
+    Bug(
+        "a-roll-that-was-interrupted-is-damage",
+        "verify of a damaged store blames a segment that waits for its predecessor's seal",
+        "repair a_roll_that_was_interrupted",
+        (SURVEY, "if let (Some(first), false, false, false) = (first, follows, behind_segment, own.headless) {", "if let (Some(first), false, false) = (first, follows, own.headless) {"),
+    ),
+    # What no chatwal writes.
+    Bug(
+        "events-of-no-site",
+        "a section of events without a site is counted, and no report has them",
+        "forged events_without_a_site",
+        (BATCH, "if numbers + names == 0 {", "if numbers + names == usize::MAX {"),
+    ),
+    Bug(
+        "widths-of-what-is-not-there",
+        "a width of more bits than there are passes where nothing has it",
+        "forged a_width",
+        (BATCH, "if gap_width.max(time_width).max(actor_width) > 64 {", "if time_width.max(actor_width) > 64 {"),
+    ),
+    Bug(
+        "two-tables-of-shards",
+        "of two tables of shards the second counts",
+        "forged tables_of_a_snapshot",
+        (SNAPSHOT, "match shards.replace(table) {\n                None => Ok(()),", "match shards.replace(table).filter(|_| false) {\n                None => Ok(()),"),
+    ),
+    Bug(
+        "shards-of-nothing",
+        "a shard without events stands in the table",
+        "forged tables_of_a_snapshot",
+        (BLOCK, "if length == 0 || events == 0 {", "if length == u64::MAX {"),
+    ),
+    Bug(
+        "forgotten-inputs-uncounted",
+        "a list of forgotten inputs has another length than it says",
+        "forged tables_of_a_snapshot",
+        (SNAPSHOT, "match (rest, whole.len() == header.count as usize) {", "match (rest, true) {"),
+    ),
+    Bug(
+        "rejects-of-nobody",
+        "rejects of an input that a snapshot does not know pass, and a compaction drops them",
+        "verify rejects_of_an_input",
+        (VERIFY, "findings.extend(counts.into_iter().map(|(instance, count)| {", "findings.extend(counts.into_iter().take(0).map(|(instance, count)| {"),
+    ),
+    Bug(
+        "an-input-twice",
+        "an input that stands twice in a snapshot passes",
+        "verify an_input_that_stands_twice",
+        (VERIFY, "if !known.insert(input.checkpoint.instance) {", "if !known.insert(input.checkpoint.instance) && false {"),
+    ),
+    Bug(
+        "ingest-behind-nonsense",
+        "the writer appends behind content that no reader accepts",
+        "forged nothing_is_appended",
+        (STORE, "if depth == Depth::LastSegment {\n            self.check_contents(end.segment)?;", "if depth == Depth::LastSegment && false {\n            self.check_contents(end.segment)?;"),
+    ),
     # Verify.
     Bug(
         "verify-takes-torn-for-damage",
         "a sound store with an end that was never acknowledged is called corrupt",
         "repair an_end_that_was_never_acknowledged",
-        (SURVEY, "if missing || self.durable_upto >= sequence || segment.proof_of(sequence, offset)?.is_some() {", "if true {"),
+        (SURVEY, "_ => judged.torn = Some((what, at)),", "_ => judged.findings.push(what),"),
     ),
     Bug(
         "verify-stops-at-the-first-damage",
         "frames behind a bad one are not looked for",
         "verify everything_that_is_wrong",
-        (SEGMENT, "let next = self.frame_from(offset, link.sequence)?;", "let next = self.frame_from(offset, link.sequence)?.filter(|_| false);"),
+        (
+            SEGMENT,
+            "let (strays, next) = self.behind(offset, link.sequence, &mut search)?;",
+            "let (strays, next) = self.behind(offset, link.sequence, &mut search).map(|(strays, _)| (strays, None::<FrameHeader>))?;",
+        ),
     ),
     Bug(
         "verify-decodes-nothing",
         "a section that cannot be decoded passes, since its checksum is right",
         "verify a_section_that_cannot_be_decoded",
-        (VERIFY, "SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),", "SectionKind::Events => Ok(()),"),
+        (CONTENT, "SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),", "SectionKind::Events => Ok(()),"),
     ),
     Bug(
         "verify-believes-the-index",

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use chatwal::format::Uid;
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, SNAPSHOT_HEADER, SnapshotHeader};
 use chatwal::format::frame::{
     Entry, FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, SectionKind, SegmentHeader, crc, encode_directory,
 };
@@ -92,3 +93,29 @@ impl Forged {
 
 /// Behind the header of a segment.
 pub const BODY: usize = SEGMENT_HEADER;
+
+/// A snapshot with its blocks as `edit` leaves them: everything in its place again, and all checksums right. Those before the
+/// table of shards have to stay as long as they are, since others name their places.
+pub fn reforged(snapshot: &[u8], edit: impl FnOnce(&mut Vec<(BlockHeader, Vec<u8>)>)) -> Vec<u8> {
+    let mut header = SnapshotHeader::decode(snapshot).unwrap();
+    let (mut blocks, mut at) = (Vec::new(), SNAPSHOT_HEADER);
+    while at < snapshot.len() {
+        let block = BlockHeader::decode(&snapshot[at..]).unwrap();
+        let end = at + block.whole() as usize;
+        blocks.push((block, snapshot[at + BLOCK_HEADER..end].to_vec()));
+        at = end;
+    }
+    edit(&mut blocks);
+    let mut out = vec![0; SNAPSHOT_HEADER];
+    for kind in BlockKind::ALL {
+        for (block, payload) in blocks.iter().filter(|(block, _)| block.kind == kind) {
+            let (offset, length) = (out.len() as u64, payload.len() as u32);
+            let block = BlockHeader { offset, length, payload_crc: crc(payload), ..*block };
+            out.extend_from_slice(&block.encode());
+            out.extend_from_slice(payload);
+        }
+        header.ends[kind.place()] = out.len() as u64;
+    }
+    out[..SNAPSHOT_HEADER].copy_from_slice(&header.encode());
+    out
+}
