@@ -404,7 +404,14 @@ impl Snapshot {
                 true => Ok(()),
                 false => Err(self.corrupt(header.offset, "the first site that its fence names", "another").into()),
             }
-        })
+        })?;
+        match number == blocks.end {
+            true => Ok(()),
+            false => {
+                let (at, expected) = (place(number), format!("a block for each of {} fences", blocks.len()));
+                Err(self.corrupt(at, expected, format!("{} blocks", number - blocks.start)).into())
+            }
+        }
     }
 
     /// Where the block of the index lies that a site is in, or would be.

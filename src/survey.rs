@@ -143,6 +143,22 @@ impl Frames {
         })
     }
 
+    /// Gathers what is behind a torn place of a segment of which everything before is known.
+    fn scan_torn(&mut self, link: Link, at: u64) -> Result<()> {
+        let known = std::mem::take(&mut self.frames);
+        match self.scan(link) {
+            Ok(()) => self.tear(at),
+            // What was never acknowledged makes no store a newer one.
+            Err(Error::Version { .. }) => {
+                self.frames = known;
+                self.strays.clear();
+                (self.cut, self.lost_end) = (false, false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// The greatest sequence number that a header of it claims to be durable.
     fn claimed(&self) -> u64 {
         self.frames.iter().chain(&self.strays).map(|frame| frame.header.durable_upto).max().unwrap_or(0)
@@ -198,10 +214,7 @@ impl Survey {
                 own.frames.push(place.frame);
             }
             if let Some(torn) = view.torn.as_ref().filter(|torn| torn.segment == index) {
-                // Once more, for what is behind.
-                own.frames.clear();
-                own.scan(first)?;
-                own.tear(own.segment.length - torn.bytes);
+                own.scan_torn(first, own.segment.length - torn.bytes)?;
             }
             if let Some(last) = own.frames.last() {
                 first = Link::after(&last.header);
