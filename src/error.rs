@@ -102,7 +102,7 @@ impl Error {
             Error::Input { hint, .. } => hint.clone(),
             Error::Line { .. } => "mend the line and run again, or leave out --strict to keep it as a reject".into(),
             Error::Corruption(_) => {
-                "nothing was changed; `chatwal verify` lists all that is damaged, `chatwal repair` saves \
+                "no stored byte was changed; `chatwal verify` lists all that is damaged, `chatwal repair` saves \
                                      what is intact and says what to ingest again; or restore the store from a backup"
                     .into()
             }

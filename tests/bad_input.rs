@@ -332,7 +332,7 @@ fn a_damaged_segment_is_an_error_for_everyone_and_is_kept() {
             sandbox
                 .run(arguments)
                 .fails(4, &[SEGMENT, "(byte ", "corrupt: expected", "found"])
-                .says(&["nothing was changed"]);
+                .says(&["no stored byte was changed"]);
         }
         assert!(sandbox.segments("s") == before, "byte {place}");
     }

@@ -239,7 +239,7 @@ fn a_corruption_names_file_offset_expected_and_found() {
     let head: String = disk.bytes(&segment_name(3))[64..80].iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = "corrupt: expected a frame header whose CRC is right";
     assert_eq!(error.to_string(), format!("sim/0000000003.wal (byte 64): {expected}, found {head}"));
-    assert!(error.hint().starts_with("nothing was changed"), "{}", error.hint());
+    assert!(error.hint().starts_with("no stored byte was changed"), "{}", error.hint());
 }
 
 #[test]
