@@ -28,7 +28,8 @@ pub(crate) struct Survey {
     pub(crate) store: Option<Uid>,
     /// The files; those that are missing have a place as well.
     pub(crate) parts: Vec<Part>,
-    /// Files that a snapshot replaces: if that is damaged, they may still have what it lost.
+    /// Files that don't count and may still have what is lost: those that a snapshot replaces, and those of this store under
+    /// another's name.
     pub(crate) leftovers: Vec<String>,
     /// What is wrong with names, headers, directories and the chain; of snapshots that cannot be opened, with every block.
     pub(crate) findings: Vec<Corruption>,
@@ -347,7 +348,7 @@ impl Survey {
 
     /// Follows the chain of frames through all files, and gathers what there is.
     fn follow(&mut self) -> Result<()> {
-        let Survey { store, parts, findings, durable_upto, .. } = self;
+        let Survey { store, parts, leftovers, findings, durable_upto, .. } = self;
         // What comes next, as long as anybody knows, and whether the file before is a segment.
         let mut due: Option<Link> = None;
         let mut behind_segment = false;
@@ -373,7 +374,11 @@ impl Survey {
                     let expected = format!("the header of segment {number} of this store");
                     let found = match foreign(own.segment.header.store) {
                         true => "one of another store".into(),
-                        false => format!("that of segment {}", own.segment.header.number),
+                        false => {
+                            // Under another name, but this store's all the same.
+                            leftovers.push(part.name.clone());
+                            format!("that of segment {}", own.segment.header.number)
+                        }
                     };
                     alien = Some(own.segment.corrupt(0, expected, found));
                 }

@@ -7,6 +7,8 @@ pub mod dice;
 pub mod faults;
 pub mod folds;
 pub mod forge;
+pub mod forgeries;
+pub mod histories;
 pub mod lives;
 pub mod naive;
 pub mod sim;
