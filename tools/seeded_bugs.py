@@ -502,6 +502,20 @@ BUGS = [
         "lib nothing_printable_moves",
         ("src/render.rs", "'\\u{61c}' | ", ""),
     ),
+    # Hostile shapes.
+    Bug(
+        "sites-by-the-public-hash",
+        "whoever names sites makes them all collide in a table",
+        "hash_attack names_that_collide",
+        (REPORT, "known.insert_unique(secret::hash(name(at)), *at, |at| secret::hash(name(at)));", "known.insert_unique(site_hash(name(at)), *at, |at| site_hash(name(at)));"),
+        (REPORT, "known.iter_hash(secret::hash(site))", "known.iter_hash(site_hash(site))"),
+    ),
+    Bug(
+        "passes-by-the-public-hash",
+        "whoever names sites makes one pass take them all, whatever memory it was to take",
+        "lib no_choice_of_names",
+        (GATHER, "(secret::hash(site) >> 40) & (self.passes - 1)", "(site_hash(site) >> 40) & (self.passes - 1)"),
+    ),
     # The same bytes.
     Bug(
         "names-fall-into-two-parts",

@@ -49,3 +49,9 @@ pub fn digest(bytes: &[u8]) -> Digest {
 pub fn hex(uid: Uid) -> String {
     uid.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The sixteen bytes that [`hex`] writes so.
+pub fn unhex(text: &str) -> Option<Uid> {
+    let number = u128::from_str_radix(text, 16).ok()?;
+    Some(number.to_be_bytes()).filter(|uid| hex(*uid) == text)
+}
