@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::{Uid, unhex};
-use chatwal::ingest::{IngestOptions, Notice, Outcome, ingest as ingest_source};
+use chatwal::ingest::{IngestOptions, MaxRejects, Notice, Outcome, ingest as ingest_source};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
@@ -168,7 +168,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
     for file in files {
         let options = IngestOptions {
             threads: threads(global),
-            strict: args.strict,
+            max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
             from_start: args.from_start,
             seek: Seek::default(),
         };

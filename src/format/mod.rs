@@ -6,6 +6,7 @@ pub mod block;
 pub mod coding;
 pub mod frame;
 pub mod hole;
+pub mod rejects;
 
 /// The version of the format this program writes, and the only one it reads.
 pub const VERSION: u16 = 1;
