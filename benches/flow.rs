@@ -17,7 +17,7 @@ use chatwal::format::batch::{EventsDecoder, EventsEncoder};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::Entry;
 use chatwal::gather::{MEMORY, by_site};
-use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::chunk::CHUNK;
 use chatwal::input::fast;
 use chatwal::input::parse::{self, Scratch};
@@ -254,7 +254,8 @@ fn sealed_store(directory: &Path) -> (PathBuf, u64) {
     let (mut log, view, _) = Log::open(Arc::new(disk), LogOptions::default()).expect("a new store");
     let mut inputs = view.inputs;
     let source = Source::open(&input).expect("the input");
-    let options = IngestOptions { threads: 1, strict: true, from_start: false, seek: Seek::default() };
+    let options =
+        IngestOptions { threads: 1, max_rejects: MaxRejects::Number(0), from_start: false, seek: Seek::default() };
     let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ());
     log.seal().and_then(|()| log.settle()).expect("a log that is sealed");
     (store, outcome.expect("an input without rejects").events)

@@ -100,7 +100,10 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Error::Input { hint, .. } => hint.clone(),
-            Error::Line { .. } => "mend the line and run again, or leave out --strict to keep it as a reject".into(),
+            Error::Line { .. } => {
+                "mend the line and run again; or keep it as a reject, without --strict or with a larger --max-rejects"
+                    .into()
+            }
             Error::Corruption(_) => {
                 "no stored byte was changed; `chatwal verify` lists all that is damaged, `chatwal repair` saves \
                                      what is intact and says what to ingest again; or restore the store from a backup"

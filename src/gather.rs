@@ -16,6 +16,7 @@ use crate::format::block::BlockKind;
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::SectionKind;
 use crate::merge::{Merge, Merged};
+use crate::secret;
 use crate::segment::{Section, Segment, next_section};
 use crate::snapshot::{IndexedSite, Snapshot};
 use crate::store::{Place, View, misencoded};
@@ -42,7 +43,7 @@ const SAMPLE: usize = 1 << 9;
 /// A task that is much larger than the caches gains nothing, and small tasks end together.
 const EVENTS_A_TASK: u64 = 1 << 17;
 
-/// A run of shards, and of the hash's further bits those that one pass takes.
+/// A run of shards; of a shard that is taken in several passes, the sites of one of them.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The shards.
@@ -54,9 +55,11 @@ pub struct Task {
 }
 
 impl Task {
-    /// Whether the pass takes the site: by the bits of the hash behind those of the shard.
+    /// Whether the pass takes the site: by a hash that nobody can foresee, so that no choice of names makes one pass take
+    /// them all.
     pub fn takes(&self, site: Site<'_>) -> bool {
-        self.passes == 1 || (site_hash(site) >> 40) & (self.passes - 1) == self.pass
+        // Not the lowest bits: those place the sites of a pass in tables.
+        self.passes == 1 || (secret::hash(site) >> 40) & (self.passes - 1) == self.pass
     }
 }
 
@@ -369,7 +372,7 @@ pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -
     gather.begin(&task);
     for snapshot in &view.snapshots {
         let mut buffer = Vec::new();
-        if let Some(IndexedSite { entry, .. }) = snapshot.site(name, &mut buffer)? {
+        if let Some(IndexedSite { entry, .. }) = snapshot.site(&site.into(), &mut buffer)? {
             let stretch = entry.at..entry.at.saturating_add(entry.length);
             gather.snapshot(snapshot, stretch, &task, |other| other == site)?;
         }
@@ -449,6 +452,19 @@ mod tests {
         assert!(parts.list.iter().any(|part| part.rows.len() == PART * 15));
         parts.begin(PART as u64 * 3);
         assert!(room(&parts) <= PART * 8);
+    }
+
+    /// Sites that somebody chose so that they have the bits of the format's hash in common by which passes could be told.
+    #[test]
+    fn no_choice_of_names_makes_one_pass_take_them_all() {
+        let alike = |number: &u64| (site_hash(Site::Number(*number)) >> 40) & 63 == 0;
+        let sites: Vec<u64> = (0..200_000).filter(alike).collect();
+        let task = |pass| Task { shards: 0..=255, events: 0, pass, passes: 64 };
+        let taken = |pass| sites.iter().filter(|site| task(pass).takes(Site::Number(**site))).count();
+        let counts: Vec<usize> = (0..64).map(taken).collect();
+        assert_eq!(counts.iter().sum::<usize>(), sites.len(), "each in one pass");
+        let most = counts.iter().max().copied().unwrap_or_default();
+        assert!(most < 3 * sites.len() / 64, "{most} of {} in one of 64 passes", sites.len());
     }
 
     #[test]

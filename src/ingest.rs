@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::Uid;
-use crate::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows};
+use crate::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows, decode_rejects};
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::{Entry, SectionKind};
 use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
@@ -34,13 +34,29 @@ const LOOK: Duration = Duration::from_millis(125);
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
 
+/// So many lines at the start of an input, all of them wrong, make it a wrong input.
+pub const WRONG_LINES: u64 = 1000;
+
+/// How many wrong lines of an input are kept as rejects; one more ends the ingest of it with an error. Those that the store
+/// holds from earlier runs count too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaxRejects {
+    /// Any number, unless the input begins with [`WRONG_LINES`] of them: then it is taken for something else than events.
+    #[default]
+    NotOnly,
+    /// So many.
+    Number(u64),
+    /// All.
+    All,
+}
+
 /// How to ingest.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestOptions {
     /// Threads that read, parse and append; of no use are more than chunks fit [`IN_FLIGHT`].
     pub threads: usize,
-    /// A rejected line is an error.
-    pub strict: bool,
+    /// How many wrong lines are no error.
+    pub max_rejects: MaxRejects,
     /// Read the input from its start as a new one, and forget the instance it matches.
     pub from_start: bool,
     /// Whether repeated lines are looked for.
@@ -110,6 +126,8 @@ struct Parsed {
     line_ends: u64,
     events: u64,
     rejects: u64,
+    /// Rejects before the first event.
+    leading: u64,
     told: Vec<RejectedLine>,
     /// The last line, if it is to be left for the next run.
     unterminated: Option<RejectedLine>,
@@ -153,7 +171,7 @@ pub fn ingest(
     let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
     let halt = AtomicBool::new(false);
     let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
-    let strict = options.strict.then(|| source.name.clone());
+    let input = source.name.clone();
     let pipeline = Pipeline {
         watch: log.watch(),
         halt: &halt,
@@ -173,7 +191,9 @@ pub fn ingest(
             spent: Vec::new(),
             failure: None,
             unreadable: None,
-            strict,
+            input,
+            max_rejects: options.max_rejects,
+            first_reject: None,
             notify,
         }),
         appended: Condvar::new(),
@@ -354,8 +374,11 @@ struct Appender<'a> {
     failure: Option<Error>,
     /// Why nothing more is read.
     unreadable: Option<Error>,
-    /// Rejects are errors of the input with this name.
-    strict: Option<String>,
+    /// The input's name, for messages.
+    input: String,
+    max_rejects: MaxRejects,
+    /// The first one of this run.
+    first_reject: Option<RejectedLine>,
     notify: &'a mut (dyn FnMut(Notice<'_>) + Send),
 }
 
@@ -394,9 +417,10 @@ impl Appender<'_> {
 
     fn append(&mut self, parsed: Parsed) -> Result<Batch> {
         let place = |told: RejectedLine| RejectedLine { line: self.line + told.line, ..told };
-        if let (Some(name), Some(reject)) = (&self.strict, parsed.told.first()) {
-            let RejectedLine { line, byte, reason } = place(*reject);
-            return Err(Error::Line { input: name.clone(), line, byte, reason: reason.to_string() });
+        let checkpoint = self.checkpoint(&parsed);
+        if parsed.rejects > 0 {
+            self.first_reject = self.first_reject.or(parsed.told.first().copied().map(place));
+            self.check_rejects(&parsed, &checkpoint)?;
         }
         for told in &parsed.told {
             (self.notify)(Notice::Reject(place(*told)));
@@ -406,15 +430,7 @@ impl Appender<'_> {
             self.free += 1;
             return Ok(parsed.batch);
         }
-        let checkpoint = Checkpoint {
-            instance: self.instance,
-            start: parsed.start,
-            end: parsed.end,
-            start_line: self.line,
-            end_line: self.line + parsed.line_ends,
-            windows: parsed.windows,
-            name: self.name.clone(),
-        };
+
         let frame = self.log.append_batch(&checkpoint, &parsed.batch)?;
         self.unsafe_frames.push_back(frame);
         self.unproven.push_back((frame, parsed.end));
@@ -433,6 +449,68 @@ impl Appender<'_> {
         input.rejects += parsed.rejects;
         Ok(parsed.batch)
     }
+
+    /// Where the input stands behind what was parsed.
+    fn checkpoint(&self, parsed: &Parsed) -> Checkpoint {
+        Checkpoint {
+            instance: self.instance,
+            start: parsed.start,
+            end: parsed.end,
+            start_line: self.line,
+            end_line: self.line + parsed.line_ends,
+            windows: parsed.windows,
+            name: self.name.clone(),
+        }
+    }
+
+    /// Refuses a chunk with which the input has too many rejects.
+    fn check_rejects(&self, parsed: &Parsed, checkpoint: &Checkpoint) -> Result<()> {
+        let (events, held) = self.inputs.get(&self.instance).map_or((0, 0), |input| (input.events, input.rejects));
+        match self.max_rejects {
+            MaxRejects::Number(most) if held + parsed.rejects > most => {
+                Err(self.too_many(parsed, checkpoint, most, held))
+            }
+            MaxRejects::NotOnly if events == 0 && held + parsed.leading >= WRONG_LINES => Err(self.only_rejects(held)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of one reject more than `most`, of which the store holds some.
+    fn too_many(&self, parsed: &Parsed, checkpoint: &Checkpoint, most: u64, held: u64) -> Error {
+        let nth = usize::try_from(most.saturating_sub(held)).unwrap_or(usize::MAX);
+        let entry = parsed.batch.entries.iter().find(|entry| entry.kind == SectionKind::Rejects);
+        let section = entry.and_then(|entry| {
+            let bytes = parsed.batch.sections.get(..entry.length as usize)?;
+            decode_rejects(bytes, entry.count, checkpoint).ok()
+        });
+        let found = section.and_then(|mut rejects| rejects.nth(nth));
+        let (line, byte, code) = match (found, self.first_reject) {
+            (Some(reject), _) => (reject.line, reject.offset, Reason::from_code(reject.reason)),
+            // What was written a moment ago can be read.
+            (None, first) => first.map_or((0, 0, None), |told| (told.line, told.byte, Some(told.reason))),
+        };
+        let reason = code.map(|reason| reason.to_string()).unwrap_or_default();
+        let reason = match most {
+            0 => reason,
+            most => format!("{reason}; that is reject {}, and --max-rejects {most} are allowed", held.max(most) + 1),
+        };
+        Error::Line { input: self.input.clone(), line, byte, reason }
+    }
+
+    /// The error of an input that is something else than events.
+    fn only_rejects(&self, held: u64) -> Error {
+        let first = self
+            .first_reject
+            .map(|RejectedLine { line, byte, reason }| format!("; the first is line {line} (byte {byte}): {reason}"));
+        let again = match held {
+            0 => String::new(),
+            held => format!(", {held} of which the store holds"),
+        };
+        let problem = format!("its first {WRONG_LINES} lines are all wrong{again}{}", first.unwrap_or_default());
+        let hint = "is it the right file? If it is, run again with --max-rejects all, or --max-rejects N: so many of its \
+                    wrong lines are kept as rejects";
+        Error::Input { input: self.input.clone(), problem, hint: hint.into() }
+    }
 }
 
 /// A worker's buffers.
@@ -445,6 +523,8 @@ struct ChunkParser {
     events: EventsEncoder,
     scratch: Scratch,
     told: Vec<RejectedLine>,
+    /// Rejects before the first event.
+    leading: u64,
 }
 
 impl ChunkParser {
@@ -457,6 +537,7 @@ impl ChunkParser {
             events: EventsEncoder::default(),
             scratch: Scratch::default(),
             told: Vec::new(),
+            leading: 0,
         }
     }
 
@@ -507,6 +588,7 @@ impl ChunkParser {
             line_ends,
             events: self.table.rows.len() as u64 + u64::from(self.repeated),
             rejects,
+            leading: std::mem::take(&mut self.leading),
             told: std::mem::take(&mut self.told),
             unterminated,
         }
@@ -586,6 +668,8 @@ impl ChunkParser {
     /// Keeps a reject that begins `at` bytes and `line` lines behind the start of the chunk.
     fn reject(&mut self, start: u64, at: u64, line: u64, reason: Reason, length: u64, raw: &[u8]) {
         self.rejects.push(at, line, reason.code(), length, raw);
+        // An event repeated was one before.
+        self.leading += u64::from(self.table.rows.is_empty() && self.repeated == 0);
         if self.told.len() < TOLD {
             self.told.push(RejectedLine { line: line + 1, byte: start + at, reason });
         }

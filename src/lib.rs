@@ -24,6 +24,7 @@ pub mod event;
 pub mod input;
 
 pub mod format;
+mod secret;
 pub mod table;
 
 pub mod ingest;

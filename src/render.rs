@@ -21,9 +21,17 @@ pub enum Format {
     Json,
     /// One JSON object a line.
     Ndjson,
-    /// Columns.
+    /// Columns, for eyes: of the width that the first rows need, and with long values cut.
     Table,
 }
+
+/// Rows, and bytes of them, that say how wide the columns of a table are; a later row may be wider. So a table of millions of
+/// rows is written as they come, and takes no more memory than these.
+const MEASURED_ROWS: usize = 1000;
+const MEASURED_BYTES: usize = 1 << 20;
+
+/// Characters of a cell of a table; of a longer one the last is `…`.
+const CELL: usize = 256;
 
 /// One thing in a list; its serialized fields are columns and keys.
 pub trait Record: Serialize {
@@ -92,8 +100,12 @@ pub struct Writer<'a> {
     columns: Vec<&'static str>,
     /// The line at hand: its pieces are put together here rather than behind a `dyn`.
     line: Vec<u8>,
-    /// What a table needs to know before its first line.
+    /// The first rows of a table, until it is known how wide its columns are.
     rows: Vec<Vec<Cell>>,
+    /// Bytes of these.
+    held: usize,
+    /// The widths of a table's columns, once they are known.
+    widths: Vec<usize>,
     written: u64,
 }
 
@@ -110,7 +122,8 @@ impl<'a> Writer<'a> {
             Format::Json => write!(out, "[")?,
             Format::Line | Format::Ndjson | Format::Table => {}
         }
-        Ok(Writer { format, out, columns: columns.to_vec(), line: Vec::new(), rows: Vec::new(), written: 0 })
+        let (line, rows, widths) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Writer { format, out, columns: columns.to_vec(), line, rows, held: 0, widths, written: 0 })
     }
 
     /// One record.
@@ -139,19 +152,27 @@ impl<'a> Writer<'a> {
             }
             Format::Table => {
                 let mut cells = self.cells(record)?;
-                cells.iter_mut().for_each(|cell| cell.text = printable(&cell.text));
+                cells.iter_mut().for_each(|cell| cell.text = short(&cell.text));
+                if !self.widths.is_empty() {
+                    return self.row(&cells);
+                }
+                self.held += cells.iter().map(|cell| cell.text.len()).sum::<usize>();
                 self.rows.push(cells);
-                Ok(())
+                match self.rows.len() < MEASURED_ROWS && self.held < MEASURED_BYTES {
+                    true => Ok(()),
+                    false => self.begin_table(),
+                }
             }
         }
     }
 
     /// Ends the list.
-    pub fn end(self) -> io::Result<()> {
+    pub fn end(mut self) -> io::Result<()> {
         match self.format {
             Format::Json if self.written == 0 => writeln!(self.out, "]"),
             Format::Json => writeln!(self.out, "\n]"),
-            Format::Table => self.table(),
+            Format::Table if self.widths.is_empty() => self.begin_table(),
+            Format::Table => Ok(()),
             Format::Line | Format::Csv | Format::Ndjson => Ok(()),
         }
     }
@@ -163,28 +184,31 @@ impl<'a> Writer<'a> {
         Ok(self.columns.iter().map(|column| cell(&fields, column)).collect())
     }
 
-    fn table(self) -> io::Result<()> {
+    /// Writes the header of a table and the rows that were held back for it.
+    fn begin_table(&mut self) -> io::Result<()> {
+        let rows = std::mem::take(&mut self.rows);
         let width = |text: &str| text.chars().count();
-        let mut widths: Vec<usize> = self.columns.iter().map(|column| width(column)).collect();
-        for row in &self.rows {
-            for (most, cell) in widths.iter_mut().zip(row) {
-                *most = (*most).max(width(&cell.text));
-            }
-        }
+        let widest = |(at, column): (usize, &&str)| {
+            let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| width(&cell.text));
+            cells.max().unwrap_or(0).max(width(column))
+        };
+        self.widths = self.columns.iter().enumerate().map(widest).collect();
         let header = self.columns.iter().enumerate().map(|(at, column)| {
-            let number = self.rows.first().and_then(|row| row.get(at)).is_some_and(|cell| cell.number);
+            let number = rows.first().and_then(|row| row.get(at)).is_some_and(|cell| cell.number);
             Cell { text: column.to_string(), number }
         });
         let header: Vec<Cell> = header.collect();
-        for row in std::iter::once(&header).chain(&self.rows) {
-            let mut line = String::new();
-            for (Cell { text, number }, width) in row.iter().zip(&widths) {
-                let text = if *number { format!("{text:>width$}  ") } else { format!("{text:<width$}  ") };
-                line.push_str(&text);
-            }
-            writeln!(self.out, "{}", line.trim_end())?;
+        std::iter::once(&header).chain(&rows).try_for_each(|row| self.row(row))
+    }
+
+    /// Writes a row of a table.
+    fn row(&mut self, cells: &[Cell]) -> io::Result<()> {
+        let mut line = String::new();
+        for (Cell { text, number }, width) in cells.iter().zip(&self.widths) {
+            let text = if *number { format!("{text:>width$}  ") } else { format!("{text:<width$}  ") };
+            line.push_str(&text);
         }
-        Ok(())
+        writeln!(self.out, "{}", line.trim_end())
     }
 }
 
@@ -193,6 +217,16 @@ fn cell(fields: &Map<String, Value>, column: &str) -> Cell {
         Some(Value::String(text)) => Cell { text: text.clone(), number: false },
         Some(Value::Null) | None => Cell { text: String::new(), number: false },
         Some(value) => Cell { text: value.to_string(), number: true },
+    }
+}
+
+/// A cell of a table: printable, and not too wide.
+fn short(text: &str) -> String {
+    let text = printable(text);
+    match text.char_indices().nth(CELL) {
+        None => text,
+        // The character before the last that would fit makes room for the sign.
+        Some(_) => text.chars().take(CELL - 1).chain(['…']).collect(),
     }
 }
 
@@ -278,6 +312,57 @@ mod tests {
         assert_eq!(rendered(Format::Json, &records), format!("[\n{json},\n{{\"name\":\"ü\",\"count\":123}}\n]\n"));
         assert_eq!(rendered(Format::Table, &records), "name   count\na,\"b\"      7\nü        123\n");
         assert_eq!(rendered(Format::Json, &[]), "[]\n");
+    }
+
+    /// Counts the bytes, and how often it was written to.
+    #[derive(Default)]
+    struct Sink {
+        lines: u64,
+        longest: usize,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.longest = self.longest.max(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_table_is_written_as_its_rows_come() {
+        let mut sink = Sink::default();
+        let mut writer = Writer::new(Format::Table, &["name", "count"], &mut sink).unwrap();
+        for count in 0..5000 {
+            writer.record(&Named { name: "a", count }).unwrap();
+            assert!(writer.rows.len() < MEASURED_ROWS);
+        }
+        writer.end().unwrap();
+        assert_eq!(sink.lines, 5001);
+        // The first are few, and long.
+        let name: &'static str = "x".repeat(100_000).leak();
+        let mut sink = Sink::default();
+        let mut writer = Writer::new(Format::Table, &["name", "count"], &mut sink).unwrap();
+        (0..5000).for_each(|count| writer.record(&Named { name, count }).unwrap());
+        writer.end().unwrap();
+        assert_eq!(sink.lines, 5001);
+        assert!(sink.longest < 2 * CELL, "{}", sink.longest);
+    }
+
+    #[test]
+    fn a_later_row_may_be_wider_and_a_long_value_is_cut() {
+        let rows = |last: &'static str| {
+            let many = (0..MEASURED_ROWS as u64).map(|count| Named { name: "a", count });
+            rendered(Format::Table, &many.chain([Named { name: last, count: 123_456_789 }]).collect::<Vec<_>>())
+        };
+        assert!(rows("abcdef").ends_with("a       999\nabcdef  123456789\n"), "{}", rows("abcdef"));
+        let (fits, long) = ("é".repeat(CELL), "é".repeat(CELL + 1));
+        assert_eq!(short(&fits), fits);
+        assert_eq!(short(&long), "é".repeat(CELL - 1) + "…");
     }
 
     #[test]

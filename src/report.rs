@@ -14,6 +14,7 @@ use crate::event::{Site, SiteName, sort_by_name};
 use crate::format::SHARDS;
 use crate::format::coding::{shard, site_hash};
 use crate::gather::{Gather, Gathered, MEMORY, Task, by_site, frame_counts, parallel, tasks};
+use crate::secret;
 use crate::snapshot::IndexedSite;
 use crate::store::{View, copies_of};
 use crate::summary::{Fold, Summary, Window};
@@ -172,8 +173,13 @@ const BLOCKS: usize = 64;
 impl Index {
     fn read(view: &View, threads: usize, wanted: Option<&HashSet<Site<'_>>>) -> Result<Index> {
         let mut all = Vec::new();
+        let wanted = wanted.map(|sites| {
+            let mut names: Vec<SiteName> = sites.iter().map(|site| (*site).into()).collect();
+            sort_by_name(&mut names, |name| name);
+            names
+        });
         for snapshot in &view.snapshots {
-            let Some(wanted) = wanted else {
+            let Some(wanted) = &wanted else {
                 let blocks = snapshot.index_blocks();
                 let start = || (Vec::new(), Vec::new());
                 let pieces = parallel(threads, blocks.div_ceil(BLOCKS), start, |(buffer, pieces), number| {
@@ -190,11 +196,8 @@ impl Index {
                 all.push(pieces.into_iter().map(|(_, piece)| piece).collect());
                 continue;
             };
-            let (mut found, mut buffer) = (Vec::new(), Vec::new());
-            for site in wanted {
-                found.extend(snapshot.site(site.name(&mut [0; 20]), &mut buffer)?);
-            }
-            found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            let mut found = Vec::new();
+            snapshot.sites_of(wanted, &mut Vec::new(), &mut found)?;
             all.push(vec![found]);
         }
         Ok(Index { pieces: all })
@@ -316,14 +319,16 @@ impl Worker {
         if !index.pieces.is_empty() {
             let name = |at: &At| index.get(*at).name.site();
             let mut known = HashTable::new();
-            for at in task.shards.clone().flat_map(|shard| &plan.held[usize::from(shard)]) {
-                known.insert_unique(site_hash(name(at)), *at, |at| site_hash(name(at)));
+            let of_task = |at: &&At| task.takes(name(at));
+            // Not by the hash of the shards: whoever names sites can make them all collide.
+            for at in task.shards.clone().flat_map(|shard| &plan.held[usize::from(shard)]).filter(of_task) {
+                known.insert_unique(secret::hash(name(at)), *at, |at| secret::hash(name(at)));
             }
             gather.each_site(|site| {
-                places.extend(known.iter_hash(site_hash(site)).filter(|at| name(at) == site));
+                places.extend(known.iter_hash(secret::hash(site)).filter(|at| name(at) == site));
             });
             let touched = task.shards.clone().flat_map(|shard| &plan.touched[usize::from(shard)]);
-            places.extend(touched.filter(|at| task.takes(index.get(**at).name.site())));
+            places.extend(touched.filter(of_task));
         }
         for (number, snapshot) in view.snapshots.iter().enumerate() {
             let mut sites = HashSet::new();

@@ -428,13 +428,28 @@ impl Snapshot {
     }
 
     /// What the index says of one site; reads one block of it.
-    pub fn site(&self, name: &[u8], buffer: &mut Vec<u8>) -> Result<Option<IndexedSite>> {
-        let Some(block) = self.fences.partition_point(|fence| *fence.site <= *name).checked_sub(1) else {
-            return Ok(None);
+    pub fn site(&self, name: &SiteName, buffer: &mut Vec<u8>) -> Result<Option<IndexedSite>> {
+        let mut found = Vec::new();
+        self.sites_of(std::slice::from_ref(name), buffer, &mut found)?;
+        Ok(found.pop())
+    }
+
+    /// What the index says of some sites, which ascend, appended to `found`; reads each block once that may hold one.
+    pub fn sites_of(&self, names: &[SiteName], buffer: &mut Vec<u8>, found: &mut Vec<IndexedSite>) -> Result<()> {
+        let place = |name: &SiteName| {
+            let mut text = [0; 20];
+            let text = name.text(&mut text);
+            self.fences.partition_point(|fence| *fence.site <= *text).checked_sub(1)
         };
         let mut sites = Vec::new();
-        self.sites(block..block + 1, buffer, &mut sites)?;
-        Ok(sites.into_iter().find(|site| site.name.text(&mut [0; 20]) == name))
+        for names in names.chunk_by(|a, b| place(a) == place(b)) {
+            let Some(block) = names.first().and_then(place) else { continue };
+            sites.clear();
+            self.sites(block..block + 1, buffer, &mut sites)?;
+            let known = |name: &SiteName| sites.binary_search_by(|site| site.name.cmp(name)).ok();
+            found.extend(names.iter().filter_map(|name| sites.get(known(name)?).cloned()));
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use chatwal::error::{Error, Result};
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SNAPSHOT_HEADER};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{SEGMENT_HEADER, crc};
-use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::render::{self, Format};
@@ -160,7 +160,7 @@ impl Way {
         part.known = true;
         self.naive.feed_input(&part.lines[read_from..]);
         self.sandbox.write(format!("part-{number}"), &part.lines);
-        let options = IngestOptions { threads: 1, strict: false, from_start, seek: EVERY_LINE };
+        let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start, seek: EVERY_LINE };
         let source = Source::open(&self.sandbox.path(format!("part-{number}"))).unwrap();
         let mut compactor = background.map(|bound| {
             let (options, tail) = (self.compaction(), open.log.tail());
@@ -723,7 +723,7 @@ fn sites_inputs_and_names_that_fill_more_than_a_block() {
     for (number, lines) in lines.chunks(lines.len() / 5).enumerate() {
         sandbox.write("part", lines.concat());
         let source = Source::open(&sandbox.path("part")).unwrap();
-        let options = IngestOptions { threads: 1, strict: false, from_start: true, seek: EVERY_LINE };
+        let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: true, seek: EVERY_LINE };
         ingest(&mut log, &mut known, source, options, &GO_ON, &mut |_| {}).unwrap();
         if number == 2 {
             fold(&disk, &mut log, &TIERED).unwrap();

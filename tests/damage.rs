@@ -20,7 +20,7 @@ use chatwal::compact::{CompactOptions, compact};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER};
-use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::recover::recover;
@@ -134,7 +134,7 @@ fn fixture(seed: u64) -> Fixture {
         // One that is read a second time leaves a frame that forgets it.
         for from_start in [false, number == 3] {
             if from_start || !known.values().any(|input| input.checkpoint.start_line == number as u64) {
-                let options = IngestOptions { threads: 1, strict: false, from_start, seek: EVERY_LINE };
+                let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start, seek: EVERY_LINE };
                 let source = Source::open(file.path()).unwrap();
                 ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {}).unwrap();
             }

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::error::{Error, Result};
-use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::store::{View, segment_name};
@@ -175,7 +175,7 @@ fn run(disk: &SimDisk, inputs: &[tempfile::NamedTempFile]) -> Result<()> {
     let (mut log, view, _) = Log::open(disk.storage(), OPTIONS())?;
     let mut known = view.inputs;
     for input in inputs {
-        let options = IngestOptions { threads: 1, strict: false, from_start: false, seek: EVERY_LINE };
+        let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: false, seek: EVERY_LINE };
         let source = Source::open(input.path())?;
         ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {})?;
     }

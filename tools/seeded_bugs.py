@@ -47,6 +47,7 @@ COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
 DUMP, SEARCH = "src/dump.rs", "src/search.rs"
+REJECTS = "src/format/rejects.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -501,6 +502,63 @@ BUGS = [
         "an invisible character turns the order of what a terminal shows",
         "lib nothing_printable_moves",
         ("src/render.rs", "'\\u{61c}' | ", ""),
+    ),
+    # Hostile shapes.
+    Bug(
+        "sites-by-the-public-hash",
+        "whoever names sites makes them all collide in a table",
+        "hash_attack names_that_collide",
+        (REPORT, "known.insert_unique(secret::hash(name(at)), *at, |at| secret::hash(name(at)));", "known.insert_unique(site_hash(name(at)), *at, |at| site_hash(name(at)));"),
+        (REPORT, "known.iter_hash(secret::hash(site))", "known.iter_hash(site_hash(site))"),
+    ),
+    Bug(
+        "passes-by-the-public-hash",
+        "whoever names sites makes one pass take them all, whatever memory it was to take",
+        "lib no_choice_of_names",
+        (GATHER, "(secret::hash(site) >> 40) & (self.passes - 1)", "(site_hash(site) >> 40) & (self.passes - 1)"),
+    ),
+    Bug(
+        "a-run-of-more-than-there-are",
+        "a few forged bytes stand for more rejects than the directory counts",
+        "lib a_run_stands_for_no_more",
+        (REJECTS, "if count == 0 || count > self.left || gap == 0 {", "if count == 0 || gap == 0 {"),
+        (REJECTS, "self.left -= record.count;", "self.left = self.left.saturating_sub(record.count);"),
+    ),
+    Bug(
+        "a-run-that-leaves-its-batch",
+        "of a run only the first reject has to lie inside the batch",
+        "lib a_run_stands_for_no_more",
+        (REJECTS, "gap.checked_mul(record.count).and_then(|all| place.checked_add(all));", "place.checked_add(gap);"),
+    ),
+    Bug(
+        "alike-rejects-are-written-out",
+        "millions of equal wrong lines, a few kilobytes of input, become hundreds of megabytes of store",
+        "hostile_shapes millions_of_wrong_lines",
+        (REJECTS, "let alike = self.count > 0", "let alike = self.count > u32::MAX - 1"),
+    ),
+    Bug(
+        "rejects-of-earlier-runs-do-not-count",
+        "--max-rejects allows as many in every run",
+        "hostile_shapes one_reject_more",
+        (INGEST, "MaxRejects::Number(most) if held + parsed.rejects > most => {", "MaxRejects::Number(most) if parsed.rejects > most => {"),
+    ),
+    Bug(
+        "the-wrong-reject-is-named",
+        "the error names the first reject of the chunk, not the one that is too many",
+        "hostile_shapes one_reject_more",
+        (INGEST, "section.and_then(|mut rejects| rejects.nth(nth))", "section.and_then(|mut rejects| rejects.nth(nth.min(0)))"),
+    ),
+    Bug(
+        "any-file-is-an-input",
+        "a file that holds no event at all is kept as rejects, line by line",
+        "hostile_shapes an_input_whose_first_lines",
+        (INGEST, "MaxRejects::NotOnly if events == 0 &&", "MaxRejects::NotOnly if events > 0 &&"),
+    ),
+    Bug(
+        "a-table-in-memory",
+        "a table of millions of rows is held until its last row",
+        "lib a_table_is_written",
+        ("src/render.rs", "match self.rows.len() < MEASURED_ROWS && self.held < MEASURED_BYTES {", "match self.rows.len() < usize::MAX {"),
     ),
     # The same bytes.
     Bug(

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use chatwal::ingest::MaxRejects;
 use chatwal::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -108,9 +109,13 @@ pub struct InputArgs {
     /// JSON lines, plain or compressed with gzip or zstd; - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<OsString>,
-    /// Stop at the first line that is no event, instead of keeping it as a reject
-    #[arg(long)]
+    /// Stop at the first line that is no event, instead of keeping it as a reject: --max-rejects 0
+    #[arg(long, conflicts_with = "max_rejects")]
     pub strict: bool,
+    /// Keep up to N wrong lines of an input as rejects and stop at the next; or all [default: all, unless the first 1,000
+    /// lines of an input are wrong]
+    #[arg(long, value_name = "N", value_parser = max_rejects)]
+    pub max_rejects: Option<MaxRejects>,
     /// What an acknowledgement survives: sync, the loss of power; os, the death of the process
     #[arg(long, value_enum, default_value = "sync", value_name = "LEVEL")]
     pub durability: DurabilityArg,
@@ -271,6 +276,13 @@ fn bytes(text: &str) -> Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+fn max_rejects(text: &str) -> Result<MaxRejects, String> {
+    match text {
+        "all" => Ok(MaxRejects::All),
+        number => number.parse().map(MaxRejects::Number).map_err(|_| "a number of lines, or `all`".into()),
+    }
 }
 
 fn memory(text: &str) -> Result<u64, String> {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
-use chatwal::format::{Uid, hex};
-use chatwal::ingest::{IngestOptions, Notice, Outcome, ingest as ingest_source};
+use chatwal::format::{Uid, unhex};
+use chatwal::ingest::{IngestOptions, MaxRejects, Notice, Outcome, ingest as ingest_source};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
@@ -168,7 +168,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
     for file in files {
         let options = IngestOptions {
             threads: threads(global),
-            strict: args.strict,
+            max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
             from_start: args.from_start,
             seek: Seek::default(),
         };
@@ -298,11 +298,11 @@ pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::
     let known = View::open(&disk)?.inputs;
     let mut wanted = Vec::new();
     for text in instances {
-        let Some(instance) = known.keys().find(|instance| hex(**instance) == *text) else {
+        let Some(instance) = unhex(text).filter(|instance| known.contains_key(instance)) else {
             let hint = "`chatwal sources` lists the instances".to_string();
             return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
         };
-        wanted.push(*instance);
+        wanted.push(instance);
     }
     // One may be named twice.
     wanted.sort_unstable();

@@ -1,9 +1,10 @@
 //! The commands that list: `rejects`, `sources`, `stat`.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chatwal::error::Result;
-use chatwal::format::batch::{self, Checkpoint, decode_rejects};
+use chatwal::format::batch::{self, Rejects, decode_rejects};
 use chatwal::format::block::{BlockKind, split_rejects};
 use chatwal::format::frame::{FrameKind, SectionKind};
 use chatwal::format::hex;
@@ -17,17 +18,17 @@ use crate::args::Global;
 use crate::{Stop, print, report_options, status};
 
 #[derive(Serialize)]
-struct Reject {
-    source: String,
-    instance: String,
+struct Reject<'a> {
+    source: &'a str,
+    instance: &'a str,
     line: u64,
     byte: u64,
     length: u64,
-    reason: String,
-    raw: String,
+    reason: &'a str,
+    raw: Cow<'a, str>,
 }
 
-impl Record for Reject {
+impl Record for Reject<'_> {
     fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let Reject { source, line, byte, reason, raw, .. } = self;
         write!(out, "{}:{line} (byte {byte}): {reason}: {}", printable(source), printable(raw))
@@ -54,7 +55,7 @@ pub fn rejects(view: &View, format: Format) -> std::result::Result<u8, Stop> {
 }
 
 /// Calls `visit` for each until it says no.
-fn each_reject(view: &View, mut visit: impl FnMut(Reject) -> bool) -> Result<()> {
+fn each_reject(view: &View, mut visit: impl FnMut(Reject<'_>) -> bool) -> Result<()> {
     for snapshot in &view.snapshots {
         let region = snapshot.header.region(BlockKind::Rejects);
         let mut go_on = true;
@@ -63,7 +64,7 @@ fn each_reject(view: &View, mut visit: impl FnMut(Reject) -> bool) -> Result<()>
             let (checkpoint, bytes) = split_rejects(bytes).map_err(misencoded)?;
             let Some(input) = view.inputs.get(&checkpoint.instance).filter(|_| go_on) else { return Ok(()) };
             let rejects = decode_rejects(bytes, header.count, &checkpoint).map_err(misencoded)?;
-            go_on = rejects.into_iter().all(|reject| visit(told(reject, &checkpoint, input)));
+            go_on = each_of(rejects, input, &mut visit);
             Ok(())
         })?;
         if !go_on {
@@ -78,28 +79,32 @@ fn each_reject(view: &View, mut visit: impl FnMut(Reject) -> bool) -> Result<()>
             let Some(input) = view.inputs.get(&checkpoint.instance) else { continue };
             let bytes = segment.section(section)?;
             let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint);
-            for reject in decoded.map_err(|malformed| misencoded(segment, section.at, malformed))? {
-                if !visit(told(reject, &checkpoint, input)) {
-                    return Ok(());
-                }
+            if !each_of(decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?, input, &mut visit) {
+                return Ok(());
             }
         }
     }
     Ok(())
 }
 
-fn told(reject: batch::Reject<'_>, checkpoint: &Checkpoint, input: &Input) -> Reject {
-    let reason = Reason::from_code(reject.reason);
-    Reject {
-        // The name it has now: it may have been renamed since.
-        source: String::from_utf8_lossy(&input.checkpoint.name).into_owned(),
-        instance: hex(checkpoint.instance),
-        line: reject.line,
-        byte: reject.offset,
-        length: reject.length,
-        reason: reason.map_or_else(|| format!("reason {}", reject.reason), |reason| reason.to_string()),
-        raw: String::from_utf8_lossy(reject.raw).into_owned(),
+/// Tells of the rejects of one batch, of which there may be millions in a few bytes; says whether to go on.
+fn each_of(rejects: Rejects<'_>, input: &Input, visit: &mut impl FnMut(Reject<'_>) -> bool) -> bool {
+    // The name it has now: it may have been renamed since.
+    let source = String::from_utf8_lossy(&input.checkpoint.name);
+    let instance = hex(input.checkpoint.instance);
+    let mut known: Option<(u8, String)> = None;
+    for batch::Reject { offset, line, reason: code, length, raw } in rejects {
+        let reason = match known.take() {
+            Some((same, text)) if same == code => text,
+            _ => Reason::from_code(code).map_or_else(|| format!("reason {code}"), |reason| reason.to_string()),
+        };
+        let raw = String::from_utf8_lossy(raw);
+        if !visit(Reject { source: &source, instance: &instance, line, byte: offset, length, reason: &reason, raw }) {
+            return false;
+        }
+        known = Some((code, reason));
     }
+    true
 }
 
 #[derive(Serialize)]

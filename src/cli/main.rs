@@ -167,7 +167,8 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
     let window = to.map_or(Window::NONE, |to| Window { from: args.since.unwrap_or(i64::MIN), to });
     let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
     for site in &args.site {
-        if report.sites.iter().all(|found| found.site(&mut [0; 20]) != site.as_bytes()) {
+        let place = report.sites.binary_search_by(|found| found.site(&mut [0; 20]).cmp(site.as_bytes()));
+        if place.is_err() {
             console.warning(&format!("{site}: no event of this site"));
         }
     }

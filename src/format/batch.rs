@@ -2,7 +2,8 @@
 
 use super::coding::{self, Decoded, Reader, put_packed, put_varint, site_hash, unzigzag, width_of, zigzag};
 use super::frame::{Entry, SectionKind};
-use super::{Digest, MAX_OFFSET, MAX_RAW, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
+pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
+use super::{Digest, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
 use crate::table::{Row, Table};
 
@@ -83,85 +84,6 @@ impl Checkpoint {
         }
         Ok(Checkpoint { instance, start, end, start_line, end_line, windows, name })
     }
-}
-
-/// A line that is no event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reject<'a> {
-    /// Offset of its first byte in the decompressed input.
-    pub offset: u64,
-    /// Its number, from 1.
-    pub line: u64,
-    /// Code of the reason.
-    pub reason: u8,
-    /// Bytes of the whole line.
-    pub length: u64,
-    /// Its first bytes, at most 4,096.
-    pub raw: &'a [u8],
-}
-
-/// Writes the section of rejects; offsets and lines count from the start of the batch.
-#[derive(Default)]
-pub struct RejectsEncoder {
-    bytes: Vec<u8>,
-    count: u32,
-    offset: u64,
-    line: u64,
-}
-
-impl RejectsEncoder {
-    /// How many there are.
-    pub fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Appends a reject. `offset` and `line` count from the batch's start, both from 0, and ascend.
-    pub fn push(&mut self, offset: u64, line: u64, reason: u8, whole: u64, raw: &[u8]) {
-        let raw = &raw[..raw.len().min(MAX_RAW)];
-        put_varint(&mut self.bytes, offset - self.offset);
-        put_varint(&mut self.bytes, line - self.line);
-        self.bytes.push(reason);
-        put_varint(&mut self.bytes, whole);
-        put_varint(&mut self.bytes, raw.len() as u64);
-        self.bytes.extend_from_slice(raw);
-        (self.offset, self.line) = (offset, line);
-        self.count += 1;
-    }
-
-    /// Appends the section to a batch's, if there are rejects, and starts anew.
-    pub fn finish(&mut self, entries: &mut Vec<Entry>, out: &mut Vec<u8>) {
-        if self.count > 0 {
-            entries.push(Entry::new(SectionKind::Rejects, 0, self.count, &self.bytes));
-            out.extend_from_slice(&self.bytes);
-        }
-        self.bytes.clear();
-        (self.count, self.offset, self.line) = (0, 0, 0);
-    }
-}
-
-/// The rejects of a section, in order.
-pub fn decode_rejects<'a>(bytes: &'a [u8], count: u32, checkpoint: &Checkpoint) -> Decoded<Vec<Reject<'a>>> {
-    let what = "the fields of a reject";
-    let mut reader = Reader::new(bytes);
-    let mut rejects = Vec::new();
-    let (mut offset, mut line) = (checkpoint.start, checkpoint.start_line);
-    for _ in 0..count {
-        let (gap, lines) = (reader.varint(what)?, reader.varint(what)?);
-        let reason = reader.u8(what)?;
-        let length = reader.varint(what)?;
-        let kept = reader.count(MAX_RAW, "at most 4,096 bytes of the line")?;
-        let raw = reader.bytes(kept, what)?;
-        let (Some(at), Some(number)) = (offset.checked_add(gap), line.checked_add(lines)) else {
-            return reader.malformed("a reject inside its batch");
-        };
-        if at >= checkpoint.end || number >= checkpoint.end_line || kept as u64 > length {
-            return reader.malformed("a reject inside its batch");
-        }
-        (offset, line) = (at, number);
-        rejects.push(Reject { offset, line: number + 1, reason, length, raw });
-    }
-    reader.end("the end of the rejects")?;
-    Ok(rejects)
 }
 
 /// What stands beside a name in the dictionary of actors: the kind of its events, and whether copies of them disagree, which
@@ -617,21 +539,6 @@ mod tests {
         }
         let backwards = Checkpoint { start: 9000, ..checkpoint() };
         assert!(Checkpoint::decode(&backwards.encode()).is_err());
-    }
-
-    #[test]
-    fn rejects_come_back() {
-        let mut encoder = RejectsEncoder::default();
-        encoder.push(0, 0, 3, 5, b"first");
-        encoder.push(4000, 46, 1, 9000, &[b'x'; 9000]);
-        let (mut entries, mut bytes) = (Vec::new(), Vec::new());
-        encoder.finish(&mut entries, &mut bytes);
-        let rejects = decode_rejects(&bytes, entries[0].count, &checkpoint()).unwrap();
-        assert_eq!(rejects[0], Reject { offset: 100, line: 4, reason: 3, length: 5, raw: b"first" });
-        assert_eq!(rejects[1], Reject { offset: 4100, line: 50, reason: 1, length: 9000, raw: &[b'x'; 4096] });
-        assert!(decode_rejects(&bytes, 3, &checkpoint()).is_err());
-        assert!(decode_rejects(&bytes, 1, &checkpoint()).is_err());
-        assert_eq!(encoder.count(), 0);
     }
 
     #[test]

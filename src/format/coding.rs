@@ -17,6 +17,7 @@ pub struct Malformed {
 pub type Decoded<T> = Result<T, Malformed>;
 
 /// Reads fields one after the other; never past the end, never panics.
+#[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

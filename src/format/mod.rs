@@ -7,6 +7,7 @@ pub mod block;
 pub mod coding;
 pub mod frame;
 pub mod hole;
+pub mod rejects;
 
 /// The version of the format this program writes, and the only one it reads.
 pub const VERSION: u16 = 1;
@@ -49,4 +50,10 @@ pub fn digest(bytes: &[u8]) -> Digest {
 /// Sixteen bytes as 32 hex digits.
 pub fn hex(uid: Uid) -> String {
     uid.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The sixteen bytes that [`hex`] writes so.
+pub fn unhex(text: &str) -> Option<Uid> {
+    let number = u128::from_str_radix(text, 16).ok()?;
+    Some(number.to_be_bytes()).filter(|uid| hex(*uid) == text)
 }

@@ -3,6 +3,7 @@
 
 pub mod beside;
 pub mod cli;
+pub mod collide;
 pub mod dice;
 pub mod faults;
 pub mod folds;

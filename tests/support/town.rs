@@ -15,7 +15,7 @@ use chatwal::format::batch::decode_rejects;
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, split_rejects};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{FrameKind, SectionKind};
-use chatwal::ingest::{IngestOptions, ingest};
+use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::segment::{Frame, Section};
@@ -150,7 +150,8 @@ impl Town {
         let (mut log, view, _) = Log::open(disk.storage(), sync(SEGMENT)).unwrap();
         let mut known = view.inputs;
         for &input in inputs {
-            let options = IngestOptions { threads: 1, strict: false, from_start: false, seek: EVERY_LINE };
+            let options =
+                IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: false, seek: EVERY_LINE };
             let source = Source::open(&self.path(input)).unwrap();
             ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
         }
@@ -271,7 +272,7 @@ pub fn accounts(disk: &SimDisk) -> Accounts {
                 let (checkpoint, bytes) = split_rejects(bytes).unwrap();
                 if view.inputs.contains_key(&checkpoint.instance) {
                     let decoded = decode_rejects(bytes, header.count, &checkpoint).unwrap();
-                    rejects.extend(decoded.iter().map(|reject| (name(&checkpoint.name), reject.offset)));
+                    rejects.extend(decoded.map(|reject| (name(&checkpoint.name), reject.offset)));
                 }
                 Ok(())
             })
@@ -284,7 +285,7 @@ pub fn accounts(disk: &SimDisk) -> Accounts {
         for section in sections.filter(|_| view.inputs.contains_key(&checkpoint.instance)) {
             let bytes = segment.section(section).unwrap();
             let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint).unwrap();
-            rejects.extend(decoded.iter().map(|reject| (name(&checkpoint.name), reject.offset)));
+            rejects.extend(decoded.map(|reject| (name(&checkpoint.name), reject.offset)));
         }
     }
     rejects.sort();
