@@ -7,7 +7,6 @@
 //! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,13 +16,13 @@ use crate::error::{Corruption, Error, Result};
 use crate::event::sort_by_name;
 use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
-use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
-use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
+use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint};
+use crate::format::frame::SEGMENT_HEADER;
 use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
-use crate::store::{Input, Place, View, copies_of, inputs_of, segment_name, snapshot_name};
+use crate::store::{Known, Place, View, copies_of, each_section_of_rejects, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
 
@@ -226,8 +225,8 @@ impl Inputs<'_> {
     ) -> Result<Option<(u64, u64, u64)>> {
         let Some((sites, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
         writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
-        let (known, forgotten) = inputs_of(self.snapshots, self.segments, self.frames)?;
-        writer.inputs(known.values(), if first { &[] } else { &forgotten })?;
+        let known = Known::of(self.snapshots, self.segments, self.frames)?;
+        writer.inputs(known.inputs.values(), if first { &[] } else { &known.forgotten })?;
         self.rejects(&known, writer)?;
         let copies = copies_of(self.snapshots, self.frames) + dropped;
         Ok(Some((copies, sites.iter().map(|site| site.entry.events).sum(), sites.len() as u64)))
@@ -298,33 +297,16 @@ impl Inputs<'_> {
         Ok(Some((sites, copies)))
     }
 
-    /// Copies the rejects of the inputs that count.
-    fn rejects(&self, known: &BTreeMap<Uid, Input>, writer: &mut SnapshotWriter<'_>) -> Result<()> {
-        let mut buffer = Vec::new();
-        for snapshot in self.snapshots {
-            let region = snapshot.header.region(BlockKind::Rejects);
-            snapshot.blocks(BlockKind::Rejects, region, &mut buffer, |header, bytes| {
-                let (checkpoint, _) =
-                    split_rejects(bytes).map_err(|malformed| snapshot.misencoded(header, malformed))?;
-                match known.contains_key(&checkpoint.instance) {
-                    true => writer.rejects(header.count, bytes),
-                    false => Ok(()),
-                }
-            })?;
-        }
-        for place in self.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
-            let segment = &self.segments[place.segment];
-            for section in place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects) {
-                let checkpoint = place.checkpoint(segment)?;
-                if known.contains_key(&checkpoint.instance) {
-                    let mut payload = Vec::new();
-                    put_checkpoint(&mut payload, &checkpoint);
-                    payload.extend_from_slice(&segment.section(section)?);
-                    writer.rejects(section.entry.count, &payload)?;
-                }
-            }
-        }
-        Ok(())
+    /// Copies the rejects that count.
+    fn rejects(&self, known: &Known, writer: &mut SnapshotWriter<'_>) -> Result<()> {
+        let Inputs { snapshots, segments, frames, .. } = self;
+        let mut payload = Vec::new();
+        each_section_of_rejects(snapshots, segments, frames, &known.since, &mut |section| {
+            payload.clear();
+            put_checkpoint(&mut payload, section.checkpoint);
+            payload.extend_from_slice(section.bytes);
+            writer.rejects(section.count, &payload).map(|()| true)
+        })
     }
 }
 

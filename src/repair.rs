@@ -43,7 +43,7 @@ use crate::segment::{Found, Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
 use crate::storage::{Publication, Storage, TEMPORARY, path_of, publish};
 use crate::store::{
-    COPY, Input, Name, Place, add_input, inputs_of, parse_name, refuse_no_store, segment_name, snapshot_name,
+    COPY, Input, Known, Name, Place, add_input, parse_name, refuse_no_store, segment_name, snapshot_name,
 };
 use crate::survey::{Content, Frames, Part};
 use crate::table::Table;
@@ -165,7 +165,7 @@ impl Plan {
             if index == start {
                 let unknown = content.first().filter(|_| index == 0);
                 first = link.or(unknown).unwrap_or(first);
-                let (known, _) = inputs_of(&before, &[], &[])?;
+                let known = Known::of(&before, &[], &[])?.inputs;
                 salvage.before = known.into_iter().map(|(instance, input)| (instance, input.checkpoint.end)).collect();
                 salvage.due = Some(first.sequence);
             }
@@ -431,6 +431,8 @@ struct Salvage {
     before: BTreeMap<Uid, u64>,
     /// What these files say of the inputs, up to the first hole in each.
     inputs: BTreeMap<Uid, Input>,
+    /// By instance: from which of the rejects on they count. Those before were forgotten.
+    since: BTreeMap<Uid, usize>,
     forgotten: Vec<Uid>,
     rejects: Vec<KeptRejects>,
     rejects_dropped: u64,
@@ -479,9 +481,16 @@ impl Salvage {
         known.to = known.to.max(to);
     }
 
+    /// Adds what is whole of an input. Its rejects that follow count, and those that were kept since it is known.
+    fn add(&mut self, input: Input) {
+        self.since.entry(input.checkpoint.instance).or_insert(self.rejects.len());
+        add_input(&mut self.inputs, input);
+    }
+
     fn forget(&mut self, instance: Uid) {
         self.before.remove(&instance);
         self.inputs.remove(&instance);
+        self.since.remove(&instance);
         self.touched.remove(&instance);
         self.forgotten.push(instance);
     }
@@ -613,6 +622,7 @@ impl Salvage {
             self.rejects_dropped += rejects;
             return Ok(());
         }
+        self.add(Input { checkpoint: checkpoint.clone(), events, rejects });
         for section in place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects) {
             self.rejects.push(KeptRejects {
                 instance: checkpoint.instance,
@@ -622,7 +632,6 @@ impl Salvage {
                 checkpoint: Some(checkpoint.clone()),
             });
         }
-        add_input(&mut self.inputs, Input { checkpoint, events, rejects });
         Ok(())
     }
 
@@ -674,7 +683,7 @@ impl Salvage {
             // Where frames are lost before this snapshot, nobody knows whether the input goes on without a gap.
             if has_all_events && !lost_before && has_rejects && !self.touched.contains_key(&instance) {
                 kept.insert(instance);
-                add_input(&mut self.inputs, input);
+                self.add(input);
             } else {
                 self.touch(&input.checkpoint, input.checkpoint.end);
             }
@@ -747,7 +756,11 @@ impl Salvage {
         writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
         // Before the first segment there is nothing to be forgotten.
         writer.inputs(self.inputs.values(), if first { &[] } else { &self.forgotten })?;
-        for rejects in self.rejects.iter().filter(|rejects| self.inputs.contains_key(&rejects.instance)) {
+        let counts = |place: usize, instance: &Uid| self.since.get(instance).is_some_and(|since| *since <= place);
+        for (place, rejects) in self.rejects.iter().enumerate() {
+            if !counts(place, &rejects.instance) {
+                continue;
+            }
             let Some(segment) = self.segments.get(rejects.segment) else { continue };
             let mut payload = Vec::new();
             if let Some(checkpoint) = &rejects.checkpoint {

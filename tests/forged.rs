@@ -9,6 +9,7 @@ use chatwal::compact::{CompactOptions, compact};
 use chatwal::error::Error;
 use chatwal::event::Site;
 use chatwal::format::MAX_COUNT;
+use chatwal::format::batch::RejectsEncoder;
 use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, FrameKind, SectionKind};
@@ -137,6 +138,44 @@ fn nothing_is_appended_behind_content_that_is_invalid() {
     let disk = SimDisk::new(1);
     disk.edit(&segment_name(1), |file| *file = segment.bytes);
     assert_refused(&disk, "an actor of the dictionary");
+}
+
+/// No writer uses an instance again that was forgotten. Where somebody did, what was before it stays forgotten.
+#[test]
+fn rejects_from_before_an_input_was_forgotten_never_come_back() {
+    let (disk, mut choices) = (SimDisk::new(1), Choices::Random(1));
+    let (mut log, ..) = Log::open(disk.storage(), sync(1 << 20)).unwrap();
+    let with_reject = |number: u64, choices: &mut Choices| {
+        let mut sample = Sample::new(number, 1, choices);
+        (sample.checkpoint.start_line, sample.checkpoint.end_line) = (0, 9);
+        let (mut batch, mut rejects) = (sample.batch(), RejectsEncoder::default());
+        let events = std::mem::take(&mut batch);
+        rejects.push(0, number, 3, 4, b"oops");
+        rejects.finish(&mut batch.entries, &mut batch.sections);
+        batch.entries.extend(events.entries);
+        batch.sections.extend(events.sections);
+        (sample.checkpoint, batch)
+    };
+    let (checkpoint, batch) = with_reject(1, &mut choices);
+    log.append_batch(&checkpoint, &batch).unwrap();
+    log.append_forget(&[checkpoint.instance]).unwrap();
+    let (checkpoint, batch) = with_reject(2, &mut choices);
+    log.append_batch(&checkpoint, &batch).unwrap();
+    log.seal().unwrap();
+    for folded in [false, true] {
+        if folded {
+            fold(&disk).unwrap();
+        }
+        let view = View::open(&disk).unwrap();
+        let mut lines = Vec::new();
+        view.rejects(&mut |_, rejects| {
+            lines.extend(rejects.map(|reject| reject.line));
+            true
+        })
+        .unwrap();
+        assert_eq!((lines, view.inputs[&checkpoint.instance].rejects), (vec![3], 1), "folded: {folded}");
+        assert_eq!(verify(&disk, 1, &|_| ()).unwrap().findings, []);
+    }
 }
 
 #[test]

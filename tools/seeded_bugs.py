@@ -40,13 +40,13 @@ class Bug:
         self.name, self.breaks, self.test, self.edits = name, breaks, test, edits
 
 
-LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store.rs"
+LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store/mod.rs"
 JUDGE, CONTENT = "src/segment/judge.rs", "src/segment/content.rs"
 SEGMENT, FRAME, BATCH = "src/segment/mod.rs", "src/format/frame.rs", "src/format/batch.rs"
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
-DUMP, SEARCH = "src/dump.rs", "src/search.rs"
+DUMP, SEARCH, INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
 REJECTS = "src/format/rejects.rs"
 
 BUGS = [
@@ -664,14 +664,13 @@ BUGS = [
         "forgetting-is-forgotten",
         "a compaction drops the word that an input is to be forgotten, and an older snapshot brings it back",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "writer.inputs(known.values(), if first { &[] } else { &forgotten })?;", "writer.inputs(known.values(), if first { &[] } else { &[] })?;\n        drop(forgotten);"),
+        (COMPACT, "if first { &[] } else { &known.forgotten })?;", "if first { &[] } else { known.forgotten.get(..0).unwrap_or_default() })?;"),
     ),
     Bug(
         "rejects-of-the-forgotten",
         "a compaction keeps rejects of inputs that count no longer",
         "compaction a_compaction_drops_the_rejects",
-        (COMPACT, "match known.contains_key(&checkpoint.instance) {\n                    true =>", "match known.contains_key(&checkpoint.instance) || true {\n                    true =>"),
-        (COMPACT, "                if known.contains_key(&checkpoint.instance) {", "                if known.contains_key(&checkpoint.instance) || true {"),
+        (INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
     ),
     # Repair.
     Bug(

@@ -3,15 +3,12 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use chatwal::error::Result;
-use chatwal::format::batch::{self, Rejects, decode_rejects};
-use chatwal::format::block::{BlockKind, split_rejects};
-use chatwal::format::frame::{FrameKind, SectionKind};
+use chatwal::format::batch::{self, Rejects};
 use chatwal::format::hex;
 use chatwal::input::parse::Reason;
 use chatwal::render::{Format, Record, Writer, printable};
 use chatwal::report::Report;
-use chatwal::store::{Input, View, misencoded};
+use chatwal::store::{Input, View};
 use serde::Serialize;
 
 use crate::args::Global;
@@ -43,48 +40,20 @@ pub fn rejects(view: &View, format: Format) -> std::result::Result<u8, Stop> {
         let mut writer = Writer::new(format, &columns, out)?;
         // An error of the store must not be taken for one of the output.
         let mut written = Ok(());
-        failure = each_reject(view, |reject| {
-            written = writer.record(&reject);
-            written.is_ok()
+        failure = view.rejects(&mut |checkpoint, rejects| {
+            let input = view.inputs.get(&checkpoint.instance);
+            input.is_none_or(|input| {
+                each_of(rejects, input, &mut |reject| {
+                    written = writer.record(&reject);
+                    written.is_ok()
+                })
+            })
         });
         written?;
         writer.end()
     })?;
     failure?;
     Ok(status::DONE)
-}
-
-/// Calls `visit` for each until it says no.
-fn each_reject(view: &View, mut visit: impl FnMut(Reject<'_>) -> bool) -> Result<()> {
-    for snapshot in &view.snapshots {
-        let region = snapshot.header.region(BlockKind::Rejects);
-        let mut go_on = true;
-        snapshot.blocks(BlockKind::Rejects, region, &mut Vec::new(), |header, bytes| {
-            let misencoded = |malformed| snapshot.misencoded(header, malformed);
-            let (checkpoint, bytes) = split_rejects(bytes).map_err(misencoded)?;
-            let Some(input) = view.inputs.get(&checkpoint.instance).filter(|_| go_on) else { return Ok(()) };
-            let rejects = decode_rejects(bytes, header.count, &checkpoint).map_err(misencoded)?;
-            go_on = each_of(rejects, input, &mut visit);
-            Ok(())
-        })?;
-        if !go_on {
-            return Ok(());
-        }
-    }
-    for place in view.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch) {
-        let segment = &view.segments[place.segment];
-        let sections = place.frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Rejects);
-        for section in sections {
-            let checkpoint = place.checkpoint(segment)?;
-            let Some(input) = view.inputs.get(&checkpoint.instance) else { continue };
-            let bytes = segment.section(section)?;
-            let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint);
-            if !each_of(decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?, input, &mut visit) {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Tells of the rejects of one batch, of which there may be millions in a few bytes; says whether to go on.

@@ -93,7 +93,6 @@ impl Past<'_> {
             drop(log);
             let last = view.segments.last().unwrap().header.number;
             let _ = publish_segment(&self.disk, view.store(), last + 1, view.link.sequence + 1);
-            return;
         }
     }
 

@@ -3,6 +3,8 @@
 //! The listing is the manifest: there is no second file that could disagree with it. [`View::open`] reads and never
 //! changes anything; [`crate::recover`] is the only place that cuts or rewrites.
 
+mod inputs;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
@@ -15,11 +17,13 @@ pub use crate::format::block::InputEntry as Input;
 use crate::format::coding::Malformed;
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
 use crate::format::hole::Hole;
+use crate::format::rejects::Rejects;
 use crate::segment::content::Contents;
 use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
 use crate::segment::{Frame, Link, Segment};
 use crate::snapshot::Snapshot;
 use crate::storage::{Storage, TEMPORARY, path_of};
+pub(crate) use inputs::{Known, add_input, each_section_of_rejects};
 
 const SEGMENT: &str = ".wal";
 const SNAPSHOT: &str = ".snap";
@@ -192,6 +196,8 @@ pub struct View {
     pub acknowledged: Option<Acknowledged>,
     /// The inputs that were not forgotten, by instance.
     pub inputs: BTreeMap<Uid, Input>,
+    /// Since which place their rejects count, as [`Known`] has it.
+    since: BTreeMap<Uid, usize>,
     /// The last segment is an empty one, published to follow one whose seal is missing.
     pub(crate) unsealed: bool,
 }
@@ -268,6 +274,7 @@ impl View {
             durable_upto,
             acknowledged,
             inputs: BTreeMap::new(),
+            since: BTreeMap::new(),
             unsealed: false,
         };
         let mut index = 0;
@@ -279,7 +286,8 @@ impl View {
         let end = view.check_sections(depth, end)?;
         view.end(end)?;
         view.check_acknowledged()?;
-        (view.inputs, _) = inputs_of(&view.snapshots, &view.segments, &view.frames)?;
+        let known = Known::of(&view.snapshots, &view.segments, &view.frames)?;
+        (view.inputs, view.since) = (known.inputs, known.since);
         Ok(view)
     }
 
@@ -413,6 +421,15 @@ impl View {
         }
     }
 
+    /// Visits the rejected lines that count, batch by batch in the order of the log: the batch's checkpoint and its rejects,
+    /// of which a few bytes may stand for millions. Ends early once `visit` says no.
+    pub fn rejects(&self, visit: &mut dyn FnMut(&Checkpoint, Rejects<'_>) -> bool) -> Result<()> {
+        let View { snapshots, segments, frames, since, .. } = self;
+        each_section_of_rejects(snapshots, segments, frames, since, &mut |section| {
+            Ok(visit(section.checkpoint, section.rejects))
+        })
+    }
+
     /// How many of the segments are sealed, durably.
     pub fn sealed(&self) -> usize {
         self.segments.len() - 1 - usize::from(self.unsealed)
@@ -494,52 +511,6 @@ pub(crate) fn read_acknowledged(storage: &dyn Storage) -> Result<Option<Acknowle
     let mut bytes = [0; ACKNOWLEDGED];
     let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", path()))?;
     Ok(bytes.get(..read).and_then(Acknowledged::decode))
-}
-
-/// What snapshots and the frames behind them say of the inputs: those that were not forgotten, and those that were.
-pub(crate) fn inputs_of(
-    snapshots: &[Snapshot],
-    segments: &[Segment],
-    frames: &[Place],
-) -> Result<(BTreeMap<Uid, Input>, Vec<Uid>)> {
-    let mut inputs: BTreeMap<Uid, Input> = BTreeMap::new();
-    let mut forgotten = Vec::new();
-    for snapshot in snapshots {
-        snapshot.forgotten.iter().for_each(|instance| drop(inputs.remove(instance)));
-        forgotten.extend_from_slice(&snapshot.forgotten);
-        snapshot.inputs.iter().for_each(|input| add_input(&mut inputs, input.clone()));
-    }
-    for place in frames {
-        let segment = &segments[place.segment];
-        match place.frame.header.kind {
-            FrameKind::Batch => {
-                let checkpoint = place.checkpoint(segment)?;
-                let (events, rejects) = (place.frame.accepted(), place.frame.count(SectionKind::Rejects));
-                add_input(&mut inputs, Input { checkpoint, events, rejects });
-            }
-            FrameKind::Forget => {
-                for instance in place.forgotten(segment)? {
-                    inputs.remove(&instance);
-                    forgotten.push(instance);
-                }
-            }
-            // A repair took the checkpoints back itself.
-            FrameKind::Hole | FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => {}
-        }
-    }
-    Ok((inputs, forgotten))
-}
-
-/// Adds what comes later of an input to what is known of it.
-pub(crate) fn add_input(inputs: &mut BTreeMap<Uid, Input>, newer: Input) {
-    match inputs.get_mut(&newer.checkpoint.instance) {
-        Some(input) => {
-            input.checkpoint = newer.checkpoint;
-            input.events += newer.events;
-            input.rejects += newer.rejects;
-        }
-        None => drop(inputs.insert(newer.checkpoint.instance, newer)),
-    }
 }
 
 /// Copies of events that are only counted: those that compactions dropped, and lines that repeat earlier ones.

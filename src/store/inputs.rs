@@ -1,0 +1,126 @@
+//! What the files of a store say of its inputs and of their rejects, in the order of the log.
+
+use std::collections::BTreeMap;
+
+use super::{Input, Place, misencoded};
+use crate::error::Result;
+use crate::format::Uid;
+use crate::format::batch::{Checkpoint, decode_rejects};
+use crate::format::block::{BlockKind, split_rejects};
+use crate::format::frame::{FrameKind, SectionKind};
+use crate::format::rejects::Rejects;
+use crate::segment::Segment;
+use crate::snapshot::Snapshot;
+
+/// What snapshots and the frames behind them say of the inputs. A **place** counts these snapshots first, then these frames.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Those that were not forgotten.
+    pub(crate) inputs: BTreeMap<Uid, Input>,
+    /// By instance: from which place on its rejects count. Those before were forgotten.
+    pub(crate) since: BTreeMap<Uid, usize>,
+    /// The instances that something names as forgotten.
+    pub(crate) forgotten: Vec<Uid>,
+}
+
+impl Known {
+    pub(crate) fn of(snapshots: &[Snapshot], segments: &[Segment], frames: &[Place]) -> Result<Known> {
+        let mut known = Known::default();
+        for (place, snapshot) in snapshots.iter().enumerate() {
+            snapshot.forgotten.iter().for_each(|instance| known.forget(*instance));
+            snapshot.inputs.iter().for_each(|input| known.add(input.clone(), place));
+        }
+        for (place, at) in (snapshots.len()..).zip(frames) {
+            let (frame, segment) = (&at.frame, &segments[at.segment]);
+            match frame.header.kind {
+                FrameKind::Batch => {
+                    let checkpoint = at.checkpoint(segment)?;
+                    let (events, rejects) = (frame.accepted(), frame.count(SectionKind::Rejects));
+                    known.add(Input { checkpoint, events, rejects }, place);
+                }
+                FrameKind::Forget => at.forgotten(segment)?.into_iter().for_each(|instance| known.forget(instance)),
+                // A repair took the checkpoints back itself.
+                FrameKind::Hole | FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => {}
+            }
+        }
+        Ok(known)
+    }
+
+    fn add(&mut self, newer: Input, place: usize) {
+        self.since.entry(newer.checkpoint.instance).or_insert(place);
+        add_input(&mut self.inputs, newer);
+    }
+
+    fn forget(&mut self, instance: Uid) {
+        self.inputs.remove(&instance);
+        self.since.remove(&instance);
+        self.forgotten.push(instance);
+    }
+}
+
+/// Adds what comes later of an input to what is known of it.
+pub(crate) fn add_input(inputs: &mut BTreeMap<Uid, Input>, newer: Input) {
+    match inputs.get_mut(&newer.checkpoint.instance) {
+        Some(input) => {
+            input.checkpoint = newer.checkpoint;
+            input.events += newer.events;
+            input.rejects += newer.rejects;
+        }
+        None => drop(inputs.insert(newer.checkpoint.instance, newer)),
+    }
+}
+
+/// The rejects of one batch.
+pub(crate) struct SectionOfRejects<'a> {
+    /// The checkpoint of the batch.
+    pub(crate) checkpoint: &'a Checkpoint,
+    /// How many there are.
+    pub(crate) count: u32,
+    /// The section's bytes, which were checked.
+    pub(crate) bytes: &'a [u8],
+    /// The rejects.
+    pub(crate) rejects: Rejects<'a>,
+}
+
+/// Visits the sections of rejects that count, in the order of the log. Ends early once `visit` says no.
+pub(crate) fn each_section_of_rejects(
+    snapshots: &[Snapshot],
+    segments: &[Segment],
+    frames: &[Place],
+    since: &BTreeMap<Uid, usize>,
+    visit: &mut dyn FnMut(SectionOfRejects<'_>) -> Result<bool>,
+) -> Result<()> {
+    let counts =
+        |checkpoint: &Checkpoint, place: usize| since.get(&checkpoint.instance).is_some_and(|since| *since <= place);
+    let (mut go_on, mut buffer) = (true, Vec::new());
+    for (place, snapshot) in snapshots.iter().enumerate() {
+        let region = snapshot.header.region(BlockKind::Rejects);
+        snapshot.blocks(BlockKind::Rejects, region, &mut buffer, |header, bytes| {
+            let misencoded = |malformed| snapshot.misencoded(header, malformed);
+            let (checkpoint, bytes) = split_rejects(bytes).map_err(misencoded)?;
+            if go_on && counts(&checkpoint, place) {
+                let rejects = decode_rejects(bytes, header.count, &checkpoint).map_err(misencoded)?;
+                go_on = visit(SectionOfRejects { checkpoint: &checkpoint, count: header.count, bytes, rejects })?;
+            }
+            Ok(())
+        })?;
+        if !go_on {
+            return Ok(());
+        }
+    }
+    for (place, at) in (snapshots.len()..).zip(frames) {
+        let rejects = at.frame.sections.iter().find(|section| section.entry.kind == SectionKind::Rejects);
+        let (Some(section), segment) = (rejects, &segments[at.segment]) else { continue };
+        let checkpoint = at.checkpoint(segment)?;
+        if counts(&checkpoint, place) {
+            let bytes = segment.section(section)?;
+            let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint);
+            let rejects = decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
+            let count = section.entry.count;
+            if !visit(SectionOfRejects { checkpoint: &checkpoint, count, bytes: &bytes, rejects })? {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
