@@ -11,14 +11,14 @@ use std::ops::RangeInclusive;
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::acknowledged::Acknowledged;
-use crate::format::frame::{FrameKind, SEGMENT_HEADER};
+use crate::format::frame::FrameKind;
 use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
 use crate::segment::{Claims, Found, Frame, Gap, Link, Segment};
 use crate::snapshot::{Snapshot, Stretch};
 use crate::storage::{Storage, path_of};
 use crate::store::{
-    Name, Place, RETRIES, View, another_history, blame, not_the_successor, parse_name, read_acknowledged, segment_name,
-    snapshot_name,
+    Name, Place, RETRIES, View, another_history, blame, next_of, not_the_successor, parse_name, read_acknowledged,
+    segment_name, snapshot_name,
 };
 
 /// The files of a store that count, in the order of the segments they cover, and what is wrong with them.
@@ -457,13 +457,7 @@ impl Survey {
         match self.parts.get(index + 1).map(|part| &part.content) {
             None => Next::Nothing,
             Some(Content::Segment(own)) if own.headless => Next::Unknown,
-            Some(Content::Segment(own)) => {
-                let Segment { header, length, .. } = &own.segment;
-                match *length > SEGMENT_HEADER as u64 {
-                    true => Next::Frames(header.first_sequence),
-                    false => Next::Empty(header.first_sequence),
-                }
-            }
+            Some(Content::Segment(own)) => next_of(&own.segment, index + 2 == self.parts.len()),
             Some(Content::Snapshot(_) | Content::Blocks(..) | Content::Nothing) => Next::Unknown,
         }
     }

@@ -361,6 +361,22 @@ fn every_log_at_every_step_of_a_roll() {
     check_all(logs.map(|(first, roll)| Log { first, roll, second: Vec::new() }), "a roll");
 }
 
+/// A segment got frames before it got a successor, so its predecessor's seal was durable, whatever became of them all.
+#[test]
+fn an_empty_segment_with_a_successor_had_frames() {
+    let mut first = Forged::first();
+    first.batch(0);
+    let second = first.successor(false);
+    let third = second.successor(false);
+    let disk = SimDisk::new(1);
+    for (number, segment) in (1..).zip([&first, &second, &third]) {
+        disk.edit(&segment_name(number), |file| file.clone_from(&segment.bytes));
+    }
+    let Err(Error::Corruption(what)) = View::open(&disk) else { panic!("accepted") };
+    assert!(what.file == format!("sim/{}", segment_name(1)) && what.expected.contains("a seal"), "{what}");
+    assert_eq!(verify(&disk, 1, &|_| ()).unwrap().findings, [*what]);
+}
+
 /// Logs with up to so many frames in the first segment and in the second.
 fn of_two(first: usize, second: usize) -> impl Iterator<Item = Log> {
     let firsts = (0..=first).flat_map(|count| frames(count, 0, 0));

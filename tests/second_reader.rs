@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use chatwal::error::Error;
@@ -33,7 +34,8 @@ const ASKED: usize = 64;
 /// The second reader at work.
 struct Reader {
     child: Child,
-    answers: Box<dyn std::io::BufRead>,
+    /// What it says, taken off its hands: it must never wait for somebody who waits for it.
+    answers: Receiver<String>,
 }
 
 impl Reader {
@@ -41,7 +43,9 @@ impl Reader {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader/serve.py");
         let child = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("python3, which the second reader is written in");
-        let answers = Box::new(BufReader::new(child.stdout.take().unwrap()));
+        let (said, answers) = channel();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
         Reader { child, answers }
     }
 
@@ -58,8 +62,7 @@ impl Reader {
     }
 
     fn answer(&mut self) -> Value {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
+        let line = self.answers.recv().expect("the second reader ended");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("the second reader said {line:?}: {error}"))
     }
 }

@@ -1,7 +1,7 @@
 //! The sections of a batch: where its input stands, the lines it rejects, and its events shard by shard.
 
 use super::coding::{self, Decoded, Reader, put_packed, put_varint, site_hash, unzigzag, width_of, zigzag};
-use super::frame::{Entry, SectionKind};
+use super::frame::{Entry, MAX_PAYLOAD, SectionKind};
 pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
 use super::{Digest, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
@@ -316,6 +316,10 @@ impl EventsDecoder {
         if numbers + names == 0 {
             return reader.malformed("at least one site");
         }
+        // Before anything is taken by their number: an id has at least two bytes.
+        if 16 * (events - texts) + 2 * texts > bytes.len() {
+            return reader.malformed("as many ids as events");
+        }
         if gap_width.max(time_width).max(actor_width) > 64 {
             return reader.malformed("widths of at most 64 bits");
         }
@@ -341,8 +345,11 @@ impl EventsDecoder {
             }
         }
         self.text.clear();
+        // What shares its beginning with its neighbour takes a few bytes, and many when it is written out.
+        let mut room = MAX_PAYLOAD;
         for _ in 0..names {
             front_coded(&mut reader, &mut self.text, 1)?;
+            room = reader.within(room, self.text.len())?;
             match Site::new(&self.text) {
                 Site::Number(_) => return reader.malformed("a number among the numbers"),
                 site if coding::shard(site_hash(site)) != shard => return reader.malformed("sites of this shard"),
@@ -353,6 +360,7 @@ impl EventsDecoder {
         self.text.clear();
         for _ in 0..actors {
             let code = front_coded(&mut reader, &mut self.text, ACTOR_CODES)?;
+            room = reader.within(room, self.text.len())?;
             let (kind, disputed) = (code % Kind::ALL.len() as u64, code >= Kind::ALL.len() as u64);
             match Kind::from_code(kind as u8) {
                 Some(kind) => self.actors.push((table.from(&self.text), kind, disputed)),

@@ -131,6 +131,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What is left of the room for names once one of this length was written out.
+    pub fn within(&self, room: usize, length: usize) -> Decoded<usize> {
+        match room.checked_sub(length) {
+            Some(left) => Ok(left),
+            None => self.malformed("names of at most 67,108,864 bytes together"),
+        }
+    }
+
     /// That nothing is left.
     pub fn end(&self, expected: &'static str) -> Decoded<()> {
         if self.left() == 0 { Ok(()) } else { self.malformed(expected) }

@@ -33,9 +33,10 @@ pub enum Next {
     Unseen,
     /// A segment of which nothing can be told, or a place where one is missing before others.
     Unknown,
-    /// A segment that is nothing but a header, which says that its first frame will be this one.
+    /// The last segment, nothing but a header, which says that its first frame will be this one.
     Empty(u64),
-    /// A segment with bytes behind its header, which says that its first frame is this one.
+    /// A segment with bytes behind its header, or with a successor, which it got once it had some. Its header says that its first
+    /// frame is this one.
     Frames(u64),
 }
 

@@ -269,6 +269,8 @@ impl Segment {
             return Err(("a header whose fields agree".into(), format!("{header:?}")));
         }
         match self.length.saturating_sub(at) {
+            // Of one that the end of the file cuts off, the first sections may be whole.
+            _ if matches!(expected, Expected::Anywhere) => Ok(()),
             left if header.length() > left => {
                 Err((format!("a frame of {} bytes", header.length()), format!("{left} bytes before the end")))
             }
@@ -346,12 +348,10 @@ impl Segment {
         while let Some((at, header)) = self.next_header(search, from)? {
             from = at + 1;
             let in_place = header.offset == at && header.sequence >= due;
-            let expected = if in_place { Expected::InPlace } else { Expected::Anywhere };
-            match self.read_frame(at, expected)? {
-                Ok(_) if in_place => return Ok((strays, Some(header))),
-                Ok(stray) => strays.push(stray),
-                Err(_) => {}
+            if in_place && self.read_frame(at, Expected::InPlace)?.is_ok() {
+                return Ok((strays, Some(header)));
             }
+            strays.extend(self.read_frame(at, Expected::Anywhere)?.ok());
         }
         Ok((strays, None))
     }

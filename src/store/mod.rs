@@ -333,11 +333,8 @@ impl View {
         if end.here == Here::Bad && proven < due {
             proven = proven.max(self.segments[end.segment].proven_from(end.at, due)?);
         }
-        let next = match self.segments.get(end.segment + 1) {
-            None => Next::Nothing,
-            Some(next) if next.length > SEGMENT_HEADER as u64 => Next::Frames(next.header.first_sequence),
-            Some(next) => Next::Empty(next.header.first_sequence),
-        };
+        let is_last = end.segment + 2 == self.segments.len();
+        let next = self.segments.get(end.segment + 1).map_or(Next::Nothing, |next| next_of(next, is_last));
         Ok(Stop { here: end.here, due, proven, next })
     }
 
@@ -440,6 +437,15 @@ fn first_link(snapshots: &[Snapshot], segments: &[Segment]) -> Link {
     match snapshots.last().map(|snapshot| &snapshot.header) {
         Some(header) => Link { sequence: header.next_sequence, previous: Some(header.next_previous) },
         None => Link { sequence: 1, previous: segments.first().map(|first| first.header.chain()) },
+    }
+}
+
+/// What a segment is to the one before it; whether it is the last of its store.
+pub(crate) fn next_of(segment: &Segment, is_last: bool) -> Next {
+    let first = segment.header.first_sequence;
+    match is_last && segment.length == SEGMENT_HEADER as u64 {
+        true => Next::Empty(first),
+        false => Next::Frames(first),
     }
 }
 

@@ -78,7 +78,9 @@ impl Past<'_> {
                     compact(&self.disk, &options, &AtomicBool::new(false), &|_| ()).unwrap();
                     if self.choices.one_in(4) {
                         // As if it had died before it deleted anything.
-                        before.iter().for_each(|(name, bytes)| self.disk.edit(name, |file| file.clone_from(bytes)));
+                        let after = self.disk.files();
+                        let gone = before.iter().filter(|(name, _)| !after.contains_key(*name));
+                        gone.for_each(|(name, bytes)| self.disk.edit(name, |file| file.clone_from(bytes)));
                     }
                 }
             }
@@ -89,10 +91,9 @@ impl Past<'_> {
         if self.choices.one_in(6) && self.disk.files().len() > 1 {
             // A roll that stops before the seal.
             drop(log);
-            let (log, view, _) = Log::open(self.disk.storage(), sync(1 << 20)).unwrap();
-            drop(log);
+            let view = View::open(&self.disk).unwrap();
             let last = view.segments.last().unwrap().header.number;
-            let _ = publish_segment(&self.disk, view.store(), last + 1, view.link.sequence + 1);
+            publish_segment(&self.disk, view.store(), last + 1, view.link.sequence + 1).unwrap();
         }
     }
 
