@@ -507,15 +507,32 @@ impl Salvage {
     /// place, by part and frame.
     fn segment(&mut self, part: usize, own: Frames, bad: &BTreeMap<(usize, usize), Vec<usize>>) -> Result<()> {
         let Frames { segment, frames, strays, lost_end, awaits_seal, .. } = own;
+        let mut contents = Contents::default();
+        let mut check = |frame: &Frame| -> Result<Vec<usize>> {
+            Ok(contents.check(&segment, frame)?.into_iter().map(|(place, _)| place).collect())
+        };
         let mut found: Vec<(Frame, Vec<usize>)> = Vec::new();
         for (at, frame) in frames.into_iter().enumerate() {
             found.push((frame, bad.get(&(part, at)).cloned().unwrap_or_default()));
         }
-        let mut contents = Contents::default();
         for stray in strays {
-            let bad = contents.check(&segment, &stray)?.into_iter().map(|(place, _)| place).collect();
+            let bad = check(&stray)?;
             found.push((stray, bad));
         }
+        // Where bytes of a frame were taken out, what is behind moved up into it.
+        found.sort_by_key(|(frame, _)| frame.at);
+        let (mut moved, mut searched) = (Vec::new(), 0);
+        for (frame, _) in found.iter().filter(|(_, bad)| !bad.is_empty()) {
+            let start = searched.max(frame.at + 1);
+            for inside in segment.frames_between(start, frame.end())? {
+                if found.binary_search_by_key(&inside.at, |(frame, _)| frame.at).is_err() {
+                    let bad = check(&inside)?;
+                    moved.push((inside, bad));
+                }
+            }
+            searched = searched.max(frame.end());
+        }
+        found.append(&mut moved);
         // Of a frame that is there more than once the best comes first.
         found.sort_by_key(|(frame, bad)| (frame.header.sequence, bad.len(), !frame.in_place()));
         self.reach(segment.header.first_sequence);

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub forgotten: Vec<Uid>,
     /// Bytes of the file; in a sound one, up to where the header says that its last region ends.
     size: u64,
+    /// Where blocks may stand, were they moved: behind the header, or anywhere, if that is bad.
+    least: u64,
     file: Box<dyn File>,
     fences: Vec<Fence>,
     shards: [ShardEntry; SHARDS],
@@ -98,6 +100,7 @@ impl Snapshot {
         let length = file.length().map_err(Error::io("read", &path))?;
         let mut snapshot = Snapshot::of(path, file, SnapshotHeader::default(), length);
         snapshot.header.salt = snapshot.salt_of_blocks()?.unwrap_or_default();
+        snapshot.least = 0;
         Ok(snapshot)
     }
 
@@ -108,6 +111,7 @@ impl Snapshot {
             inputs: Vec::new(),
             forgotten: Vec::new(),
             size,
+            least: SNAPSHOT_HEADER as u64,
             file,
             fences: Vec::new(),
             shards: [ShardEntry::default(); SHARDS],
@@ -137,41 +141,47 @@ impl Snapshot {
         let (mut buffer, mut search) = (Vec::new(), blocks());
         while at < self.size {
             self.read(at, BLOCK_HEADER, &mut buffer)?;
-            match self.block_at(at, &buffer) {
+            let (strays, end) = match self.block_at(at, &buffer) {
                 Ok(header) => {
                     self.read(at + BLOCK_HEADER as u64, header.length as usize, &mut buffer)?;
-                    visit(Stretch::Block(&header, &buffer, self.check_payload(&header, &buffer)))?;
-                    at += header.whole();
+                    let checked = self.check_payload(&header, &buffer);
+                    let end = at + header.whole();
+                    // If bytes of it were taken out, what is behind moved up into it.
+                    let inside = if checked.is_err() { self.strays(at + 1, end, &mut search)?.0 } else { Vec::new() };
+                    visit(Stretch::Block(&header, &buffer, checked))?;
+                    (inside, end)
                 }
                 Err(what) => {
-                    let (strays, end) = self.behind(at, &mut search)?;
+                    let start = if at == SNAPSHOT_HEADER as u64 { self.least } else { at };
+                    let (strays, end) = self.strays(start, self.size, &mut search)?;
                     visit(Stretch::Gap(&what, end - at))?;
-                    for (at, header) in strays {
-                        self.read(at + BLOCK_HEADER as u64, header.length as usize, &mut buffer)?;
-                        if self.check_payload(&header, &buffer).is_ok() {
-                            visit(Stretch::Stray(at, &header, &buffer))?;
-                        }
-                    }
-                    at = end;
+                    (strays, end)
+                }
+            };
+            for (at, header) in strays {
+                self.read(at + BLOCK_HEADER as u64, header.length as usize, &mut buffer)?;
+                if self.check_payload(&header, &buffer).is_ok() {
+                    visit(Stretch::Stray(at, &header, &buffer))?;
                 }
             }
+            at = end;
         }
         Ok(())
     }
 
-    /// What there is from `start` on, where no block of this snapshot is in its place: headers of those that stand elsewhere
-    /// than they say, with their offsets; and where the next one in its place begins, or the end.
-    fn behind(&self, start: u64, search: &mut Search) -> Result<(Vec<(u64, BlockHeader)>, u64)> {
+    /// What there is from `start` on that is not a block in its place: headers of those that stand elsewhere than they say, with
+    /// their offsets; and where the next one in its place begins, or `end`.
+    fn strays(&self, start: u64, end: u64, search: &mut Search) -> Result<(Vec<(u64, BlockHeader)>, u64)> {
         let (mut strays, mut from) = (Vec::new(), start);
         let own = |bytes: &[u8], at| BlockHeader::decode(bytes).ok().filter(|header| self.holds(header, at));
-        while let Some((at, header)) = search.next(self, from, own)? {
+        while let Some((at, header)) = search.next(self, from, own)?.filter(|(at, _)| *at < end) {
             if header.offset == at {
                 return Ok((strays, at));
             }
             strays.push((at, header));
             from = at + 1;
         }
-        Ok((strays, self.size))
+        Ok((strays, end))
     }
 
     /// The header at `at`, if a block of this snapshot begins there.

@@ -227,7 +227,7 @@ impl Survey {
         }
         let torn = view.torn.map(|torn| (torn.what, torn.bytes));
         let (durable_upto, acknowledged) = (view.durable_upto, view.acknowledged);
-        Ok(Survey { store, parts, torn, durable_upto, acknowledged, ..Survey::default() })
+        Ok(Survey { store, parts, leftovers: view.leftovers, torn, durable_upto, acknowledged, ..Survey::default() })
     }
 
     /// One look at a store that readers refuse.
@@ -304,7 +304,12 @@ impl Survey {
     /// Opens the files; those that cannot be are gone through for what is intact in them.
     fn open(&mut self, storage: &dyn Storage) -> Result<()> {
         let names = storage.list().map_err(Error::io("list", storage.path().display().to_string()))?;
-        let mut stores: BTreeMap<Uid, usize> = BTreeMap::new();
+        // By id: how many files have it, and which comes first of all.
+        let mut stores: BTreeMap<Uid, (usize, Reverse<usize>)> = BTreeMap::new();
+        let mut vote = |store: Uid| {
+            let first = Reverse(stores.len());
+            stores.entry(store).or_insert((0, first)).0 += 1;
+        };
         let Survey { parts, findings, .. } = self;
         let there = |part: &Part| names.contains(&part.name);
         for part in parts.iter_mut().filter(|part| there(part)) {
@@ -319,7 +324,7 @@ impl Survey {
             };
             match opened {
                 Ok((store, content)) => {
-                    *stores.entry(store).or_default() += 1;
+                    vote(store);
                     part.content = content;
                 }
                 Err(Error::Corruption(what)) => {
@@ -327,11 +332,14 @@ impl Survey {
                     if !is_segment {
                         part.content = blocks(&path, &open, findings)?;
                     }
+                    if let Content::Blocks(snapshot, true) = &part.content {
+                        vote(snapshot.header.store);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
-        let most = stores.into_iter().max_by_key(|(_, files)| *files);
+        let most = stores.into_iter().max_by_key(|(_, votes)| *votes);
         self.store = most.map(|(store, _)| store);
         for part in self.parts.iter_mut().filter(|part| there(part)) {
             if let (Content::Nothing, Name::Segment(number)) = (&part.content, parse_name(&part.name)) {

@@ -283,8 +283,8 @@ BUGS = [
         "torn_or_corrupt the_last_segment_cut_at_any_byte",
         (
             STORE,
-            "        Ok((View::walk(snapshots, segments, acknowledged, depth)?, listing))\n",
-            "        let view = View::walk(snapshots, segments, acknowledged, depth)?;\n"
+            "        view.leftovers.clone_from(&listing.replaced);\n        Ok((view, listing))\n",
+            "        view.leftovers.clone_from(&listing.replaced);\n"
             "        if let Some(torn) = &view.torn {\n"
             "            let segment = &view.segments[torn.segment];\n"
             "            let _ = segment.file.truncate(segment.length - torn.bytes);\n"

@@ -356,6 +356,16 @@ impl Segment {
         Ok((strays, None))
     }
 
+    /// Frames whose headers stand between two offsets, be they in their place or not.
+    pub(crate) fn frames_between(&self, start: u64, end: u64) -> Result<Vec<Frame>> {
+        let (mut search, mut frames, mut from) = (headers(), Vec::new(), start);
+        while let Some((at, _)) = self.next_header(&mut search, from)?.filter(|(at, _)| *at < end) {
+            from = at + 1;
+            frames.extend(self.read_frame(at, Expected::Anywhere)?.ok());
+        }
+        Ok(frames)
+    }
+
     /// Reads a run of neighbouring sections; they are not checked. `buffer` only grows, so that it is zeroed once.
     pub fn read_sections<'b>(&self, sections: &[Section], buffer: &'b mut Vec<u8>) -> Result<&'b [u8]> {
         let (Some(first), Some(last)) = (sections.first(), sections.last()) else {

@@ -200,6 +200,8 @@ pub struct View {
     since: BTreeMap<Uid, usize>,
     /// The last segment is an empty one, published to follow one whose seal is missing.
     pub(crate) unsealed: bool,
+    /// Files that a snapshot replaces, and that don't count.
+    pub(crate) leftovers: Vec<String>,
 }
 
 /// How much is checked beyond headers and directories.
@@ -232,7 +234,9 @@ impl View {
         let acknowledged = read_acknowledged(storage)?;
         let listing = Listing::read(storage)?;
         let (snapshots, segments) = open_files(storage, &listing, writable)?;
-        Ok((View::walk(snapshots, segments, acknowledged, depth)?, listing))
+        let mut view = View::walk(snapshots, segments, acknowledged, depth)?;
+        view.leftovers.clone_from(&listing.replaced);
+        Ok((view, listing))
     }
 
     /// The store's id.
@@ -276,6 +280,7 @@ impl View {
             inputs: BTreeMap::new(),
             since: BTreeMap::new(),
             unsealed: false,
+            leftovers: Vec::new(),
         };
         let mut index = 0;
         let mut end = view.walk_segment(index)?;

@@ -4,7 +4,7 @@
 The parts below carry the numbers of the sections of that page, and the names are the page's.
 
     read(files)           what a store says, or why it is refused; files maps names to bytes
-    intact_events(files)  what a repair can save of a damaged store (section 12, point 1)
+    intact_events(files)  the events that a repair can save of a damaged store (section 12, point 1)
     python3 reader.py DIRECTORY
 """
 
@@ -13,12 +13,16 @@ import os
 import re
 import struct
 import sys
-from bisect import bisect_right
 from binascii import hexlify
-from collections import namedtuple
+from collections import Counter, namedtuple
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from math import inf
+from operator import attrgetter
 from zlib import crc32
 
-# A forged run of rejects can stand for 2^32 of them. Above this many in all they are counted, not listed.
+# A few bytes can stand for 2^32 - 1 rejects (6.2). Above this many in all they are counted, not listed.
 LISTED_REJECTS = 1_000_000
 
 
@@ -38,81 +42,51 @@ class Refused(Exception):
         self.verdict, self.why = verdict, why
 
 
-class at:
+@contextmanager
+def at(file, offset, what):
     """Turns what is Invalid inside into a refusal that names the file and the place."""
-
-    def __init__(self, file, offset, what):
-        self.file, self.offset, self.what = file, offset, what
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, _):
-        if kind is Invalid:
-            raise Refused("corrupt", f"{self.file}: {self.what} at offset {self.offset}: {error}") from None
+    try:
+        yield
+    except Invalid as error:
+        raise Refused("corrupt", f"{file}: {what} at offset {offset}: {error}") from None
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 1. Conventions
+def need(condition, otherwise):
+    if not condition:
+        raise Invalid(otherwise)
+
+
+# 1. Conventions ------------------------------------------------------------------------------------------------------
 
 SEQUENCE_BOUND = 1 << 40  # sequence numbers, segment numbers, tallies
-OFFSET_BOUND = 1 << 56  # offsets and lines of inputs
+INPUT_BOUND = 1 << 56  # end and end line of a checkpoint
 LEAST, GREATEST = -(1 << 63), (1 << 63) - 1  # signed 64-bit numbers
 PAYLOAD_MAX = 67_108_864
-WHOLE_BYTES = {8: "B", 16: "H", 32: "I", 64: "Q"}  # widths that struct knows
 
-plain_name = re.compile(rb"[ -~]{1,1024}").fullmatch
 control = re.compile("[\x00-\x1f\x7f-\x9f]").search
 
 
 def is_name(text):
-    if plain_name(text):
-        return True
-    if not 1 <= len(text) <= 1024:
-        return False
     try:
-        return control(text.decode("utf-8")) is None
+        return 1 <= len(text) <= 1024 and control(text.decode("utf-8")) is None
     except UnicodeDecodeError:
         return False
 
 
-def unzigzag(z):
-    return (z >> 1) ^ -(z & 1)
-
-
-def packed_length(n, w):
-    return (n * w + 7) // 8
-
-
-def unpack(data, n, w):
-    """The n values of packed(n, w). Eight values take w whole bytes."""
-    if w == 0:
-        return [0] * n
-    if w in WHOLE_BYTES:
-        return list(struct.unpack(f"<{n}{WHOLE_BYTES[w]}", data))
-    mask = (1 << w) - 1
-    shifts = range(0, 8 * w, w)
-    values = []
-    for start in range(0, len(data), w):
-        eight = int.from_bytes(data[start : start + w], "little")
-        values.extend([(eight >> shift) & mask for shift in shifts])
-    return values[:n]
-
-
-def set_bits(data, n):
-    """The places of the ones among the n bits of packed(n, 1), ascending."""
-    bits = int.from_bytes(data, "little") & ((1 << n) - 1)
-    text = bin(bits)[:1:-1]  # the lowest bit first
-    return [one.start() for one in re.finditer("1", text)]
+def bounded(value, bound, what):
+    if value >= bound:
+        raise Invalid(f"{what} {value} is out of bounds")
+    return value
 
 
 class Cursor:
     """Takes fields off the front of some bytes. What does not fit is Invalid."""
 
-    __slots__ = ("data", "place")
+    __slots__ = ("data", "place", "room")
 
-    def __init__(self, data):
+    def __init__(self, data, room=inf):
         self.data, self.place = data, 0
+        self.room = room  # the bytes that front-coded texts may still take, written out
 
     def take(self, n):
         start = self.place
@@ -126,28 +100,44 @@ class Cursor:
 
     def varint(self):
         value = shift = 0
-        while True:
-            if self.place == len(self.data):
-                raise Invalid("a varint reaches over the end")
-            if shift == 70:
-                raise Invalid("a varint of more than ten bytes")
-            byte = self.data[self.place]
-            self.place += 1
+        for byte in self.data[self.place : self.place + 10]:
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 break
+        else:
+            raise Invalid("a varint of more than ten bytes, or one that reaches over the end")
         if value >> 64:
             raise Invalid("a varint over 64 bits")
+        self.place += shift // 7
         return value
+
+    def zigzag(self):
+        z = self.varint()
+        return (z >> 1) ^ -(z & 1)
+
+    def packed(self, n, w):
+        """n values of w bits. Eight values take w whole bytes."""
+        data, mask, values = self.take((n * w + 7) // 8), (1 << w) - 1, []
+        if w == 0:
+            return [0] * n
+        shifts = range(0, 8 * w, w)
+        for start in range(0, len(data), w):
+            eight = int.from_bytes(data[start : start + w], "little")
+            values.extend([(eight >> shift) & mask for shift in shifts])
+        return values[:n]
+
+    def bits(self, n):
+        """The places of the ones among n bits, ascending."""
+        bits = int.from_bytes(self.take((n + 7) // 8), "little") & ((1 << n) - 1)
+        return [one.start() for one in re.finditer("1", bin(bits)[:1:-1])]  # the lowest bit first
 
     def tally(self):
         return bounded(self.varint(), SEQUENCE_BOUND, "tally")
 
     def front_coded(self, before):
         """A plain name."""
-        shared, following = self.varint(), self.varint()
-        return self.text(before, shared, following)
+        return self.text(before, self.varint(), self.varint())
 
     def front_coded_actor(self, before):
         shared, (following, code) = self.varint(), divmod(self.varint(), 6)
@@ -159,21 +149,16 @@ class Cursor:
         text = before[:shared] + self.take(following)
         if not is_name(text):
             raise Invalid("a text is not a name")
+        self.room -= len(text)
+        if self.room < 0:
+            raise Invalid("the names are too long, written out")
         return text
 
     def done(self):
-        if self.place != len(self.data):
-            raise Invalid("bytes are left behind the last field")
+        need(self.place == len(self.data), "bytes are left behind the last field")
 
 
-def bounded(value, bound, what):
-    if value >= bound:
-        raise Invalid(f"{what} {value} is out of bounds")
-    return value
-
-
-# ---------------------------------------------------------------------------------------------------------
-# 2. The directory
+# 2. The directory ----------------------------------------------------------------------------------------------------
 
 SEGMENT_NAME = re.compile(r"([0-9]{10})\.wal")
 SNAPSHOT_NAME = re.compile(r"([0-9]{10})-([0-9]{10})\.snap")
@@ -182,15 +167,15 @@ ACKNOWLEDGED = struct.Struct("<8sHHI16sQQQII")
 Acknowledged = namedtuple("Acknowledged", "magic version length frame_crc store segment offset sequence reserved crc")
 
 
-def segments_listed(files):
+def segments_listed(names):
     """{number: name}"""
-    matches = [m for m in map(SEGMENT_NAME.fullmatch, files) if m]
+    matches = [m for m in map(SEGMENT_NAME.fullmatch, names) if m]
     return {int(m[1]): m[0] for m in matches if int(m[1]) >= 1}
 
 
-def snapshots_listed(files):
+def snapshots_listed(names):
     """[(first, last, name)] by their first segment, the greatest last one first"""
-    matches = [m for m in map(SNAPSHOT_NAME.fullmatch, files) if m]
+    matches = [m for m in map(SNAPSHOT_NAME.fullmatch, names) if m]
     found = [(int(m[1]), int(m[2]), m[0]) for m in matches if 1 <= int(m[1]) <= int(m[2])]
     return sorted(found, key=lambda s: (s[0], -s[1]))
 
@@ -211,11 +196,9 @@ def listing(files):
         counting.append((first, last, name))
         due = last + 1
     numbers = sorted(number for number in segments if number >= due)
-    if not numbers:
-        raise Refused("corrupt", f"{due:010}.wal: the last segment is missing")
-    for place, number in enumerate(numbers):
-        if number != due + place:
-            raise Refused("corrupt", f"{due + place:010}.wal: missing before {segments[number]}")
+    missing = next(number for number in range(due, due + len(numbers) + 1) if number not in segments)
+    if not numbers or missing < numbers[-1]:
+        raise Refused("corrupt", f"{missing:010}.wal: missing")
     return counting, [(number, segments[number]) for number in numbers]
 
 
@@ -224,55 +207,42 @@ def acknowledged(data, store):
     if data is None or len(data) < 64:
         return None
     a = Acknowledged(*ACKNOWLEDGED.unpack_from(data))
-    if a.magic != b"chatwack" or a.version != 1 or a.length != 64 or a.crc != crc32(data[:60]):
-        return None
-    if a.segment >= SEQUENCE_BOUND or a.sequence >= SEQUENCE_BOUND or a.store != store:
-        return None
-    return a
+    right = (a.magic, a.version, a.length, a.crc) == (b"chatwack", 1, 64, crc32(data[:60]))
+    return a if right and max(a.segment, a.sequence) < SEQUENCE_BOUND and a.store == store else None
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 4. Segment header
+# 4. Segment header ---------------------------------------------------------------------------------------------------
 
 SEGMENT_HEADER = struct.Struct("<8sHHI16sQ8sQII")
 
-SegmentHeader = namedtuple(
-    "SegmentHeader", "magic version length zeros store number salt first_sequence more_zeros crc"
-)
+SegmentHeader = namedtuple("SegmentHeader", "magic version length zeros store number salt first_sequence zeros2 crc")
 Segment = namedtuple("Segment", "number name data header")
+identity = attrgetter("store", "number", "salt")  # of the header of a segment or of a frame
 
 
 def versions(name, data, magic, length):
     """Section 4, "Versions", for segments and snapshots."""
-    if data[:8] != magic:
-        raise Refused("corrupt", f"{name}: header at offset 0: wrong magic")
-    if len(data) < 12:
-        raise Refused("corrupt", f"{name}: header at offset 0: cut off")
-    version, claimed = struct.unpack_from("<HH", data, 8)
-    if claimed < 16 or claimed > len(data):
-        raise Refused("corrupt", f"{name}: header at offset 0: its length {claimed} cannot be")
-    if crc32(data[: claimed - 4]) != struct.unpack_from("<I", data, claimed - 4)[0]:
-        raise Refused("corrupt", f"{name}: header at offset 0: wrong CRC")
-    if version != 1:
-        raise Refused("newer", f"{name}: header at offset 0: version {version}")
-    if claimed != length:
-        raise Refused("corrupt", f"{name}: header at offset 0: {claimed} bytes instead of {length}")
+    with at(name, 0, "header"):
+        need(len(data) >= 12 and data[:8] == magic, "wrong magic, or cut off")
+        version, claimed = struct.unpack_from("<HH", data, 8)
+        need(16 <= claimed <= len(data), f"its length {claimed} cannot be")
+        need(crc32(data[: claimed - 4]) == struct.unpack_from("<I", data, claimed - 4)[0], "wrong CRC")
+        if version != 1:
+            raise Refused("newer", f"{name}: header at offset 0: version {version}")
+        need(claimed == length, f"{claimed} bytes instead of {length}")
 
 
-def open_segment(number, name, data):
+def segment_header(name, data):
     versions(name, data, b"chatwal\0", 64)
     header = SegmentHeader(*SEGMENT_HEADER.unpack_from(data))
     with at(name, 0, "header"):
-        if header.zeros or header.more_zeros:
-            raise Invalid("reserved bytes that are not zero")
-        if header.number != number:
-            raise Invalid(f"it says segment {header.number}")
+        need(header.zeros == header.zeros2 == 0, "zeros that are not zero")
+        bounded(header.number, SEQUENCE_BOUND, "segment number")
         bounded(header.first_sequence, SEQUENCE_BOUND, "first sequence")
-    return Segment(number, name, data, header)
+    return header
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 5. Frame header
+# 5. Frame header -----------------------------------------------------------------------------------------------------
 
 FRAME_HEADER = struct.Struct("<4sBBH16sQ8sQQQIIII")
 DIRECTORY_ENTRY = struct.Struct("<BBIII")
@@ -289,105 +259,100 @@ Frame = namedtuple("Frame", "segment offset header sections")
 
 def frame_header(data, offset):
     """Condition 1."""
-    if offset + 80 > len(data):
-        raise Invalid("no room for a frame header")
+    need(offset + 80 <= len(data), "no room for a frame header")
     header = FrameHeader(*FRAME_HEADER.unpack_from(data, offset))
-    if header.magic != b"CWfr":
-        raise Invalid("no frame begins here")
-    if header.crc != crc32(data[offset : offset + 76]):
-        raise Invalid("wrong CRC of the frame header")
+    need(header.magic == b"CWfr", "no frame begins here")
+    need(header.crc == crc32(data[offset : offset + 76]), "wrong CRC of the frame header")
     bounded(header.sequence, SEQUENCE_BOUND, "sequence number")
     return header
 
 
 def due_frame(segment, offset, sequence, previous):
     """Conditions 1 to 5 of the frame that is due at this place."""
-    data, own = segment.data, segment.header
+    data = segment.data
     header = frame_header(data, offset)
-    if (header.store, header.number, header.salt) != (own.store, own.number, own.salt):
-        raise Invalid("the frame is of another segment")  # condition 2
-    if header.offset != offset:
-        raise Invalid(f"the frame says that it stands at {header.offset}")
+    need(identity(header) == identity(segment.header), "the frame is of another segment")  # condition 2
+    need(header.offset == offset, f"the frame says that it stands at {header.offset}")
     if not BATCH <= header.kind <= HOLE:
         raise NewerKind(f"a frame of the kind {header.kind}")
-    if header.sequence != sequence:
-        raise Invalid(f"frame {header.sequence} stands where {sequence} is due")  # condition 3
-    if header.previous != previous:
-        raise Invalid("the frame does not go on from the one before it")
-    if header.durable_upto >= header.sequence:
-        raise Invalid("the frame says that it is durable itself")  # condition 4
-    if offset + 80 + header.payload > len(data):
-        raise Invalid("the payload reaches over the end of the file")
+    need(header.sequence == sequence, f"frame {header.sequence} stands where {sequence} is due")  # condition 3
+    need(header.previous == previous, "the frame does not go on from the one before it")
+    need(header.durable_upto < header.sequence, "the frame says that it is durable itself")  # condition 4
+    need(offset + 80 + header.payload <= len(data), "the payload reaches over the end of the file")
     return Frame(segment, offset, header, directory(data, offset, header))
 
 
 def directory(data, offset, header):
-    """The end of condition 4, and condition 5. Entries are looked at one by one, in their order."""
+    """The rest of condition 4, and condition 5 in its order."""
     length = 14 * header.entries
-    if header.payload > PAYLOAD_MAX or header.payload < length:
-        raise Invalid(f"the payload cannot have {header.payload} bytes")
+    need(length <= header.payload <= PAYLOAD_MAX, f"the payload cannot have {header.payload} bytes")
     entries = data[offset + 80 : offset + 80 + length]
-    if len(entries) != length or crc32(entries) != header.directory_crc:
-        raise Invalid("wrong CRC of the directory")
+    need(len(entries) == length and crc32(entries) == header.directory_crc, "wrong CRC of the directory")
     sections, before, place = [], (-1, -1), offset + 80 + length
-    for number, entry in enumerate(DIRECTORY_ENTRY.iter_unpack(entries)):
+    for entry in DIRECTORY_ENTRY.iter_unpack(entries):
         section = Section(*entry, place)
         if not CHECKPOINT <= section.kind <= REPEATED:
             raise NewerKind(f"a section of the kind {section.kind}")
-        if (section.kind, section.shard) <= before:
-            raise Invalid("the directory does not ascend")
-        if not belongs(header.kind, number, section):
-            raise Invalid("the directory has a section that the frame cannot have")
+        need((section.kind, section.shard) > before, "the directory does not ascend")
+        need(section.kind == EVENTS or section.shard == 0, "a shard for a section that is not of events")
         before = section.kind, section.shard
         place += section.length
         sections.append(section)
-    if not sections and header.kind in (BATCH, FORGET, HOLE):
-        raise Invalid("the directory is empty")
-    if place != offset + 80 + header.payload:
-        raise Invalid("the sections do not fill the payload")
+    need(place == offset + 80 + header.payload, "the sections do not fill the payload")
+    need(in_table(header.kind, sections), "the directory is not that of a frame of its kind")
     return sections
 
 
-def belongs(frame_kind, number, section):
-    """Whether a section may be entry `number` of a frame of this kind."""
-    if section.shard and section.kind != EVENTS:
-        return False
-    if frame_kind == BATCH and number == 0:
-        return section.kind == CHECKPOINT and section.count == 1
+def in_table(frame_kind, sections):
+    """Whether the sections, which ascend, are those that a frame of this kind has."""
     if frame_kind == BATCH:
-        if section.kind == REPEATED:
-            return section.count >= 1 and section.length == 0
-        return section.kind == REJECTS or (section.kind == EVENTS and section.count >= 1)
+        return (
+            bool(sections)
+            and (sections[0].kind, sections[0].count) == (CHECKPOINT, 1)
+            and all(behind_checkpoint(section) for section in sections[1:])
+        )
+    if frame_kind in (MARK, SEAL):
+        return not sections
+    if len(sections) != 1:
+        return False
     if frame_kind == FORGET:
-        return number == 0 and section.kind == FORGOTTEN and section.length == 16 * section.count
-    return frame_kind == HOLE and number == 0 and section.kind == A_HOLE and section.count == 1
+        return sections[0].kind == FORGOTTEN and sections[0].length == 16 * sections[0].count
+    return frame_kind == HOLE and (sections[0].kind, sections[0].count) == (A_HOLE, 1)
+
+
+def behind_checkpoint(section):
+    if section.kind == REPEATED:
+        return section.count >= 1 and section.length == 0
+    return section.kind == REJECTS or (section.kind == EVENTS and section.count >= 1)
 
 
 def section_bytes(data, section):
     """Condition 6 for one section."""
     content = data[section.offset : section.offset + section.length]
-    if len(content) != section.length or crc32(content) != section.crc:
-        raise Invalid("wrong CRC of the section")
+    need(len(content) == section.length and crc32(content) == section.crc, "wrong CRC of the section")
     return content
 
 
-def proof(segment, start):
-    """The greatest durable_upto of the headers at this offset or behind it."""
-    data, own, proven = segment.data, segment.header, 0
-    place = data.find(b"CWfr", start)
+def headers_of(data, magic, reading, start=0):
+    """The headers that reading(data, place) finds, at this place or behind it: [(place, header)]"""
+    found, place = [], data.find(magic, start)
     while place != -1:
         try:
-            header = frame_header(data, place)
-            if (header.store, header.number, header.salt) == (own.store, own.number, own.salt):
-                proven = max(proven, header.durable_upto)
+            found.append((place, reading(data, place)))
         except Invalid:
             pass
-        place = data.find(b"CWfr", place + 1)
-    return proven
+        place = data.find(magic, place + 1)
+    return found
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 6.1 Checkpoint
+def proof(segment, start):
+    """The greatest durable_upto of the headers of the segment at this place or behind it."""
+    headers = [header for _, header in headers_of(segment.data, b"CWfr", frame_header, start)]
+    own = identity(segment.header)
+    return max((header.durable_upto for header in headers if identity(header) == own), default=0)
+
+
+# 6.1 Checkpoint ------------------------------------------------------------------------------------------------------
 
 CHECKPOINT_FIELDS = struct.Struct("<16sQQQQHH16s16sH")
 
@@ -395,17 +360,13 @@ Checkpoint = namedtuple("Checkpoint", "instance start end start_line end_line na
 
 
 def checkpoint(data):
-    if len(data) < 86:
-        raise Invalid("the checkpoint is cut off")
+    need(len(data) >= 86, "the checkpoint is cut off")
     instance, start, end, start_line, end_line, head, tail, _, _, name = CHECKPOINT_FIELDS.unpack_from(data)
-    if start > end or start_line > end_line:
-        raise Invalid("the checkpoint ends before its start")
-    bounded(end, OFFSET_BOUND, "end")
-    bounded(end_line, OFFSET_BOUND, "end line")
-    if head != min(end, 4096) or tail != min(end, 4096):
-        raise Invalid("the checkpoint's head or tail has a wrong length")
-    if name > 4096 or len(data) != 86 + name:
-        raise Invalid("the checkpoint's name has a wrong length")
+    need(start <= end and start_line <= end_line, "the checkpoint ends before its start")
+    bounded(end, INPUT_BOUND, "end")
+    bounded(end_line, INPUT_BOUND, "end line")
+    need(head == tail == min(end, 4096), "the checkpoint's head or tail has a wrong length")
+    need(name <= 4096 and len(data) == 86 + name, "the checkpoint's name has a wrong length")
     return Checkpoint(instance, start, end, start_line, end_line, data[86:])
 
 
@@ -422,21 +383,17 @@ def rejects(data, count, batch):
         step, line_step, reason = cursor.varint(), cursor.varint(), cursor.u8()
         if reason == 0:
             n = cursor.varint()
-            if like is None or n < 1 or step < 1:
-                raise Invalid("a run of rejects that cannot be")
+            need(like and n >= 1 and step >= 1, "a run of rejects that cannot be")
         else:
             n, length, k = 1, cursor.varint(), cursor.varint()
-            if k > 4096 or k > length:
-                raise Invalid("a reject keeps more bytes than it can")
+            need(k <= 4096 and k <= length, "a reject keeps more bytes than it can")
             like = reason, length, cursor.take(k)
         runs.append(Run(offset + step, line + line_step, n, step, line_step, *like))
         offset += n * step
         line += n * line_step
         total += n
-        if offset >= batch.end or line >= batch.end_line:
-            raise Invalid("a reject stands behind the batch")
-    if total != count:
-        raise Invalid(f"{total} rejects instead of {count}")
+        need(offset < batch.end and line < batch.end_line, "a reject stands behind the batch")
+    need(total == count, f"{total} rejects instead of {count}")
     return runs
 
 
@@ -458,6 +415,7 @@ def mix(h, w):
     return p ^ (p >> 32)
 
 
+@lru_cache(maxsize=4096)
 def site_hash(site):
     h = 0x9E3779B97F4A7C15
     if IS_NUMBER(site):
@@ -470,53 +428,41 @@ def site_hash(site):
 
 
 def events(data, n, shard):
-    cursor = Cursor(data)
+    cursor = Cursor(data, room=PAYLOAD_MAX)
     a, b, c, t = cursor.varint(), cursor.varint(), cursor.varint(), cursor.varint()
-    earliest = unzigzag(cursor.varint())
+    earliest = cursor.zigzag()
     wg, wt, wa = cursor.u8(), cursor.u8(), cursor.u8()
-    if not 1 <= n <= 8 * len(data) or not 1 <= a + b <= n or c > n or t > n:
-        raise Invalid("the counts of the section of events cannot be")
-    if max(wg, wt, wa) > 64:
-        raise Invalid("a width over 64 bits")
-    # An id takes 16 bytes, or 2 at least if it is textual. So nothing below is much longer than the section.
-    if 16 * (n - t) + 2 * t > len(data):
-        raise Invalid("a field reaches over the end")
+    need(n >= 1 and t <= n and 16 * (n - t) + 2 * t <= len(data), "the section has no room for its ids")
+    need(1 <= a + b <= n and c <= n, "more sites or actors than events, or no site")
+    need(max(wg, wt, wa) <= 64, "a width over 64 bits")
     sites = numbered_sites(cursor, a, wg) + named_sites(cursor, b)
-    if any(site_hash(site) >> 56 != shard for site in sites):
-        raise Invalid("a site of another shard")
-    sender, kind, disagree = read_actors(cursor, c)
-    is_message = [int(one == MESSAGE) for one in kind]
-    begins = set_bits(cursor.take(packed_length(n, 1)), n)
-    if begins[:1] != [0] or len(begins) != len(sites):
-        raise Invalid("the new-site bits are not right")
-    textual = set_bits(cursor.take(packed_length(n, 1)), n) if t else []
-    if len(textual) != t:
-        raise Invalid("the textual bits are not right")
-    timestamps = read_timestamps(cursor, n, wt, earliest)
-    places = unpack(cursor.take(packed_length(n, wa)), n, wa)
-    if max(places) >= c:
-        raise Invalid("an actor that is not in the list")
+    need(all(site_hash(site) >> 56 == shard for site in sites), "a site of another shard")
+    actors = read_actors(cursor, c)
+    begins = cursor.bits(n)
+    need(begins[:1] == [0] and len(begins) == len(sites), "the new-site bits are not right")
+    textual = cursor.bits(n) if t else []
+    need(len(textual) == t, "the textual bits are not right")
+    timestamps = cursor.packed(n, wt)
+    places = cursor.packed(n, wa)
+    need(max(places) < c, "an actor that is not in the list")
     ids = read_ids(cursor, n, textual)
     cursor.done()
-    rows = [
-        (when, is_message[actor], id, sender[actor], kind[actor])
-        for when, id, actor in zip(timestamps, ids, places)
-    ]
-    runs = [(site, rows[i:j]) for site, i, j in zip(sites, begins, begins[1:] + [n])]
-    odd = [place for place in range(n) if disagree[places[place]]] if any(disagree) else []
-    return Events(runs, {(sites[bisect_right(begins, place) - 1], ids[place]) for place in odd})
+    rows, runs, disagreeing = [], [], set()
+    for since, place, id in zip(timestamps, places, ids):
+        sender, code = actors[place]
+        when = (earliest + since - LEAST & WORD) + LEAST  # modulo 2^64, signed
+        rows.append((when, int(code % 3 == MESSAGE), id, sender, code % 3))
+    for site, i, j in zip(sites, begins, begins[1:] + [n]):
+        runs.append((site, rows[i:j]))
+        disagreeing.update((site, ids[place]) for place in range(i, j) if actors[places[place]][1] >= 3)
+    return Events(runs, disagreeing)
 
 
 def numbered_sites(cursor, a, wg):
     if a == 0:
         return []
-    number = cursor.varint()
-    numbers = [number]
-    for gap in unpack(cursor.take(packed_length(a - 1, wg)), a - 1, wg):
-        number += gap
-        numbers.append(number)
-    if number >= 10**18:
-        raise Invalid("a numbered site is out of bounds")
+    numbers = list(accumulate([cursor.varint(), *cursor.packed(a - 1, wg)]))
+    need(numbers[-1] < 10**18, "a numbered site is out of bounds")
     return [b"%d" % number for number in numbers]
 
 
@@ -524,89 +470,59 @@ def named_sites(cursor, b):
     sites, before = [], b""
     for _ in range(b):
         before = cursor.front_coded(before)
-        if IS_NUMBER(before):
-            raise Invalid("a named site is a number")
+        need(not IS_NUMBER(before), "a named site is a number")
         sites.append(before)
     return sites
 
 
 def read_actors(cursor, c):
-    """Three lists: from, kind, and whether copies of its events disagree."""
-    senders, kinds, disagree, before = [], [], [], b""
+    """[(from, code)]"""
+    actors, before = [], b""
     for _ in range(c):
         before, code = cursor.front_coded_actor(before)
-        senders.append(before)
-        kinds.append(code % 3)
-        disagree.append(code >= 3)
-    return senders, kinds, disagree
-
-
-def read_timestamps(cursor, n, wt, earliest):
-    since = unpack(cursor.take(packed_length(n, wt)), n, wt)
-    if earliest + max(since) <= GREATEST:
-        return [earliest + more for more in since]
-    return [(earliest + more - LEAST & WORD) + LEAST for more in since]  # modulo 2^64
-
-
-def hyphenated(*digits):
-    return b"-".join(digits)
+        actors.append((before, code))
+    return actors
 
 
 def read_ids(cursor, n, textual):
     uuids = hexlify(cursor.take(16 * (n - len(textual))))
-    ids = [hyphenated(*digits) for digits in struct.iter_unpack("8s4s4s4s12s", uuids)]
-    if not textual:
-        return ids
+    ids = [b"-".join(digits) for digits in struct.iter_unpack("8s4s4s4s12s", uuids)]
     texts = []
     for _ in textual:
         text = cursor.take(cursor.varint())
         if not is_name(text) or IS_UUID(text):
             raise Invalid("a textual id is no name, or a UUID")
         texts.append(text)
-    if len(textual) == n:
-        return texts
+    if not ids or not texts:
+        return ids or texts
     is_textual, texts, ids = set(textual), iter(texts), iter(ids)
     return [next(texts) if place in is_textual else next(ids) for place in range(n)]
 
 
-# 6.4 Forgotten inputs
-
-
-def forgotten(data, count):
-    if len(data) != 16 * count:
-        raise Invalid("the forgotten inputs have not 16 bytes each")
-    return [data[i : i + 16] for i in range(0, len(data), 16)]
-
-
-# 6.5 Hole
+def forgotten(data):
+    """6.4. Condition 5 saw to the length."""
+    cursor = Cursor(data)
+    return [cursor.take(16) for _ in range(len(data) // 16)]
 
 
 def hole(data):
-    cursor = Cursor(data)
-    for what in "first segment", "last segment":
-        bounded(int.from_bytes(cursor.take(8), "little"), SEQUENCE_BOUND, what)
-    before = -1
+    """Checks a hole, 6.5. No answer depends on what it says, and its numbers have no bounds."""
+    cursor, before = Cursor(data), -1
+    cursor.take(16)  # the first and the last segment
     for _ in range(cursor.varint()):
-        first = bounded(cursor.varint(), SEQUENCE_BOUND, "sequence number")
-        last = bounded(cursor.varint(), SEQUENCE_BOUND, "sequence number")
-        if first <= before or last < first:
-            raise Invalid("the ranges of lost frames do not ascend")
+        first, last = cursor.varint(), cursor.varint()
+        need(before < first <= last, "the ranges of lost frames do not ascend")
         before = last
     for _ in range(cursor.varint()):
         cursor.take(16)
-        first = bounded(cursor.varint(), OFFSET_BOUND, "offset")
-        behind = bounded(cursor.varint(), OFFSET_BOUND, "offset")
-        if behind < first:
-            raise Invalid("a stretch of lost bytes ends before its start")
-        length = cursor.varint()
-        if length > 4096:
-            raise Invalid("a name of more than 4,096 bytes")
+        first, behind, length = cursor.varint(), cursor.varint(), cursor.varint()
+        need(first <= behind, "a stretch of lost bytes ends before its start")
+        need(length <= 4096, "a name of more than 4,096 bytes")
         cursor.take(length)
     cursor.done()
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 7. Snapshots
+# 7. Snapshots --------------------------------------------------------------------------------------------------------
 
 SNAPSHOT_HEADER = struct.Struct("<8sHHI16sQQ8sQQII7Q4QqqII")
 BLOCK_HEADER = struct.Struct("<4sBBHIIQ8sII")
@@ -620,9 +536,7 @@ SnapshotHeader = namedtuple(
 )
 BlockHeader = namedtuple("BlockHeader", "magic kind shard reserved count length offset salt payload_crc crc")
 Block = namedtuple("Block", "offset end shard count payload")
-Summary = namedtuple(
-    "Summary", "messages emails operators visitors events disputed earliest latest offset length"
-)
+Summary = namedtuple("Summary", "messages emails operators visitors events disputed earliest latest offset length")
 Input = namedtuple("Input", "checkpoint events rejects")
 
 
@@ -631,48 +545,43 @@ class Snapshot:
 
     def __init__(self, name, data, header):
         self.name, self.data, self.header = name, data, header
-        ends = [192, *header[12:19]]
-        self.regions = [None, *zip(ends, ends[1:])]
+        self.regions = [None, *pairwise([192, *header[12:19]])]
         self.fences, self.shards, self.inputs, self.forgotten = [], [], [], []
 
 
 def snapshot_header(name, data):
-    """Point 1, and whether the fields agree."""
+    """The header of 192 bytes, whose fields have to agree."""
     versions(name, data, b"chatsnap", 192)
     header = SnapshotHeader(*SNAPSHOT_HEADER.unpack_from(data))
     ends = [192, *header[12:19]]
     with at(name, 0, "header"):
-        if any(end < before for before, end in zip(ends, ends[1:])):
-            raise Invalid("the regions descend")
-        if not 1 <= header.first_segment <= header.last_segment:
-            raise Invalid("the segments do not agree")
-        if not 1 <= header.first_frame <= header.next_frame:
-            raise Invalid("the frames do not agree")
+        need(ends == sorted(ends), "the regions descend")
+        need(1 <= header.first_segment <= header.last_segment, "the segments do not agree")
+        need(1 <= header.first_frame <= header.next_frame, "the frames do not agree")
         bounded(header.last_segment, SEQUENCE_BOUND, "last segment")
         bounded(header.next_frame, SEQUENCE_BOUND, "next frame")
         for tally in header.events, header.copies, header.disputed, header.sites:
             bounded(tally, SEQUENCE_BOUND, "tally")
-        if ends[-1] != len(data):
-            raise Invalid(f"the file ends at {len(data)}, the last region at {ends[-1]}")
     return header
 
 
-def block_at(data, offset, limit, salt):
-    """The block that stands there, wherever it says that it stands."""
-    if offset + 40 > limit:
-        raise Invalid("no room for a block header")
+def block_header(data, offset):
+    """The header with the right CRC that stands there."""
+    need(offset + 40 <= len(data), "no room for a block header")
     header = BlockHeader(*BLOCK_HEADER.unpack_from(data, offset))
-    if header.magic != b"CWbk" or header.crc != crc32(data[offset : offset + 36]):
-        raise Invalid("no block begins here, or its header has a wrong CRC")
-    if header.salt != salt:
-        raise Invalid("the block is of another snapshot")
+    need(header.magic == b"CWbk", "no block begins here")
+    need(header.crc == crc32(data[offset : offset + 36]), "wrong CRC of the block's header")
+    return header
+
+
+def block_behind(header, data, offset, limit, salt):
+    """The block that this header stands before, wherever it says that it stands."""
+    need(header.salt == salt, "the block is of another snapshot")
     end = offset + 40 + header.length
-    if header.length > PAYLOAD_MAX or end > limit:
-        raise Invalid("the block reaches over the end")
+    need(header.length <= PAYLOAD_MAX and end <= limit, "the block reaches over the end")
     payload = data[offset + 40 : end]
-    if crc32(payload) != header.payload_crc:
-        raise Invalid("wrong CRC of the payload")
-    return header, Block(offset, end, header.shard, header.count, payload)
+    need(crc32(payload) == header.payload_crc, "wrong CRC of the payload")
+    return Block(offset, end, header.shard, header.count, payload)
 
 
 def blocks(snapshot, region):
@@ -681,11 +590,10 @@ def blocks(snapshot, region):
     found = []
     while start < end:
         with at(snapshot.name, start, f"block of {REGIONS[region]}"):
-            header, block = block_at(snapshot.data, start, end, snapshot.header.salt)
-            if header.kind != region:
-                raise Invalid(f"it is of the kind {header.kind}")
-            if header.offset != start:
-                raise Invalid(f"it says that it stands at {header.offset}")
+            header = block_header(snapshot.data, start)
+            block = block_behind(header, snapshot.data, start, end, snapshot.header.salt)
+            need(header.kind == region, f"it is of the kind {header.kind}")
+            need(header.offset == start, f"it says that it stands at {header.offset}")
         found.append(block)
         start = block.end
     return found
@@ -694,115 +602,97 @@ def blocks(snapshot, region):
 def open_snapshot(first, last, name, data):
     """Points 1 to 3, without the events, the index and the rejects."""
     header = snapshot_header(name, data)
-    if (header.first_segment, header.last_segment) != (first, last):
-        raise Refused("corrupt", f"{name}: header at offset 0: it covers other segments than its name says")
     snapshot = Snapshot(name, data, header)
-    read_fences(snapshot)
-    read_shards(snapshot)
-    read_inputs(snapshot)
-    for block in blocks(snapshot, R_FORGOTTEN):
-        with at(name, block.offset, "block of forgotten"):
-            snapshot.forgotten += forgotten(block.payload, block.count)
+    with at(name, 0, "header"):
+        need(header.end7 == len(data), f"the file ends at {len(data)}, the last region at {header.end7}")
+        need((header.first_segment, header.last_segment) == (first, last), "it covers others than its name says")
+    snapshot.fences = read_fences(snapshot)
+    snapshot.shards = read_shards(snapshot)
+    snapshot.inputs = together(items(snapshot, R_INPUTS, read_input))
+    snapshot.forgotten = together(items(snapshot, R_FORGOTTEN, lambda cursor, _: cursor.take(16)))
     return snapshot
 
 
-def with_block(snapshot, region, reading):
-    """Calls reading(block, cursor) for each block of a region."""
+def items(snapshot, region, read_item):
+    """[(block, [item])], where read_item(cursor, before) knows the item before it in the block, or None."""
+    found = []
     for block in blocks(snapshot, region):
-        cursor = Cursor(block.payload)
         with at(snapshot.name, block.offset, f"block of {REGIONS[region]}"):
-            reading(block, cursor)
+            cursor, before, here = Cursor(block.payload), None, []
+            for _ in range(block.count):
+                before = read_item(cursor, before)
+                here.append(before)
             cursor.done()
+        found.append((block, here))
+    return found
+
+
+def together(found):
+    return [one for _, here in found for one in here]
 
 
 def read_fences(snapshot):
-    fences = snapshot.fences
+    """What 8.1, step 3 asks of them now. What they name is looked at with the index."""
 
-    def reading(block, cursor):
-        site = b""
-        for _ in range(block.count):
-            site, offset = cursor.front_coded(site), cursor.varint()
-            if fences and (site <= fences[-1][0] or offset <= fences[-1][1]):
-                raise Invalid("the fences do not ascend")
-            fences.append((site, offset))
+    def fence(cursor, before):
+        return cursor.front_coded(before[0] if before else b""), cursor.varint()
 
-    with_block(snapshot, R_FENCES, reading)
+    fences = together(items(snapshot, R_FENCES, fence))
     start, end = snapshot.regions[R_INDEX]
     with at(snapshot.name, snapshot.regions[R_FENCES][0], "fences"):
-        if [offset for _, offset in fences[:1]] != ([start] if start < end else []):
-            raise Invalid("the first fence does not name the start of the index")
+        need(all(x[0] < y[0] and x[1] < y[1] for x, y in pairwise(fences)), "they do not ascend")
+        first = [offset for _, offset in fences[:1]]
+        need(first == ([start] if start < end else []), "the first does not name the start of the index")
+        need(not fences or fences[-1][1] < end, "the last lies behind the index")
+    return fences
 
 
 def read_shards(snapshot):
-    shards = snapshot.shards
-
-    def reading(block, cursor):
-        for _ in range(block.count):
-            shard, length, count = cursor.u8(), cursor.varint(), cursor.tally()
-            if shards and shard <= shards[-1][0]:
-                raise Invalid("the shards do not ascend")
-            if length == 0 or count == 0:
-                raise Invalid("a shard without events")
-            shards.append((shard, length, count))
-
-    with_block(snapshot, R_SHARDS, reading)
+    found = items(snapshot, R_SHARDS, lambda cursor, _: (cursor.u8(), cursor.varint(), cursor.tally()))
+    shards = together(found)
+    start, end = snapshot.regions[R_EVENTS]
     with at(snapshot.name, snapshot.regions[R_SHARDS][0], "shards"):
-        if len(blocks(snapshot, R_SHARDS)) != 1:
-            raise Invalid("there is not exactly one block")
-        start, end = snapshot.regions[R_EVENTS]
-        if sum(length for _, length, _ in shards) != end - start:
-            raise Invalid("the shards do not fill the region of events")
+        need(len(found) == 1, "there is not exactly one block")
+        need(all(x[0] < y[0] for x, y in pairwise(shards)), "they do not ascend")
+        need(all(length and count for _, length, count in shards), "one has no events")
+        need(sum(length for _, length, _ in shards) == end - start, "they do not fill the region of events")
+    return shards
 
 
-def read_inputs(snapshot):
-    def reading(block, cursor):
-        for _ in range(block.count):
-            last = checkpoint(cursor.take(cursor.varint()))
-            snapshot.inputs.append(Input(last, cursor.tally(), cursor.tally()))
-
-    with_block(snapshot, R_INPUTS, reading)
+def read_input(cursor, _):
+    return Input(checkpoint(cursor.take(cursor.varint())), cursor.tally(), cursor.tally())
 
 
 def read_index(snapshot):
-    """Point 3 for the index: {site: summary}, ascending, and the fences that it has to have."""
-    index, fences, last = {}, [], b""
+    """Point 3 for the index: {site: summary}, and its fences."""
 
-    def reading(block, cursor):
-        nonlocal last
-        site = b""
-        for place in range(block.count):
-            site = cursor.front_coded(site)
-            if site <= last:
-                raise Invalid("the sites do not ascend")
-            last = site
-            if place == 0:
-                fences.append((site, block.offset))
-            six = [cursor.tally() for _ in range(6)]
-            earliest = unzigzag(cursor.varint())
-            latest = earliest + cursor.varint()
-            if latest > GREATEST:
-                raise Invalid("the latest timestamp does not fit 64 bits")
-            index[site] = Summary(*six, earliest, latest, cursor.varint(), cursor.varint())
-        if block.count == 0:
-            raise Invalid("the block has no first site that a fence could name")
+    def one(cursor, before):
+        site = cursor.front_coded(before[0] if before else b"")
+        six = [cursor.tally() for _ in range(6)]
+        earliest = cursor.zigzag()
+        latest = earliest + cursor.varint()
+        need(latest <= GREATEST, "the latest timestamp does not fit 64 bits")
+        return site, Summary(*six, earliest, latest, cursor.varint(), cursor.varint())
 
-    with_block(snapshot, R_INDEX, reading)
-    with at(snapshot.name, snapshot.regions[R_FENCES][0], "fences"):
-        if fences != snapshot.fences:
-            raise Invalid("they are not the first sites of the blocks of the index")
-    return index
+    found = items(snapshot, R_INDEX, one)
+    index = together(found)
+    with at(snapshot.name, snapshot.regions[R_INDEX][0], "index"):
+        need(all(here for _, here in found), "a block without a site")
+        need(all(x[0] < y[0] for x, y in pairwise(index)), "the sites do not ascend")
+        fences = [(here[0][0], block.offset) for block, here in found]
+        need(fences == snapshot.fences, "the fences are not the first sites of its blocks")
+    return dict(index)
 
 
 def read_rejects(snapshot):
     """Point 3 for the rejects: [(instance, runs, how many)]"""
     found = []
-
-    def reading(block, cursor):
-        batch = checkpoint(cursor.take(cursor.varint()))
-        rest = cursor.take(len(block.payload) - cursor.place)
-        found.append((batch.instance, rejects(rest, block.count, batch), block.count))
-
-    with_block(snapshot, R_REJECTS, reading)
+    for block in blocks(snapshot, R_REJECTS):
+        with at(snapshot.name, block.offset, "block of rejects"):
+            cursor = Cursor(block.payload)
+            batch = checkpoint(cursor.take(cursor.varint()))
+            runs = rejects(block.payload[cursor.place :], block.count, batch)
+        found.append((batch.instance, runs, block.count))
     return found
 
 
@@ -815,18 +705,16 @@ class SiteEvents:
 
     def add(self, rows, end):
         self.end = end
-        if self.events and not self.events[-1] < rows[0] or any(not x < y for x, y in zip(rows, rows[1:])):
-            raise Invalid("the events of a site are not in their order")
+        rising = all(x < y for x, y in pairwise(self.events[-1:] + rows))
+        need(rising, "the events of a site are not in their order")
         self.events += rows
         self.ids.update([row[2] for row in rows])
-        if len(self.ids) != len(self.events):
-            raise Invalid("an identity stands there twice")
+        need(len(self.ids) == len(self.events), "an identity stands there twice")
 
     def summary(self):
         earliest, latest = self.events[0][0], self.events[-1][0]
-        return Summary(
-            *fold(self.events), len(self.events), self.disputed, earliest, latest, self.offset, self.end - self.offset
-        )
+        place = self.offset, self.end - self.offset
+        return Summary(*fold(self.events), len(self.events), self.disputed, earliest, latest, *place)
 
 
 def read_events(snapshot):
@@ -839,20 +727,17 @@ def read_events(snapshot):
             if block.offset >= stop:
                 shard, length, due = next(stretches)  # the shards fill the region: there is one
                 stop = block.offset + length
-            if block.shard != shard or block.end > stop:
-                raise Invalid(f"it is not of the stretch of shard {shard:#04x}")
+            need(block.shard == shard and block.end <= stop, f"it is not of the stretch of shard {shard:#04x}")
             section = events(block.payload, block.count, block.shard)
             for site, rows in section.runs:
-                if site != last and site in sites:
-                    raise Invalid("the events of a site do not stand together")
+                need(site == last or site not in sites, "the events of a site do not stand together")
                 last = site
                 sites.setdefault(site, SiteEvents(block.offset)).add(rows, block.end)
             for site, _ in section.disagreeing:
                 sites[site].disputed += 1
             sections.append(section)
             due -= block.count
-            if block.end == stop and due:
-                raise Invalid(f"shard {shard:#04x} has not as many events as the table says")
+            need(block.end < stop or due == 0, f"shard {shard:#04x} has not as many events as the table says")
     return sites, sections
 
 
@@ -863,37 +748,27 @@ def check_snapshot(snapshot):
     found = read_rejects(snapshot)
     name, header = snapshot.name, snapshot.header
     with at(name, snapshot.regions[R_INDEX][0], "index"):  # point 5
-        if index.keys() != sites.keys():
-            raise Invalid("it does not name the sites that have events")
+        need(index.keys() == sites.keys(), "it does not name the sites that have events")
         for site, here in sites.items():
-            if index[site] != here.summary():
-                raise Invalid(f"site {site!r} is not what its events say: {here.summary()}")
+            need(index[site] == here.summary(), f"site {site!r} is not what its events say")
     with at(name, 0, "header"):  # point 6
         sums = index.values()
-        said = header.sites, header.events, header.disputed, header.earliest, header.latest
-        if said != (
-            len(index),
-            sum(s.events for s in sums),
-            sum(s.disputed for s in sums),
-            min((s.earliest for s in sums), default=GREATEST),
-            max((s.latest for s in sums), default=LEAST),
-        ):
-            raise Invalid("it is not what the index adds up to")
+        added_up = len(index), sum(s.events for s in sums), sum(s.disputed for s in sums)
+        need((header.sites, header.events, header.disputed) == added_up, f"the index adds up to {added_up}")
+        need(header.earliest == min((s.earliest for s in sums), default=GREATEST), "another earliest timestamp")
+        need(header.latest == max((s.latest for s in sums), default=LEAST), "another latest timestamp")
     with at(name, snapshot.regions[R_INPUTS][0], "inputs"):  # point 7
         counted = {one.checkpoint.instance: 0 for one in snapshot.inputs}
-        if len(counted) != len(snapshot.inputs):
-            raise Invalid("an instance stands there twice")
+        need(len(counted) == len(snapshot.inputs), "an instance stands there twice")
         for instance, _, count in found:
-            if instance not in counted:
-                raise Invalid("rejects of an instance that is not among the inputs")
+            need(instance in counted, "rejects of an instance that is not among the inputs")
             counted[instance] += count
-        if any(counted[one.checkpoint.instance] != one.rejects for one in snapshot.inputs):
-            raise Invalid("an input has not as many rejects as it says")
+        as_said = all(counted[one.checkpoint.instance] == one.rejects for one in snapshot.inputs)
+        need(as_said, "an input has not as many rejects as it says")
     return sections, found
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 8. Reading
+# 8. Reading ----------------------------------------------------------------------------------------------------------
 
 # where the chain ends: what is "seal", "end" (of the file) or "bytes"; due is k
 End = namedtuple("End", "segment offset due what why")
@@ -906,7 +781,7 @@ class Store:
 
 
 def open_store(files):
-    """Section 8.1."""
+    """Section 8.1, where steps 3 and 4 go file by file."""
     store = Store()
     snapshots, segments = listing(files)  # step 2; step 1 is files as it is
     for first, last, name in snapshots:  # step 3
@@ -914,10 +789,11 @@ def open_store(files):
         goes_on(store.snapshots, snapshot)
         store.snapshots.append(snapshot)
     for number, name in segments:  # step 4
-        segment = open_segment(number, name, files[name])
+        segment = Segment(number, name, files[name], segment_header(name, files[name]))
         first = (store.snapshots + store.segments + [segment])[0]
-        if segment.header.store != first.header.store:
-            raise Refused("corrupt", f"{name}: header at offset 0: it is of another store")
+        with at(name, 0, "header"):
+            need(segment.header.number == number, f"it says segment {segment.header.number}")
+            need(segment.header.store == first.header.store, "it is of another store")
         store.segments.append(segment)
     store.acknowledged = acknowledged(files.get("ACKNOWLEDGED"), store.segments[0].header.store)
     end = follow(store)  # step 5
@@ -933,14 +809,12 @@ def goes_on(before, snapshot):
     header = snapshot.header
     with at(snapshot.name, 0, "header"):
         if not before:
-            if header.first_frame != 1:
-                raise Invalid(f"it begins with frame {header.first_frame}")
+            need(header.first_frame == 1, f"it begins with frame {header.first_frame}")
             return
         last = before[-1].header
-        if header.store != last.store:
-            raise Invalid("it is of another store")
-        if (header.first_frame, header.previous) != (last.next_frame, last.next_previous):
-            raise Invalid("it does not go on where the snapshot before it ends")
+        need(header.store == before[0].header.store, "it is of another store")
+        here, due = (header.first_frame, header.previous), (last.next_frame, last.next_previous)
+        need(here == due, "it does not go on where the snapshot before it ends")
 
 
 def follow(store):
@@ -950,8 +824,8 @@ def follow(store):
     if store.snapshots:
         last = store.snapshots[-1].header
         due, previous = last.next_frame, last.next_previous
-    if first.header.first_sequence != due:
-        raise Refused("corrupt", f"{first.name}: header at offset 0: its first sequence is not {due}")
+    with at(first.name, 0, "header"):
+        need(first.header.first_sequence == due, f"its first sequence is not {due}")
     for place, segment in enumerate(store.segments):
         offset, sealed = 64, False
         while offset < len(segment.data) and not sealed:
@@ -967,21 +841,19 @@ def follow(store):
             sealed = frame.header.kind == SEAL
         end = End(place, offset, due, "seal" if sealed else "end", "")
         following = store.segments[place + 1 : place + 2]
-        if not sealed or offset < len(segment.data):
-            return end
-        if not following or following[0].header.first_sequence != due:
-            return end
+        if not sealed or offset < len(segment.data) or [one.header.first_sequence for one in following] != [due]:
+            break  # else it is row 4 of the judge
     return end
 
 
 def durable_upto(store):
     """D of step 6."""
-    candidates = [frame.header.durable_upto for frame in store.frames]
+    candidates = [0] + [frame.header.durable_upto for frame in store.frames]
     if store.snapshots:
         candidates.append(store.snapshots[-1].header.next_frame - 1)
     if store.acknowledged:
         candidates.append(store.acknowledged.sequence)
-    return max(candidates, default=0)
+    return max(candidates)
 
 
 def check_behind(store, durable, end):
@@ -1000,7 +872,7 @@ def check_behind(store, durable, end):
 
 
 def judge(store, end, durable):
-    """Section 8.2. Rows 3 and 4 do not come up here, nor does row 10: all segments are there and sound."""
+    """Section 8.2. Rows 3 and 10 do not come up here: all segments are there, with sound headers."""
     segment = store.segments[end.segment]
     following = store.segments[end.segment + 1] if end.segment + 1 < len(store.segments) else None
     store.why = f"{segment.name}: the log ends at offset {end.offset}"
@@ -1014,16 +886,14 @@ def judge(store, end, durable):
         if following is None:
             corrupt("the seal has no successor.")  # row 2
         corrupt(f"the next segment begins with frame {following.header.first_sequence}.")  # row 5
-    if following and len(following.data) > 64:
-        corrupt("the next segment has frames.")  # row 6
+    if following and (len(following.data) > 64 or following is not store.segments[-1]):
+        corrupt("the next segment has bytes behind its header, or is not the last.")  # row 6
     if following and following.header.first_sequence != end.due + 1:
         corrupt(f"the next segment begins with frame {following.header.first_sequence}.")  # row 7
     proven = max(durable, proof(segment, end.offset))
     if proven >= end.due:
         corrupt(f"frames up to {proven} were durable.")  # row 8
-    if following and end.segment + 2 < len(store.segments):
-        corrupt("a segment without a seal, and behind it one without a frame, that has a successor.")
-    if end.what == "bytes":  # rows 9 and 12, else 9 and 11
+    if end.what == "bytes":  # rows 9 and 12; else 9 and 11, which are sound
         store.torn = True
         store.why = f"{segment.name}: torn at offset {end.offset}: {end.why}"
 
@@ -1035,16 +905,13 @@ def rolled_back(store):
     place = store.acknowledged.sequence - store.frames[0].header.sequence
     if 0 <= place < len(store.frames):
         frame = store.frames[place]
-        if frame.header.crc != store.acknowledged.frame_crc:
-            raise Refused(
-                "corrupt", f"{frame.segment.name}: frame at offset {frame.offset}: another one was acknowledged"
-            )
+        with at(frame.segment.name, frame.offset, "frame"):
+            need(frame.header.crc == store.acknowledged.frame_crc, "another one was acknowledged")
 
 
 def check_frame(frame):
     """Step 9 and the end of 8.4: all sections of a frame, by their kinds: {kind: [what it holds]}"""
-    found = {kind: [] for kind in range(CHECKPOINT, REPEATED + 1)}
-    batch = None
+    found, batch = {kind: [] for kind in range(CHECKPOINT, REPEATED + 1)}, None
     for section in frame.sections:
         with at(frame.segment.name, section.offset, f"section of the kind {section.kind}"):
             data = section_bytes(frame.segment.data, section)
@@ -1055,7 +922,7 @@ def check_frame(frame):
             elif section.kind == EVENTS:
                 content = events(data, section.count, section.shard), section.count
             elif section.kind == FORGOTTEN:
-                content = forgotten(data, section.count)
+                content = forgotten(data)
             elif section.kind == A_HOLE:
                 content = hole(data)
             else:
@@ -1064,8 +931,7 @@ def check_frame(frame):
     return found
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 10. From events to the report
+# 10. From events to the report ---------------------------------------------------------------------------------------
 
 
 def fold(ordered):
@@ -1074,10 +940,8 @@ def fold(ordered):
     for _, is_message, _, sender, kind in ordered:
         if is_message:
             visitors.add(sender)
-            if online:
-                chats += 1
-            else:
-                emails += 1
+            chats += bool(online)
+            emails += not online
         else:
             operators.add(sender)
             if kind == 1:
@@ -1106,7 +970,7 @@ class Merged:
 
 
 class Inputs:
-    """{instance: [last checkpoint, events, rejects]}, and {instance: [runs of rejects]}"""
+    """The map {instance: [last checkpoint, events, rejects]}, and the list of rejects as {instance: [run]}"""
 
     def __init__(self):
         self.known, self.runs = {}, {}
@@ -1125,13 +989,11 @@ class Inputs:
         self.runs.setdefault(instance, []).extend(runs)
 
     def listed(self):
-        rows = []
-        for instance, (last, events_of_it, rejects_of_it) in self.known.items():
-            rows.append([instance.hex(), last.end, last.end_line, events_of_it, rejects_of_it, last.name.hex()])
-        return sorted(rows)
+        known = self.known.items()
+        return sorted([i.hex(), last.end, last.end_line, *counts, last.name.hex()] for i, (last, *counts) in known)
 
     def listed_rejects(self):
-        """None where there are too many to list them."""
+        """Those of the instances in the map, or None where there are too many to list them."""
         runs = [(instance, run) for instance in self.known for run in self.runs.get(instance, [])]
         if sum(run.n for _, run in runs) > LISTED_REJECTS:
             return None
@@ -1205,35 +1067,27 @@ def read(files):
         return {"verdict": refused.verdict, "why": refused.why}
 
 
-# ---------------------------------------------------------------------------------------------------------
-# 12. Repair, point 1: what is intact, wherever it stands
+# 12. Repair, point 1: what is intact, wherever it stands -------------------------------------------------------------
 
 
-def places(data, magic):
-    place = data.find(magic)
-    while place != -1:
-        yield place
-        place = data.find(magic, place + 1)
-
-
-def frame_headers(data):
-    """All headers that meet condition 1: [(place, header)]"""
-    found = []
-    for place in places(data, b"CWfr"):
-        try:
-            found.append((place, frame_header(data, place)))
-        except Invalid:
-            pass
-    return found
-
-
-def block_headers(data):
-    found = []
-    for place in places(data, b"CWbk"):
-        if place + 40 <= len(data):
-            header = BlockHeader(*BLOCK_HEADER.unpack_from(data, place))
-            if header.crc == crc32(data[place : place + 36]):
-                found.append((place, header))
+def intact_events(files):
+    """The identities (site_id, id) in all intact blocks and sections, left-over files among them."""
+    snapshots = [(files[name], or_none(snapshot_header, name, files[name])) for *_, name in snapshots_listed(files)]
+    segments = []
+    for number, name in sorted(segments_listed(files).items()):
+        segments.append((number, files[name], or_none(segment_header, name, files[name])))
+    ids = Counter(header.store for *_, header in snapshots + segments if header)
+    store = max(ids, key=ids.get, default=None)  # the id that most files have
+    found = set()
+    for data, header in snapshots:
+        headers = headers_of(data, b"CWbk", block_header)
+        own = header if header and header.store == store else first_in_place(headers)
+        take(blocks_of(data, headers, own), found)
+    for number, data, header in segments:
+        headers = headers_of(data, b"CWfr", frame_header)
+        naming = [(place, one) for place, one in headers if one.number == number and store in (None, one.store)]
+        own = header if header and header.store == store else first_in_place(naming)
+        take(sections_of(data, headers, own), found)
     return found
 
 
@@ -1251,92 +1105,88 @@ def first_in_place(headers):
     return (in_place + [header for _, header in headers] + [None])[0]
 
 
-def header_of_snapshot(first, last, name, data):
-    header = or_none(snapshot_header, name, data)
-    return header if header and (header.first_segment, header.last_segment) == (first, last) else None
+def blocks_of(data, headers, own):
+    """The blocks of events of this snapshot that are all there."""
+    for place, header in headers:
+        if header.kind == R_EVENTS:
+            try:
+                block = block_behind(header, data, place, len(data), own.salt)
+            except Invalid:
+                continue
+            yield block.payload, block.count, block.shard
 
 
-def intact_events(files):
-    """The identities (site_id, id) in all intact blocks and sections, left-over files among them."""
-    snapshots, segments = [], []
-    for first, last, name in snapshots_listed(files):
-        snapshots.append((name, header_of_snapshot(first, last, name, files[name])))
-    for number, name in sorted(segments_listed(files).items()):
-        segment = or_none(open_segment, number, name, files[name])
-        segments.append((number, name, segment and segment.header))
-    headers = [one[-1] for one in snapshots + segments if one[-1]]
-    store = headers[0].store if headers else None  # the first file with a sound header names the store
-    found = set()
-    for name, header in snapshots:
-        take_blocks(files[name], header if header and header.store == store else None, found)
-    for number, name, header in segments:
-        take_sections(files[name], number, store, header if header and header.store == store else None, found)
-    return found
-
-
-def take_blocks(data, header, found):
-    headers = block_headers(data)
-    asked = header or first_in_place(headers)
-    for place, one in headers:
-        if one.kind != R_EVENTS:
+def sections_of(data, headers, own):
+    """The sections of events that are all there, of frames of this segment that may be cut off."""
+    for place, header in headers:
+        if own is None or identity(header) != identity(own):
             continue
         try:
-            _, block = block_at(data, place, len(data), asked.salt)
-            take_events(events(block.payload, block.count, block.shard), found)
-        except Invalid:
-            pass
-
-
-def take_sections(data, number, store, header, found):
-    headers = frame_headers(data)
-    if header is None:
-        naming = [(place, h) for place, h in headers if h.number == number and store in (None, h.store)]
-        header = first_in_place(naming)
-    for place, one in headers:
-        if header is None or (one.store, one.number, one.salt) != (header.store, number, header.salt):
-            continue
-        try:
-            sections = directory(data, place, one)
+            sections = directory(data, place, header)
         except (Invalid, NewerKind):
             continue
         for section in sections:
-            if section.kind != EVENTS:
-                continue
-            try:
-                take_events(events(section_bytes(data, section), section.count, section.shard), found)
-            except Invalid:
-                pass
+            content = data[section.offset : section.offset + section.length]
+            if section.kind == EVENTS and len(content) == section.length and crc32(content) == section.crc:
+                yield content, section.count, section.shard
 
 
-def take_events(section, found):
-    for site, rows in section.runs:
-        found.update([(site, row[2]) for row in rows])
+def take(pieces, found):
+    """Adds the identities in the pieces that are valid."""
+    for content, count, shard in pieces:
+        try:
+            runs = events(content, count, shard).runs
+        except Invalid:
+            continue
+        found.update((site, row[2]) for site, rows in runs for row in rows)
 
 
-# ---------------------------------------------------------------------------------------------------------
+# The program ---------------------------------------------------------------------------------------------------------
 
 EXIT_STATUS = {"sound": 0, "torn": 0, "corrupt": 4, "newer": 1, "no store": 10}
 
 
 def read_directory(path):
-    """The files whose names mean something."""
+    """The files whose names mean something. ACKNOWLEDGED is read before all others (8.1, step 1)."""
     files = {}
-    for entry in os.scandir(path):
-        name = entry.name
-        known = name == "ACKNOWLEDGED" or SEGMENT_NAME.fullmatch(name) or SNAPSHOT_NAME.fullmatch(name)
-        if known and entry.is_file():
-            with open(entry.path, "rb") as file:
-                files[name] = file.read()
+    record = os.path.join(path, "ACKNOWLEDGED")
+    if os.path.isfile(record) and not os.path.islink(record):
+        files["ACKNOWLEDGED"] = file_bytes(record)
+    names = os.listdir(path)
+    for name in [name for *_, name in snapshots_listed(names)] + list(segments_listed(names).values()):
+        file = os.path.join(path, name)
+        if os.path.islink(file) or (os.path.exists(file) and not os.path.isfile(file)):
+            raise Refused("corrupt", f"{name}: not a regular file")  # section 2
+        files[name] = file_bytes(file)
     return files
 
 
+def file_bytes(path):
+    """As many bytes as it had when it was opened (8.3)."""
+    with open(path, "rb") as file:
+        return file.read(os.fstat(file.fileno()).st_size)
+
+
+def answer_of(path):
+    """Looks again where a file has vanished. Corruption is told only if a second look finds the same (8.3)."""
+    before = now = None
+    while now is None or (now["verdict"] == "corrupt" and now != before):
+        before = now
+        try:
+            now = read(read_directory(path))
+        except FileNotFoundError:
+            now = None
+        except Refused as refused:
+            now = {"verdict": refused.verdict, "why": refused.why}
+    return now
+
+
 def main(arguments):
-    if len(arguments) != 1:
+    if len(arguments) != 1 or not os.path.isdir(arguments[0]):
         print("usage: reader.py DIRECTORY", file=sys.stderr)
         return 2
-    answered = read(read_directory(arguments[0]))
-    json.dump(answered, sys.stdout, indent=1)
-    print()
+    answered = answer_of(arguments[0])
+    print(json.dumps(answered, indent=1))
     return EXIT_STATUS[answered["verdict"]]
 
 

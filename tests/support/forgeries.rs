@@ -42,6 +42,9 @@ pub const KINDS: [&str; 20] = [
 /// Does one of [`KINDS`] to some of the files; false where there is nothing to do it to.
 pub fn spoil(files: &mut Files, other: &Files, kind: &str, choices: &mut Choices) -> bool {
     let names: Vec<String> = files.keys().cloned().collect();
+    if names.is_empty() {
+        return false;
+    }
     let name = names[choices.of(names.len())].clone();
     match kind {
         "nothing" => true,

@@ -1,0 +1,1477 @@
+"""Tests of reader.py: the worked example of the page, and stores that a small writer builds by the page."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import unittest.mock
+from zlib import crc32
+
+import reader
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PAGE = os.path.join(HERE, "wal-format.md")
+STORE = b"0123456789abcdef"
+SALT = b"89abcdef"
+OFFLINE, ONLINE, MESSAGE = 0, 1, 2
+BATCH, MARK, SEAL, FORGET, HOLE = 1, 2, 3, 4, 5
+GREATEST, LEAST = (1 << 63) - 1, -(1 << 63)
+
+
+# ------------------------------------------------------------------------------------------ a small writer
+
+
+def crc(data):
+    return struct.pack("<I", crc32(data))
+
+
+def varint(value, longer=0):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    for _ in range(longer):
+        out[-1] |= 0x80
+        out.append(0)
+    return bytes(out)
+
+
+def zigzag(n):
+    return n << 1 if n >= 0 else (-n << 1) - 1
+
+
+def pack(values, w):
+    bits = sum(value << (i * w) for i, value in enumerate(values))
+    return bits.to_bytes((len(values) * w + 7) // 8, "little")
+
+
+def front(text, before, times=1, code=0):
+    shared = len(os.path.commonprefix([text, before]))
+    return varint(shared) + varint((len(text) - shared) * times + code) + text[shared:]
+
+
+def numbered(site):
+    return re.fullmatch(rb"0|[1-9][0-9]{0,17}", site) is not None
+
+
+def in_section(site):
+    return (0, int(site), b"") if numbered(site) else (1, 0, site)
+
+
+def mix(h, w):
+    p = ((h ^ w) * 0xFF51AFD7ED558CCD) % 2**64
+    return p ^ (p >> 32)
+
+
+def site_hash(site):
+    h = 0x9E3779B97F4A7C15
+    if numbered(site):
+        h = mix(h, int(site))
+    else:
+        h = mix(h, len(site))
+        for i in range(0, len(site), 8):
+            h = mix(h, struct.unpack("<Q", site[i : i + 8].ljust(8, b"\0"))[0])
+    return h * 0xC4CEB9FE1A85EC53 % 2**64
+
+
+def shard(site):
+    return site_hash(site) >> 56
+
+
+def uuid_of(id):
+    return bytes.fromhex(id.decode().replace("-", "")) if reader.IS_UUID(id) else None
+
+
+def event_section(events, wider=0, **forge):
+    """events: [(site, id, timestamp, code, from)] of one shard, in the order of the section."""
+    sites, begins = [], []
+    for site, *_ in events:
+        begins.append(int(not sites or sites[-1] != site))
+        if begins[-1]:
+            sites.append(site)
+    numbers = [int(site) for site in sites if numbered(site)]
+    names = [site for site in sites if not numbered(site)]
+    actors = sorted({(sender, code) for _, _, _, code, sender in events})
+    earliest = min(event[2] for event in events)
+    since = [event[2] - earliest for event in events]
+    textual = [int(uuid_of(event[1]) is None) for event in events]
+    gaps = [y - x for x, y in zip(numbers, numbers[1:])]
+    place = [actors.index((sender, code)) for _, _, _, code, sender in events]
+    wg, wt, wa = (min(64, max(values, default=0).bit_length() + wider) for values in (gaps, since, place))
+    counts = forge.get("counts", (len(numbers), len(names), len(actors), sum(textual)))
+    out = b"".join(map(varint, counts)) + varint(zigzag(earliest)) + bytes([wg, wt, wa])
+    if numbers:
+        out += varint(numbers[0]) + pack(gaps, wg)
+    before = b""
+    for name in names:
+        out, before = out + front(name, before), name
+    before = b""
+    for sender, code in actors:
+        out, before = out + front(sender, before, 6, code), sender
+    out += pack(forge.get("begins", begins), 1)
+    if any(textual):
+        out += pack(textual, 1)
+    out += pack(since, wt) + pack(place, wa)
+    out += b"".join(uuid_of(event[1]) or b"" for event in events)
+    return out + b"".join(varint(len(e[1])) + e[1] for e in events if uuid_of(e[1]) is None)
+
+
+def checkpoint(instance, start, end, start_line, end_line, name=b"chat", content=b"x"):
+    least = min(end, 4096)
+    digest = hashlib.sha256(content).digest()[:16]
+    fields = struct.pack("<16sQQQQHH", instance, start, end, start_line, end_line, least, least)
+    return fields + digest + digest + struct.pack("<H", len(name)) + name
+
+
+def rejects_section(rejects, start, start_line):
+    """rejects: [(offset, line from 0, reason, length, kept)]; what repeats becomes a run."""
+    out, offset, line, i = b"", start, start_line, 0
+    while i < len(rejects):
+        step, line_step, n = rejects[i][0] - offset, rejects[i][1] - line, 0
+        while (
+            i and step and i + n < len(rejects) and rejects[i + n][2:] == rejects[i - 1][2:]
+            and rejects[i + n][:2] == (offset + (n + 1) * step, line + (n + 1) * line_step)
+        ):
+            n += 1
+        if n:
+            out += varint(step) + varint(line_step) + b"\0" + varint(n)
+            i += n
+        else:
+            _, _, reason, length, kept = rejects[i]
+            out += varint(step) + varint(line_step) + bytes([reason]) + varint(length) + varint(len(kept)) + kept
+            i += 1
+        offset, line = rejects[i - 1][:2]
+    return out
+
+
+def segment_header(number, first, store=STORE, salt=SALT, version=1, length=64, zeros=0):
+    fields = struct.pack("<8sHHI16sQ8sQI", b"chatwal\0", version, length, zeros, store, number, salt, first, 0)
+    return fields + crc(fields)
+
+
+def header_crc(header):
+    return struct.unpack("<I", header[-4:])[0]
+
+
+class Log:
+    """Segments, built frame by frame."""
+
+    def __init__(self, number=1, first=1, previous=None, store=STORE, rng=None):
+        self.files, self.frames, self.store, self.rng = {}, [], store, rng
+        self.due, self.number = first, number
+        self.begin(number, first)
+        self.previous = header_crc(self.data) if previous is None else previous
+
+    def begin(self, number, first):
+        self.number, self.name = number, f"{number:010}.wal"
+        self.salt = self.rng.randbytes(8) if self.rng else SALT
+        self.files[self.name] = segment_header(number, first, self.store, self.salt)
+
+    @property
+    def data(self):
+        return self.files[self.name]
+
+    def frame(self, kind, sections=(), durable=None, **forge):
+        """sections: [(kind, shard, count, bytes)]"""
+        body = b"".join(section[3] for section in sections)
+        directory = b"".join(
+            struct.pack("<BBII", k, s, count, len(data)) + crc(data) for k, s, count, data in sections
+        )
+        offset = len(self.data)
+        fields = struct.pack(
+            "<4sBBH16sQ8sQQQIII", b"CWfr", forge.get("kind", kind), 0, forge.get("entries", len(sections)),
+            self.store, forge.get("number", self.number), self.salt, forge.get("offset", offset),
+            forge.get("sequence", self.due), self.due - 1 if durable is None else durable,
+            forge.get("payload", len(directory) + len(body)), forge.get("previous", self.previous),
+            crc32(directory),
+        )  # fmt: skip
+        header = fields + crc(fields)
+        self.files[self.name] += header + directory + body
+        self.frames.append((self.name, offset, self.due, header_crc(header), len(self.data)))
+        self.previous = header_crc(header)
+        self.due += 1
+
+    def batch(self, point, events=(), rejects=None, repeated=0, durable=None, wider=0):
+        """point: the arguments of checkpoint"""
+        sections = [(1, 0, 1, checkpoint(*point))]
+        if rejects is not None:
+            sections.append((2, 0, len(rejects), rejects_section(rejects, point[1], point[3])))
+        by_shard = {}
+        for event in events:
+            by_shard.setdefault(shard(event[0]), []).append(event)
+        for number, some in sorted(by_shard.items()):
+            some.sort(key=lambda event: in_section(event[0]))  # stable: the order of the input stays
+            sections.append((3, number, len(some), event_section(some, wider)))
+        if repeated:
+            sections.append((6, 0, repeated, b""))
+        self.frame(BATCH, sections, durable)
+
+    def mark(self):
+        self.frame(MARK)
+
+    def forget(self, *instances):
+        self.frame(FORGET, [(4, 0, len(instances), b"".join(instances))])
+
+    def hole(self, first, last, ranges, inputs):
+        data = struct.pack("<QQ", first, last) + varint(len(ranges))
+        data += b"".join(varint(x) + varint(y) for x, y in ranges) + varint(len(inputs))
+        for instance, start, behind, name in inputs:
+            data += instance + varint(start) + varint(behind) + varint(len(name)) + name
+        self.frame(HOLE, [(5, 0, 1, data)])
+
+    def seal(self):
+        self.frame(SEAL)
+        self.begin(self.number + 1, self.due)
+
+    def acknowledge(self, which=-1, **forge):
+        name, _, sequence, frame_crc, behind = self.frames[which]
+        fields = struct.pack(
+            "<8sHHI16sQQQI", b"chatwack", 1, 64, forge.get("crc", frame_crc), forge.get("store", self.store),
+            int(name[:10]), behind, forge.get("sequence", sequence), 0,
+        )  # fmt: skip
+        self.files["ACKNOWLEDGED"] = fields + crc(fields)
+
+
+def block(kind, offset, count, payload, number=0, salt=SALT):
+    fields = struct.pack("<4sBBHIIQ8s", b"CWbk", kind, number, 0, count, len(payload), offset, salt) + crc(payload)
+    return fields + crc(fields) + payload
+
+
+def cut(items, size):
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def in_order(event):
+    _, id, timestamp, code, sender = event
+    return timestamp, code % 3 == MESSAGE, id, sender, code % 3
+
+
+def naive_fold(events):
+    """(chats, emails, operators, visitors) by the words of section 10"""
+    states, operators, visitors, chats, emails = {}, set(), set(), 0, 0
+    for _, _, _, code, sender in sorted(events, key=in_order):
+        if code % 3 == MESSAGE:
+            visitors.add(sender)
+            if any(states.values()):
+                chats += 1
+            else:
+                emails += 1
+        else:
+            operators.add(sender)
+            states[sender] = code % 3 == ONLINE
+    return chats, emails, len(operators), len(visitors)
+
+
+class SnapshotWriter:
+    def __init__(self, per_block=3, per_index=2, per_fence=2, per_input=1, forge=None):
+        self.per_block, self.per_index, self.per_fence, self.per_input = per_block, per_index, per_fence, per_input
+        self.forge = forge or (lambda what, value: value)
+
+    def region(self, kind, pieces):
+        """pieces: [(count, payload, shard)]; returns the offsets of the blocks."""
+        offsets = []
+        for count, payload, number in self.forge(f"region {kind}", pieces):
+            offsets.append(len(self.data))
+            self.data += block(kind, len(self.data), count, payload, number)
+        self.ends.append(len(self.data))
+        return offsets
+
+    def write(self, segments, frames, previous, events, copies=0, inputs=(), forgotten=(), rejects=()):
+        """inputs: [(checkpoint, events, rejects)]; rejects: [(arguments of checkpoint, [reject])]"""
+        self.data, self.ends = bytes(192), []
+        by_site = {}
+        for event in events:
+            by_site.setdefault(event[0], []).append(event)
+        places, shards = self.events(by_site)
+        self.index(by_site, places)
+        self.region(4, [(len(shards), b"".join(bytes([n]) + varint(x) + varint(y) for n, x, y in shards), 0)])
+        rows = [varint(len(c)) + c + varint(x) + varint(y) for c, x, y in inputs]
+        self.region(5, [(len(some), b"".join(some), 0) for some in cut(rows, self.per_input)])
+        self.region(6, [(len(some), b"".join(some), 0) for some in cut(list(forgotten), 2)])
+        pieces = []
+        for point, some in rejects:
+            batch = checkpoint(*point)
+            pieces.append((len(some), varint(len(batch)) + batch + rejects_section(some, point[1], point[3]), 0))
+        self.region(7, pieces)
+        times = [event[2] for event in events]
+        tallies = [len(events), copies, sum(event[3] >= 3 for event in events), len(by_site)]
+        fields = struct.pack(
+            "<8sHHI16sQQ8sQQII7Q4QqqI", b"chatsnap", 1, 192, 0, STORE, *segments, SALT, *frames, *previous,
+            *self.ends, *self.forge("tallies", tallies), min(times, default=GREATEST), max(times, default=LEAST), 0,
+        )  # fmt: skip
+        return fields + crc(fields) + self.data[192:]
+
+    def events(self, by_site):
+        places, shards, pieces, offset = {}, [], [], 192
+        for number in sorted({shard(site) for site in by_site}):
+            mine = sorted((site for site in by_site if shard(site) == number), key=in_section)
+            rows = [event for site in mine for event in self.forge("order", sorted(by_site[site], key=in_order))]
+            begin, rows = offset, self.forge("rows", rows)
+            for some in cut(rows, self.per_block):
+                payload = event_section(some)
+                pieces.append((len(some), payload, number))
+                for event in some:
+                    places.setdefault(event[0], [offset, 0])[1] = offset + 40 + len(payload)
+                offset += 40 + len(payload)
+            shards.append((number, offset - begin, len(rows)))
+        self.region(1, pieces)
+        return places, shards
+
+    def index(self, by_site, places):
+        pieces, firsts = [], []
+        for some in cut(sorted(by_site), self.per_index):
+            payload, before = b"", b""
+            for site in some:
+                events, (start, end) = by_site[site], places[site]
+                times = [event[2] for event in events]
+                disputed = sum(event[3] >= 3 for event in events)
+                tallies = self.forge("site", [*naive_fold(events), len(events), disputed])
+                payload += front(site, before) + b"".join(map(varint, tallies))
+                payload += varint(zigzag(min(times))) + varint(max(times) - min(times))
+                payload += varint(start) + varint(end - start)
+                before = site
+            firsts.append(some[0])
+            pieces.append((len(some), payload, 0))
+        fences = []
+        for some in cut(list(zip(firsts, self.region(2, pieces))), self.per_fence):
+            payload, before = b"", b""
+            for site, offset in some:
+                payload, before = payload + front(site, before) + varint(offset), site
+            fences.append((len(some), payload, 0))
+        self.region(3, fences)
+
+
+# -------------------------------------------------------------------------------------- a model of a store
+
+
+class Model:
+    """What a store has to say, kept by the words of section 10 while it is written."""
+
+    def __init__(self):
+        self.copies, self.inputs, self.rejects, self.accepted = {}, {}, {}, 0
+
+    def event(self, event):
+        site, id, timestamp, code, sender = event
+        self.copies.setdefault((site, id), []).append((timestamp, code % 3, sender))
+
+    def batch(self, point, events, rejects, repeated):
+        instance = point[0]
+        entry = self.inputs.setdefault(instance, [0, 0, 0, 0, b""])
+        name = point[5] if len(point) > 5 else b"chat"
+        self.inputs[instance] = [point[2], point[4], entry[2] + len(events) + repeated, entry[3] + len(rejects), name]
+        self.rejects.setdefault(instance, []).extend(rejects)
+        self.accepted += len(events) + repeated
+        for event in events:
+            self.event(event)
+
+    def forget(self, instance):
+        self.inputs.pop(instance, None)
+        self.rejects.pop(instance, None)
+
+    def chosen(self):
+        """[(site, id, timestamp, code, from)]: the first copy in the order, with a code that tells of disputes"""
+        out = []
+        for (site, id), copies in self.copies.items():
+            all_of_them = [(site, id, *copy) for copy in copies]
+            site, id, timestamp, kind, sender = min(all_of_them, key=in_order)
+            out.append((site, id, timestamp, kind + 3 * (len(set(copies)) > 1), sender))
+        return out
+
+    def answer(self):
+        events, by_site = self.chosen(), {}
+        for event in events:
+            by_site.setdefault(event[0], []).append(event)
+        report = []
+        for site in sorted(by_site):
+            c, e, o, v = naive_fold(by_site[site])
+            report.append(f"{site.decode()},messages={c},emails={e},operators={o},visitors={v}")
+        return {
+            "report": report,
+            "inputs": sorted([i.hex(), *some, name.hex()] for i, (*some, name) in self.inputs.items()),
+            "rejects": sorted(
+                [i.hex(), offset, line + 1, reason, length, kept.hex()]
+                for i, some in self.rejects.items()
+                for offset, line, reason, length, kept in some
+            ),
+            "events": len(events),
+            "copies": self.accepted - len(events),
+            "disputed": sum(event[3] >= 3 for event in events),
+            "sites": len(by_site),
+            "earliest": min((event[2] for event in events), default=None),
+            "latest": max((event[2] for event in events), default=None),
+        }
+
+
+class Random:
+    """A random store with its model: segments, and snapshots in place of the first of them."""
+
+    SITES = [b"1", b"0", b"2", b"10", b"100", b"shop", b"shop2", b"007", b"9" * 18, b"9" * 19, "caf\u00e9".encode(), b"x" * 1024]
+    SENDERS = [b"visitor1", b"visitor2", b"operator1", b"operator2", "\u00fc".encode()]
+
+    def __init__(self, seed, compacted=None, frames=None):
+        self.rng = random.Random(seed)
+        self.model, self.part = Model(), Model()
+        self.log, self.inputs = Log(rng=self.rng), {}
+        self.forgotten, self.batches_with_rejects, self.snapshots = [], [], {}
+        self.begun = (1, 1, self.log.previous)
+        many = frames or self.rng.randint(1, 14)
+        compacted = self.rng.randint(0, 3) if compacted is None else compacted
+        for _ in range(compacted):
+            self.frames(many)
+            self.compact()
+        for _ in range(self.rng.randint(0, 2)):
+            self.frames(many)
+            self.log.seal()
+        self.frames(many)
+
+    @property
+    def files(self):
+        return {**self.log.files, **self.snapshots}
+
+    def event(self):
+        rng = self.rng
+        if self.model.copies and rng.random() < 0.2:
+            site, id = rng.choice(list(self.model.copies))
+            timestamp, kind, sender = self.model.copies[site, id][0]
+            return (site, id, timestamp + rng.choice([0, 0, 1]) * (timestamp < 99), kind, rng.choice([sender, sender, b"else"]))
+        text = rng.randbytes(16).hex()
+        id = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+        if rng.random() < 0.3:
+            id = b"m-%d" % rng.randrange(1000)
+        timestamp = rng.choice([rng.randint(-5, 50), rng.randint(0, 10**12), LEAST, GREATEST])
+        return rng.choice(self.SITES), id, timestamp, rng.choice([0, 1, 1, 2, 2]), rng.choice(self.SENDERS)
+
+    def batch(self):
+        rng = self.rng
+        if not self.inputs or rng.random() < 0.3:
+            self.inputs[rng.randbytes(16)] = (0, 0, b"in-%d" % len(self.inputs))
+        instance = rng.choice(list(self.inputs))
+        start, line, name = self.inputs[instance]
+        events = [self.event() for _ in range(rng.choice([0, 1, 3, 20]))]
+        rejects, offset, at_line = [], start + rng.randint(0, 5), line
+        for _ in range(rng.choice([0, 0, 1, 8])):
+            kept = rng.choice([b"oops", b"", b"no"])
+            for _ in range(rng.choice([1, 1, 5])):
+                rejects.append((offset, at_line, len(kept) + 1, len(kept) + rng.choice([0, 9]), kept))
+                offset, at_line = offset + 10, at_line + 1
+        end, end_line = offset + rng.randint(1, 6000), at_line + len(events) + rng.randint(1, 3)
+        self.inputs[instance] = (end, end_line, name)
+        repeated = rng.choice([0, 0, 7])
+        point = (instance, start, end, line, end_line, name)
+        self.log.batch(point, events, rejects or rng.choice([None, []]), repeated, None, rng.choice([0, 0, 5]))
+        for model in self.model, self.part:
+            model.batch(point, events, rejects, repeated)
+        if rejects:
+            self.batches_with_rejects.append((point, rejects))
+
+    def frames(self, many):
+        for _ in range(self.rng.randint(0, many)):
+            what = self.rng.random()
+            if what < 0.7:
+                self.batch()
+            elif what < 0.8:
+                self.log.mark()
+            elif what < 0.9:
+                self.log.hole(1, 2, [(1, 1), (3, 7)], [(b"i" * 16, 3, 9, b"name")])
+            elif self.inputs:
+                instance = self.rng.choice(list(self.inputs))
+                del self.inputs[instance]
+                self.log.forget(instance, b"never was known.")
+                for model in self.model, self.part:
+                    model.forget(instance)
+                self.forgotten.append(instance)
+                self.batches_with_rejects = [b for b in self.batches_with_rejects if b[0][0] != instance]
+
+    def compact(self):
+        """Seals, and puts a snapshot in the place of the segments since the last one."""
+        self.log.seal()
+        if self.rng.random() < 0.3:
+            self.frames(5)
+            self.log.seal()
+        first, frame, previous = self.begun
+        last, part = self.log.number - 1, self.part
+        events = part.chosen()
+        inputs = []
+        for instance, (end, end_line, some, rejected, name) in part.inputs.items():
+            inputs.append((checkpoint(instance, end // 2, end, end_line // 2, end_line, name), some, rejected))
+        writer = SnapshotWriter(*(self.rng.randint(1, 30) for _ in range(4)))
+        self.snapshots[f"{first:010}-{last:010}.snap"] = writer.write(
+            (first, last), (frame, self.log.due), (previous, self.log.previous), events,
+            part.accepted - len(events), inputs, self.forgotten if first > 1 else [], self.batches_with_rejects,
+        )  # fmt: skip
+        if self.rng.random() < 0.8:  # else they are left over
+            for number in range(first, last + 1):
+                self.log.files.pop(f"{number:010}.wal", None)
+        self.begun = (last + 1, self.log.due, self.log.previous)
+        self.part, self.forgotten, self.batches_with_rejects = Model(), [], []
+
+
+# -------------------------------------------------------------------------------------------- forging
+
+
+def replaced(data, offset, new):
+    return data[:offset] + new + data[offset + len(new) :]
+
+
+def repair_header(data, offset):
+    """Makes the CRC of one frame header right."""
+    return replaced(data, offset + 76, crc(data[offset : offset + 76]))
+
+
+def repair_checksums(name, data):
+    """Makes every CRC right that stands where it should, from the inside to the outside."""
+    data = bytearray(data)
+
+    def fix(start, end, place):
+        if place + 4 <= len(data):
+            data[place : place + 4] = crc(bytes(data[start:end]))
+
+    if name.endswith(".snap"):
+        fix(0, 188, 188)
+        place = 192
+        while data[place : place + 4] == b"CWbk" and place + 40 <= len(data):
+            length = struct.unpack_from("<I", data, place + 12)[0]
+            fix(place + 40, place + 40 + length, place + 32)
+            fix(place, place + 36, place + 36)
+            place += 40 + length
+        return bytes(data)
+    fix(0, 60, 60)
+    place, previous = 64, None
+    while data[place : place + 4] == b"CWfr" and place + 80 <= len(data):
+        entries, payload = struct.unpack_from("<H", data, place + 6)[0], struct.unpack_from("<I", data, place + 64)[0]
+        section = place + 80 + 14 * entries
+        for entry in range(place + 80, min(section, len(data) - 13), 14):
+            length = struct.unpack_from("<I", data, entry + 6)[0]
+            fix(section, section + length, entry + 10)
+            section += length
+        fix(place + 80, place + 80 + 14 * entries, place + 72)
+        if previous is not None:
+            data[place + 68 : place + 72] = previous
+        fix(place, place + 76, place + 76)
+        previous = data[place + 76 : place + 80]
+        place += 80 + payload
+    return bytes(data)
+
+
+# ---------------------------------------------------------------------------------------------- tests
+
+
+def example():
+    """The bytes of the page: the segment and the snapshot."""
+    with open(PAGE, encoding="utf-8") as file:
+        text = file.read().split("## 14.")[1]
+    parts = []
+    for part in text.split("### The snapshot"):
+        data = b""
+        for piece in re.findall(r"```hex\n(.*?)```", part, re.S):
+            for line in piece.splitlines():
+                data += bytes.fromhex(line.split("|")[0])
+        parts.append(data)
+    return parts
+
+
+SEGMENT, SNAPSHOT = example()
+EXAMPLE = {"0000000001.wal": SEGMENT}
+ANSWER = {
+    "report": [
+        "1,messages=1,emails=0,operators=1,visitors=1",
+        "shop,messages=0,emails=1,operators=0,visitors=1",
+    ],
+    "inputs": [[b"fedcba9876543210".hex(), 386, 4, 3, 1, b"chat".hex()]],
+    "rejects": [[b"fedcba9876543210".hex(), 278, 3, 3, 4, b"oops".hex()]],
+    "events": 3,
+    "copies": 0,
+    "disputed": 0,
+    "sites": 2,
+    "earliest": -1,
+    "latest": 7391,
+}
+EVENTS = [
+    (b"1", b"7b4a5786-3574-4806-9988-25d109c284b8", 7391, MESSAGE, b"visitor1"),
+    (b"1", b"f0d6ebe9-4830-415b-a826-a6ef47ebb649", 5630, ONLINE, b"operator1"),
+    (b"shop", b"m-1", -1, MESSAGE, b"visitor1"),
+]
+IDENTITIES = {event[:2] for event in EVENTS}
+POINT = (b"fedcba9876543210", 0, 386, 0, 4)
+INPUT = (
+    b'{"id":"7b4a5786-3574-4806-9988-25d109c284b8","type":"message","from":"visitor1","site_id":"1",'
+    b'"timestamp":7391,"data":{"message":"hello"}}\n'
+    b'{"id":"f0d6ebe9-4830-415b-a826-a6ef47ebb649","type":"status","from":"operator1","site_id":"1",'
+    b'"timestamp":5630,"data":{"status":"online"}}\noops\n'
+    b'{"id":"m-1","type":"message","from":"visitor1","site_id":"shop","timestamp":-1,"data":{"message":"?"}}\n'
+)
+
+
+def example_log():
+    """The store of the page, by the small writer."""
+    log = Log()
+    log.batch((*POINT, b"chat", INPUT), EVENTS, [(278, 2, 3, 4, b"oops")])
+    log.mark()
+    return log
+
+
+class Case(unittest.TestCase):
+    def check(self, files, verdict, why=""):
+        got = reader.read(files)
+        self.assertEqual(got["verdict"], verdict, got["why"])
+        self.assertIn(why, got["why"])
+        return got
+
+    def says(self, files, expected, verdict="sound"):
+        got = self.check(files, verdict)
+        self.assertEqual({key: got[key] for key in expected}, expected)
+
+
+class TheExample(Case):
+    def test_segment(self):
+        self.says(EXAMPLE, ANSWER)
+        self.assertEqual(reader.intact_events(EXAMPLE), IDENTITIES)
+
+    def test_the_small_writer_writes_the_page(self):
+        log = example_log()
+        self.assertEqual(log.data, SEGMENT)
+        log.frame(SEAL, durable=2)
+        self.assertEqual(log.previous, 0x5932C2C2)
+        point = (*POINT, b"chat", INPUT)
+        writer = SnapshotWriter(per_block=100, per_index=100, per_fence=100)
+        written = writer.write(
+            (1, 1), (1, 4), (header_crc(SEGMENT[:64]), log.previous), EVENTS, 0,
+            [(checkpoint(*point), 3, 1)], [], [(point, [(278, 2, 3, 4, b"oops")])],
+        )  # fmt: skip
+        self.assertEqual(written, SNAPSHOT)
+
+    def test_snapshot(self):
+        files = {"0000000001-0000000001.snap": SNAPSHOT, "0000000002.wal": segment_header(2, 4)}
+        self.says(files, ANSWER)
+        self.assertEqual(reader.intact_events(files), IDENTITIES)
+
+    def test_hashes(self):
+        self.assertEqual(reader.site_hash(b"1"), 0xEC23C8C7C3C1D06B)
+        self.assertEqual(reader.site_hash(b"shop"), 0x76AA47564989E99C)
+
+    def test_every_flipped_byte(self):
+        for place in range(len(SEGMENT)):
+            damaged = replaced(SEGMENT, place, bytes([SEGMENT[place] ^ 0x40]))
+            got = reader.read({"0000000001.wal": damaged})
+            # the mark proves frame 1; the mark itself is proven by nothing
+            self.assertEqual(got["verdict"], "corrupt" if place < 398 else "torn", place)
+        files = {"0000000001-0000000001.snap": SNAPSHOT, "0000000002.wal": segment_header(2, 4)}
+        for place in range(len(SNAPSHOT)):
+            files["0000000001-0000000001.snap"] = replaced(SNAPSHOT, place, bytes([SNAPSHOT[place] ^ 0x40]))
+            self.assertEqual(reader.read(files)["verdict"], "corrupt", place)
+
+    def test_every_length(self):
+        for length in range(len(SEGMENT) + 1):
+            got = reader.read({"0000000001.wal": SEGMENT[:length]})
+            expected = "corrupt" if length < 64 else "sound" if length in (64, 398, 478) else "torn"
+            self.assertEqual(got["verdict"], expected, length)
+
+    def test_program(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for files, status in ((EXAMPLE, 0), ({"0000000001.wal": b""}, 4), ({}, 10)):
+                for name, data in files.items():
+                    with open(os.path.join(folder, name), "wb") as file:
+                        file.write(data)
+                command = [sys.executable, os.path.join(HERE, "reader.py"), folder]
+                done = subprocess.run(command, capture_output=True, check=False)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertEqual(json.loads(done.stdout), json.loads(json.dumps(reader.read(files))))
+                for name in os.listdir(folder):
+                    os.unlink(os.path.join(folder, name))
+
+
+class Listing(Case):
+    def test_names(self):
+        self.check({}, "no store")
+        self.check({"0000000000.wal": b"", "1.wal": b"", "0000000002-0000000001.snap": b"", "LOCK": b""}, "no store")
+        self.check({"0000000001.wal.tmp": SEGMENT, "0000000001.wal.repair-1": SEGMENT}, "no store")
+        self.check({"0000000002.wal": SEGMENT}, "corrupt", "0000000001.wal")
+        self.check({**EXAMPLE, "0000000003.wal": b""}, "corrupt", "0000000002.wal")
+        self.check({"0000000001-0000000001.snap": SNAPSHOT}, "corrupt", "missing")
+
+    def test_left_over(self):
+        files = {"0000000001-0000000001.snap": SNAPSHOT, "0000000002.wal": segment_header(2, 4)}
+        self.says({**files, "0000000001.wal": b"whatever"}, ANSWER)
+        wide = SNAPSHOT[:40] + struct.pack("<Q", 3) + SNAPSHOT[48:]
+        wide = repair_checksums(".snap", wide)
+        files = {"0000000001-0000000003.snap": wide, "0000000004.wal": segment_header(4, 4)}
+        self.says({**files, "0000000001-0000000001.snap": b"", "0000000002-0000000003.snap": b""}, ANSWER)
+        self.check({**files, "0000000002-0000000004.snap": b""}, "corrupt", "overlaps")
+        self.check({**files, "0000000005-0000000005.snap": b""}, "corrupt", "missing")
+
+    def test_only_regular_files(self):
+        """A link with the name of a segment is refused, even a left-over one; as ACKNOWLEDGED it says nothing."""
+        log = example_log()
+        log.acknowledge(crc=1)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in {**EXAMPLE, "else": log.files["ACKNOWLEDGED"]}.items():
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.write(data)
+            os.symlink("else", os.path.join(folder, "ACKNOWLEDGED"))
+            os.symlink("0000000001.wal", os.path.join(folder, "0000000002.wal.tmp"))
+            self.assertEqual(reader.answer_of(folder)["verdict"], "sound")
+            for make in (
+                lambda path: os.symlink("0000000001.wal", path),
+                lambda path: os.symlink("nothing", path),
+                lambda path: os.mkdir(path),
+                lambda path: os.mkfifo(path),
+            ):
+                for name in "0000000002.wal", "0000000001-0000000002.snap":
+                    path = os.path.join(folder, name)
+                    make(path)
+                    self.assertIn("not a regular file", reader.answer_of(folder)["why"])
+                    (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+
+
+class Judge(Case):
+    """The rows of 8.2."""
+
+    def two(self):
+        log = Log()
+        log.batch(POINT, EVENTS)
+        log.seal()
+        return log
+
+    def test_row_1_bytes_behind_a_seal(self):
+        log = self.two()
+        log.files["0000000001.wal"] += b"\0"
+        self.check(log.files, "corrupt", "bytes behind a seal")
+
+    def test_row_2_seal_without_successor(self):
+        log = Log()
+        log.frame(SEAL)
+        self.check(log.files, "corrupt", "no successor")
+
+    def test_row_4_goes_on(self):
+        log = self.two()
+        self.check(log.files, "sound")
+        log.mark()
+        self.check(log.files, "sound")
+
+    def test_row_5_wrong_first_sequence(self):
+        log = self.two()
+        log.files["0000000002.wal"] = segment_header(2, 4)
+        self.check(log.files, "corrupt", "begins with frame 4")
+
+    def unsealed(self, first, more=b"", torn=b""):
+        log = Log()
+        log.batch(POINT, EVENTS)
+        log.files["0000000001.wal"] += torn
+        log.files["0000000002.wal"] = segment_header(2, first) + more
+        return log.files
+
+    def test_rows_6_to_9(self):
+        self.check(self.unsealed(3), "sound")
+        self.check(self.unsealed(3, torn=b"CWfr"), "torn")
+        self.check(self.unsealed(3, b"x"), "corrupt", "bytes behind its header")
+        self.check(self.unsealed(2), "corrupt", "begins with frame 2")
+        files = self.unsealed(3)
+        del files["0000000002.wal"]
+        log = example_log()
+        torn = log.data[398:]
+        self.check({"0000000001.wal": log.data[:64] + b"?" + log.data[65:398] + torn}, "corrupt", "were durable")
+
+    def test_two_headers_behind_one_another(self):
+        files = self.unsealed(3)
+        files["0000000003.wal"] = segment_header(3, 4)
+        self.check(files, "corrupt", "is not the last")
+
+    def test_the_example_of_the_rows(self):
+        """k is 10: the next segment begins with frame 11."""
+        log = Log()
+        for _ in range(8):
+            log.mark()
+        log.batch(POINT, EVENTS)
+        for first, verdict in (11, "sound"), (10, "corrupt"), (13, "corrupt"):
+            self.check({**log.files, "0000000002.wal": segment_header(2, first)}, verdict)
+
+    def test_one_step_behind_another(self):
+        """Where several things are wrong, the first in the order of 8.1 is told, file by file within a step."""
+        fields = struct.pack("<8sHH", b"chatsnap", 2, 16)
+        newer_snapshot, newer_segment = fields + crc(fields), segment_header(2, 4, version=2)
+        bad_table = replaced(SNAPSHOT, 488, b"?")
+        one, two = "0000000001-0000000001.snap", "0000000002-0000000002.snap"
+        tail = {"0000000003.wal": b""}
+        self.check({one: bad_table, two: newer_snapshot, **tail}, "corrupt", one)
+        self.check({one: SNAPSHOT, two: newer_snapshot, **tail}, "newer", two)
+        self.check({one: newer_snapshot, two: b"", **tail}, "newer", one)
+        self.check({one: newer_snapshot, "0000000004.wal": b""}, "corrupt", "missing")
+        self.check({"0000000001.wal": b"", "0000000002.wal": newer_segment}, "corrupt", "0000000001.wal")
+        self.check({**EXAMPLE, "0000000002.wal": newer_segment, "0000000003.wal": b""}, "newer", "0000000002.wal")
+        foreign = segment_header(2, 4, store=b"x" * 16)
+        self.check({**EXAMPLE, "0000000002.wal": foreign, "0000000003.wal": newer_segment}, "corrupt", "another store")
+        # what is used later is checked later: the events of the first snapshot behind the header of the second
+        self.check({one: replaced(SNAPSHOT, 232, b"?"), two: newer_snapshot, **tail}, "newer")
+        self.check({one: replaced(SNAPSHOT, 810, b"?"), "0000000002.wal": newer_segment}, "corrupt", "header")
+
+    def test_first_sequence_before_the_frames(self):
+        log = Log()
+        log.frame(9)
+        self.check(log.files, "newer")
+        for first in 2, 1 << 40:
+            self.check({log.name: segment_header(1, first) + log.data[64:]}, "corrupt", "first sequence")
+        log = self.two()
+        log.frame(9)
+        log.files["0000000002.wal"] = segment_header(2, 4) + log.data[64:]
+        self.check(log.files, "corrupt", "begins with frame 4")
+
+    def test_newer_behind_a_bad_section(self):
+        """A newer kind in the chain (step 5) comes before a bad section (step 6) of a frame before it."""
+        log = Log()
+        log.batch(POINT, EVENTS, durable=0)
+        log.files[log.name] = replaced(log.data, len(log.data) - 1, b"?")
+        self.check(log.files, "torn")
+        log.frame(9)
+        self.check(log.files, "newer")
+
+    def test_moved_proof(self):
+        log = example_log()
+        for junk in b"", b"junk", bytes(1000):
+            data = log.data[:64] + junk + log.data[100:]
+            self.check({log.name: data}, "corrupt", "were durable")
+
+    def test_acknowledged_proves(self):
+        log = Log()
+        log.batch(POINT, EVENTS)
+        log.acknowledge()
+        self.check(log.files, "sound")
+        cut_off = {**log.files, log.name: log.data[:64]}
+        self.check(cut_off, "corrupt", "were durable")
+        short = {**cut_off, "ACKNOWLEDGED": log.files["ACKNOWLEDGED"][:63]}
+        self.check(short, "sound")
+        self.check({**cut_off, "ACKNOWLEDGED": log.files["ACKNOWLEDGED"] + b"more"}, "corrupt")
+        log.acknowledge(store=b"x" * 16)
+        self.check({**cut_off, "ACKNOWLEDGED": log.files["ACKNOWLEDGED"]}, "sound")
+        log.acknowledge(sequence=1 << 40)
+        self.check({**cut_off, "ACKNOWLEDGED": log.files["ACKNOWLEDGED"]}, "sound")
+        ack = log.files["ACKNOWLEDGED"]
+        for place in 0, 8, 10, 12, 16, 48, 56, 60:
+            torn = replaced(ack, place, bytes([ack[place] ^ 1]))
+            self.check({**cut_off, "ACKNOWLEDGED": torn}, "sound")
+        log.acknowledge(crc=1)
+        self.check(log.files, "corrupt", "another one was acknowledged")
+
+    def test_bad_section_behind_durable(self):
+        log = Log()
+        log.batch(POINT, EVENTS)
+        log.batch((*POINT[:1], 386, 400, 4, 5), EVENTS, durable=0)
+        files = {log.name: replaced(log.data, len(log.data) - 1, b"?")}
+        self.assertEqual(self.check(files, "torn")["inputs"][0][1], 386)
+        log.mark()
+        files = {log.name: replaced(log.data, len(log.data) - 81, b"?")}
+        self.check(files, "corrupt", "wrong CRC of the section")
+
+    def test_chain(self):
+        for forge in ({"sequence": 3}, {"previous": 7}, {"number": 2}, {"offset": 65}, {"payload": 1}):
+            log = Log()
+            log.batch(POINT, EVENTS)
+            log.frame(MARK, (), 0, **forge)
+            self.check(log.files, "torn")
+            log.mark()
+            self.check(log.files, "corrupt", "were durable")
+        log = Log()
+        log.frame(MARK, durable=1)
+        self.check(log.files, "corrupt", "were durable")
+
+
+class Newer(Case):
+    def test_headers(self):
+        self.check({"0000000001.wal": segment_header(1, 1, version=2)}, "newer")
+        self.check({"0000000001.wal": segment_header(1, 1, version=0)}, "newer")
+        fields = struct.pack("<8sHH", b"chatwal\0", 9, 16)
+        self.check({"0000000001.wal": fields + crc(fields)}, "newer")
+        fields = struct.pack("<8sHH", b"chatwal\0", 9, 12)
+        self.check({"0000000001.wal": fields[:-4] + crc(fields[:-4]) + bytes(60)}, "corrupt")
+        fields = struct.pack("<8sHH", b"chatsnap", 2, 16)
+        newer = fields + crc(fields)
+        self.check({"0000000001-0000000001.snap": newer, "0000000002.wal": b""}, "newer")
+        self.check({"0000000001-0000000001.snap": SNAPSHOT, "0000000002.wal": b""}, "corrupt")
+        self.check({"0000000001.wal": segment_header(1, 1, length=66)}, "corrupt")
+        fields = segment_header(1, 1, length=66)[:60] + b"xx"
+        self.check({"0000000001.wal": fields + crc(fields)}, "corrupt", "66 bytes instead of 64")
+        self.check({"0000000001.wal": segment_header(1, 1, zeros=1)}, "corrupt", "zeros")
+
+    def test_kinds(self):
+        log = Log()
+        log.frame(6, payload=99, durable=77, sequence=5, previous=1)
+        self.check(log.files, "newer", "kind 6")
+        for sections, verdict in (
+            ([(1, 0, 1, checkpoint(*POINT)), (7, 0, 1, b"new")], "newer"),
+            ([(7, 0, 1, b"new")], "newer"),
+            ([(0, 0, 1, b"new")], "newer"),
+            ([(1, 0, 2, checkpoint(*POINT)), (7, 0, 1, b"new")], "newer"),  # the table comes last
+            ([(1, 0, 1, checkpoint(*POINT)), (6, 0, 0, b""), (7, 0, 1, b"new")], "newer"),
+            ([(2, 0, 0, b""), (7, 9, 1, b"new")], "newer"),
+            ([(1, 0, 1, b""), (7, 0, 1, b"new"), (1, 0, 1, b"")], "newer"),
+            ([(2, 0, 0, b""), (1, 0, 1, b""), (7, 0, 1, b"new")], "torn"),  # its place
+            ([(2, 0, 0, b""), (0, 0, 1, b"new")], "newer"),  # its kind before its place
+            ([(1, 0, 1, b""), (1, 0, 1, b""), (7, 0, 1, b"new")], "torn"),
+            ([(1, 0, 1, b""), (2, 1, 0, b""), (7, 0, 1, b"new")], "torn"),  # its shard
+        ):
+            for kind in BATCH, MARK, SEAL, FORGET, HOLE:
+                log = Log()
+                log.frame(kind, sections)
+                self.check(log.files, verdict)
+        log = Log()
+        log.frame(BATCH, [(7, 0, 1, b"new")], payload=14)  # the sum of the lengths comes behind the kinds
+        self.check(log.files, "newer")
+        self.check({log.name: replaced(log.data, 64 + 72, bytes(4))}, "torn")
+        self.check({log.name: repair_header(replaced(log.data, 64 + 72, bytes(4)), 64)}, "torn")
+        for forge in {"payload": 13}, {"payload": 1 << 27}, {"durable": 1}, {"entries": 2}:
+            log = Log()
+            log.frame(BATCH, [(7, 0, 1, b"new")], **forge)
+            self.assertNotEqual(reader.read(log.files)["verdict"], "newer")
+        log = Log()
+        log.frame(0)
+        self.check(log.files, "newer")
+        for forge in {"sequence": 1 << 40}, {"number": 2}, {"offset": 65}:
+            log = Log()
+            log.frame(9, **forge)
+            self.check(log.files, "torn")
+        log = Log()
+        log.frame(BATCH, [(7, 0, 1, b"new")], previous=1)
+        self.check(log.files, "torn")
+
+    def test_behind_the_end(self):
+        log = example_log()
+        log.frame(9)
+        self.check({log.name: replaced(log.data, 398, b"?")}, "corrupt")
+        self.check({log.name: log.data}, "newer")
+
+
+class Directories(Case):
+    def test_frames(self):
+        point, batch = checkpoint(*POINT), (1, 0, 1, checkpoint(*POINT))
+        events = event_section(EVENTS[2:])
+        good = [
+            (BATCH, [batch]),
+            (BATCH, [batch, (2, 0, 0, b"")]),
+            (BATCH, [batch, (3, 0x76, 1, events)]),
+            (BATCH, [batch, (6, 0, 5, b"")]),
+            (FORGET, [(4, 0, 0, b"")]),
+            (FORGET, [(4, 0, 1, b"i" * 16)]),
+            (MARK, []),
+        ]
+        bad = [
+            (BATCH, []),
+            (BATCH, [(1, 1, 1, point)]),
+            (BATCH, [batch, batch]),
+            (BATCH, [batch, (3, 0x76, 0, events)]),
+            (BATCH, [batch, (6, 0, 5, b"x")]),
+            (BATCH, [batch, (6, 0, 5, b""), (2, 0, 0, b"")]),
+            (BATCH, [batch, (4, 0, 0, b"")]),
+            (BATCH, [batch, (2, 1, 0, b"")]),
+            (FORGET, [(4, 0, 2, b"i" * 16)]),
+            (FORGET, []),
+            (HOLE, []),
+            (HOLE, [(5, 0, 2, bytes(18))]),
+            (MARK, [batch]),
+            (SEAL, [(2, 0, 0, b"")]),
+        ]
+        for some, verdict in (good, "sound"), (bad, "torn"):
+            for kind, sections in some:
+                log = Log()
+                log.frame(kind, sections)
+                self.check(log.files, verdict)
+
+
+class Sections(Case):
+    def section(self, kind, count, data, shard=0):
+        log = Log()
+        if kind == 1:
+            log.frame(BATCH, [(1, 0, 1, data)])
+        elif kind == 5:
+            log.frame(HOLE, [(5, 0, 1, data)])
+        else:
+            log.frame(BATCH, [(1, 0, 1, checkpoint(*POINT)), (kind, shard, count, data)])
+        return log.files
+
+    def test_checkpoints(self):
+        good = checkpoint(*POINT)
+        self.check(self.section(1, 1, good), "sound")
+        self.check(self.section(1, 1, checkpoint(b"i" * 16, 0, (1 << 56) - 1, 0, 1)), "sound")
+        for bad in (
+            b"", good[:85], good + b"x", good[:-1], replaced(good, 48, b"\0\0"), replaced(good, 50, b"\0\0"),
+            checkpoint(b"i" * 16, 5, 4, 0, 1), checkpoint(b"i" * 16, 5, 6, 2, 1),
+            checkpoint(b"i" * 16, 0, 1 << 56, 0, 1), checkpoint(b"i" * 16, 0, 1, 0, 1 << 56),
+            checkpoint(*POINT, b"n" * 4097),
+        ):  # fmt: skip
+            self.check(self.section(1, 1, bad), "corrupt")
+
+    def test_rejects(self):
+        one = bytes([3, 2, 3, 4, 2]) + b"oo"
+        run = bytes([10, 0, 0, 30])
+        self.check(self.section(2, 1, one), "sound")
+        got = self.check(self.section(2, 31, one + run), "sound")
+        self.assertEqual(got["rejects"][30][1:], [303, 3, 3, 4, "6f6f"])
+        self.check(self.section(2, 32, one + run + bytes([0, 1, 200, 0, 0])), "sound")
+        for count, bad in (
+            (2, one), (0, one), (1, one[:-1]), (1, one + b"\0"), (30, run), (31, run + one), (1, b""),
+            (1, one + bytes([10, 0, 0, 0])), (31, one + bytes([0, 0, 0, 30])), (40, one + bytes([10, 0, 0, 39])),
+            (31, one + bytes([1, 1, 0, 30])), (1, varint(386) + one[1:]), (1, bytes([3, 4]) + one[2:]),
+            (1, bytes([3, 2, 3, 1, 2]) + b"oo"), (1, bytes([3, 2, 3]) + varint(9999) + varint(4097) + bytes(4097)),
+        ):  # fmt: skip
+            self.check(self.section(2, count, bad), "corrupt")
+
+    def test_a_run_without_end(self):
+        data = bytes([0, 0, 3, 0, 0, 1, 0, 0]) + varint((1 << 32) - 2)
+        log = Log()
+        log.frame(BATCH, [(1, 0, 1, checkpoint(b"i" * 16, 0, 1 << 40, 0, 1)), (2, 0, (1 << 32) - 1, data)])
+        got = self.check(log.files, "sound")
+        self.assertIsNone(got["rejects"])
+        self.assertEqual(got["inputs"][0][4], (1 << 32) - 1)
+        log.frame(BATCH, [(1, 0, 1, checkpoint(b"j" * 16, 0, 1 << 40, 0, 1)), (2, 0, (1 << 32) - 1, data)])
+        log.frame(BATCH, [(1, 0, 1, checkpoint(b"j" * 16, 1 << 40, 1 << 41, 1, 2)), (2, 0, (1 << 32) - 1, data)])
+        got = self.check(log.files, "sound")
+        self.assertEqual([entry[4] for entry in got["inputs"]], [(1 << 32) - 1, (1 << 33) - 2])
+        log.forget(b"i" * 16, b"j" * 16)
+        self.assertEqual(self.check(log.files, "sound")["rejects"], [])
+
+    def test_listed_up_to_a_million(self):
+        self.assertEqual(reader.LISTED_REJECTS, 1_000_000)
+        with unittest.mock.patch("reader.LISTED_REJECTS", 31):
+            one, run = bytes([3, 2, 3, 4, 2]) + b"oo", bytes([10, 0, 0, 30])
+            self.assertEqual(len(reader.read(self.section(2, 31, one + run))["rejects"]), 31)
+            one_more = one + run + bytes([1, 0, 3, 0, 0])
+            self.assertIsNone(self.check(self.section(2, 32, one_more), "sound")["rejects"])
+
+    def test_sums_of_64_bits(self):
+        word = varint((1 << 64) - 1)
+        one = bytes([3, 2, 3, 0, 0])
+        for count, bad in (
+            (2, one + word + bytes([0, 3, 0, 0])), (2, one + bytes([1]) + word + bytes([3, 0, 0])),
+            (5, one + bytes([1, 0, 0]) + word), (5, one + word + b"\0\0" + word), (5, one + b"\1" + word + b"\0" + word),
+        ):  # fmt: skip
+            self.check(self.section(2, count, bad), "corrupt")
+        data = event_section([(b"1", b"a", 0, 2, b"v"), (b"2", b"a", 0, 2, b"v")], 63)
+        self.assertEqual(data[5], 64)
+        with self.assertRaisesRegex(reader.Invalid, "out of bounds"):
+            reader.events(replaced(data, 9, b"\xff" * 8), 2, 0xEC)
+
+    def test_forgotten_inputs(self):
+        """Rejects of an instance that came again are those behind the forget frame."""
+        log, i, j = Log(), b"i" * 16, b"j" * 16
+        reject = [(1, 0, 3, 4, b"oops")]
+        log.batch((i, 0, 9, 0, 9), EVENTS, reject)
+        log.batch((j, 0, 9, 0, 9), EVENTS[:1], reject, repeated=4)
+        log.forget(i, j, b"never was known.")
+        log.batch((i, 9, 20, 9, 20), [], [(11, 9, 3, 4, b"oops")])
+        got = self.check(log.files, "sound")
+        self.assertEqual(got["inputs"], [[i.hex(), 20, 20, 0, 1, b"chat".hex()]])
+        self.assertEqual(got["rejects"], [[i.hex(), 11, 10, 3, 4, b"oops".hex()]])
+        self.assertEqual((got["events"], got["copies"]), (3, 5))
+
+    def test_events(self):
+        log = Log()
+        log.batch(POINT, EVENTS, wider=60)
+        self.says(log.files, {**ANSWER, "rejects": [], "inputs": [[POINT[0].hex(), 386, 4, 3, 0, "63686174"]]})
+        good = bytearray(event_section(EVENTS[2:]))
+        self.check(self.section(3, 1, bytes(good), 0x76), "sound")
+        self.check(self.section(3, 1, bytes(good), 0x77), "corrupt", "another shard")
+        self.check(self.section(3, 2, bytes(good), 0x76), "corrupt")
+        for place, value in (
+            (0, 1), (1, 0), (2, 0), (2, 2), (3, 0), (3, 2), (5, 65), (6, 65), (7, 65), (7, 1), (8, 1), (9, 3),
+            (10, 1), (10, 0x80), (14, 1), (24, 0), (25, 0), (26, 2), (26, 4), (27, 0x1F), (27, 0xFF), (27, 0x7F),
+        ):  # fmt: skip
+            bad = bytes(good[:place] + bytes([value]) + good[place + 1 :])
+            self.check(self.section(3, 1, bad, 0x76), "corrupt")
+        free = bytes(good[:24] + b"\xff\xff" + good[26:])  # nobody looks at the bits left over
+        self.check(self.section(3, 1, free, 0x76), "sound")
+        code = bytes(good[:15] + bytes([53]) + good[16:])  # a code of a disagreement
+        self.assertEqual(self.check(self.section(3, 1, code, 0x76), "sound")["disputed"], 1)
+
+    def test_names(self):
+        for id, verdict in (
+            (b"x" * 1024, "sound"), (b"x" * 1025, "corrupt"), ("\u0080".encode(), "corrupt"),
+            ("\u00a0".encode(), "sound"), (b"\xed\xa0\x80", "corrupt"), (b"A" * 8 + EVENTS[0][1][8:], "sound"),
+        ):  # fmt: skip
+            section = event_section([(b"shop", id, -1, MESSAGE, b"v")])
+            self.check(self.section(3, 1, section, 0x76), verdict)
+        uuid = EVENTS[0][1]
+        section = event_section([(b"shop", b"y" * 36, -1, MESSAGE, b"v")]).replace(b"y" * 36, uuid)
+        self.check(self.section(3, 1, section, 0x76), "corrupt", "UUID")
+
+    def test_room_for_the_ids(self):
+        """Point 2 of 6.3 is looked at before anything is made as long as a count says."""
+        for n, a, t in ((1 << 31, 1 << 31, 1 << 31), (1 << 31, 1, 0), (9, 1, 9), (1, 1, 2), (40, 40, 40)):
+            data = b"".join(map(varint, (a, 0, 1, t))) + bytes([0, 0, 0, 0, 1]) + b"\0\x08v" + bytes(8)
+            start = time.process_time()
+            with self.assertRaises(reader.Invalid):
+                reader.events(data, n, 0xEC)
+            self.assertLess(time.process_time() - start, 1)
+
+    def test_names_written_out(self):
+        """Named sites and actors take at most 67,108,864 bytes together, written out; here 1,048,576."""
+        many = 1024
+        first = varint(0) + varint(1024 * 6) + b"x" * 1018 + b"000000"
+        actors = first + b"".join(varint(1018) + varint(6 * 6) + b"%06d" % i for i in range(1, many))
+
+        def section(n, actors, counts=(1, 0), sites=b"\1"):
+            head = b"".join(map(varint, (*counts, n, 0))) + bytes(4)
+            return head + sites + actors + b"\1" + bytes((n + 7) // 8 - 1) + bytes(16 * n)
+
+        self.assertEqual(reader.PAYLOAD_MAX, 67_108_864)
+        with unittest.mock.patch("reader.PAYLOAD_MAX", 1 << 20):
+            runs = reader.events(section(many, actors), many, 0xEC).runs
+            self.assertEqual([(site, len(rows)) for site, rows in runs], [(b"1", many)])
+            for n, data, number in (
+                (many + 1, section(many + 1, actors + varint(0) + varint(6) + b"y"), 0xEC),
+                (many, section(many, actors, (0, 1), b"\0\4shop"), 0x76),
+            ):
+                with self.assertRaisesRegex(reader.Invalid, "written out"):
+                    reader.events(data, n, number)
+
+    def test_sites(self):
+        big = event_section([(b"9" * 18, b"a", 0, 2, b"v")])
+        self.check(self.section(3, 1, big, shard(b"9" * 18)), "sound")
+        big = big[:8] + varint(10**18) + big[8 + len(varint(10**18 - 1)) :]
+        self.check(self.section(3, 1, big, shard(b"9" * 18)), "corrupt", "out of bounds")
+        named = event_section([(b"x", b"a", 0, 2, b"v")])
+        self.check(self.section(3, 1, named.replace(b"x", b"7"), shard(b"7")), "corrupt", "is a number")
+
+    def test_modulo(self):
+        events = [(b"1", b"a", LEAST, 2, b"v"), (b"1", b"b", GREATEST, 2, b"v")]
+        log = Log()
+        log.batch(POINT, events)
+        got = self.check(log.files, "sound")
+        self.assertEqual((got["earliest"], got["latest"]), (LEAST, GREATEST))
+        data = event_section([(b"1", b"a", 5, 2, b"v"), (b"1", b"b", 6, 2, b"v")])
+        data = replaced(data, 4, bytes([9]))  # the earliest is -5 now
+        got = self.check(self.section(3, 2, data, 0xEC), "sound")
+        self.assertEqual((got["earliest"], got["latest"]), (-5, -4))
+
+    def test_holes(self):
+        start = struct.pack("<QQ", 1, 2)
+        one = b"i" * 16 + bytes([3, 9, 1]) + b"n"
+        for data, verdict in (
+            (start + b"\0\0", "sound"), (start + bytes([2, 1, 2, 3, 3]) + b"\1" + one, "sound"),
+            (start + bytes([2, 1, 2, 2, 3, 0]), "corrupt"), (start + bytes([1, 2, 1, 0]), "corrupt"),
+            (start + b"\0\0\0", "corrupt"), (start + b"\0", "corrupt"), (start + b"\0\2" + one, "corrupt"),
+            (start + b"\0\1" + b"i" * 16 + bytes([9, 3, 0]), "corrupt"),
+            (start + b"\0\1" + b"i" * 16 + bytes([0, 0]) + varint(4097) + bytes(4097), "corrupt"),
+            (start + b"\0\1" + b"i" * 16 + bytes([0, 0]) + varint(4096) + bytes(4096), "sound"),
+            (struct.pack("<QQ", 0, 0) + b"\0\0", "sound"), (struct.pack("<QQ", 9, 3) + b"\0\0", "sound"),
+            (struct.pack("<QQ", 1, 1 << 40) + b"\0\0", "sound"),  # the numbers have no bounds
+            (start + b"\1\0" + varint(WORD := (1 << 64) - 1) + b"\0", "sound"),
+            (start + b"\0\1" + b"i" * 16 + varint(1 << 56) + varint(WORD) + b"\0", "sound"),
+            (start + varint(WORD), "corrupt"), (start + b"\0" + varint(WORD), "corrupt"),
+            (start[:15], "corrupt"), (start + b"\1\1", "corrupt"), (start + b"\0\1" + one[:-1], "corrupt"),
+        ):  # fmt: skip
+            self.check(self.section(5, 1, data), verdict)
+
+    def test_varints(self):
+        self.assertEqual(reader.Cursor(varint(7, 9)).varint(), 7)
+        self.assertEqual(reader.Cursor(varint((1 << 64) - 1)).varint(), (1 << 64) - 1)
+        for bad in varint(7, 10), varint(1 << 64), b"", b"\x80":
+            with self.assertRaises(reader.Invalid):
+                reader.Cursor(bad).varint()
+
+
+class Snapshots(Case):
+    def files(self, data):
+        return {"0000000001-0000000001.snap": data, "0000000002.wal": segment_header(2, 4)}
+
+    def writer(self, forge=None, events=EVENTS, verdict="sound", why="", **more):
+        data = SnapshotWriter(forge=forge, **more).write((1, 1), (1, 4), (0, 0), events)
+        return self.check(self.files(data), verdict, why)
+
+    def test_good(self):
+        many = [(site, b"%d" % i, i, code, b"v%d" % (i % 9)) for i in range(40) for site, code in ((b"1", 2), (b"s", 1), (b"7", 3))]
+        for size in 1, 2, 7, 1000:
+            got = self.writer(events=many, per_block=size, per_index=size, per_fence=size)
+            self.assertEqual((got["events"], got["disputed"]), (120, 40))
+        got = self.writer(events=[])
+        self.assertEqual((got["events"], got["earliest"]), (0, None))
+
+    def test_points_4_to_6(self):
+        two = [*EVENTS[:2], (b"1", b"x", 9999, 2, b"v")]
+        self.writer(lambda what, v: v[::-1] if what == "order" else v, two, "corrupt", "order")
+        self.writer(None, [*EVENTS, (*EVENTS[0][:2], 7400, 2, b"v")], "corrupt", "twice", per_block=1)
+        for i in range(6):
+            change = lambda what, v, i=i: v[:i] + [v[i] + 1] + v[i + 1 :] if what == "site" else v
+            self.writer(change, verdict="corrupt", why="site b")
+        for i in (0, 2, 3):
+            change = lambda what, v, i=i: v[:i] + [v[i] + 1] + v[i + 1 :] if what == "tallies" else v
+            self.writer(change, verdict="corrupt", why="adds up")
+        self.writer(lambda what, v: [v[0], 1 << 40, *v[2:]] if what == "tallies" else v, verdict="corrupt")
+        got = self.writer(lambda what, v: [v[0], 9, *v[2:]] if what == "tallies" else v)
+        self.assertEqual(got["copies"], 9)
+
+    def test_forged_regions(self):
+        many = [(site, b"%d" % i, i, 2, b"v%d" % i) for i in range(3) for site in (b"1", b"10", b"s", b"t")]
+
+        def forged(kind, change, verdict="corrupt", why="", **more):
+            self.writer(lambda what, v: change(v) if what == f"region {kind}" else v, many, verdict, why, **more)
+
+        def payload(change):
+            return lambda v: [(v[0][0], change(v[0][1]), v[0][2])] + v[1:]
+
+        forged(1, lambda v: v[:1] + v[2:] + v[1:2], why="", per_block=1)
+        forged(1, lambda v: v[1:], why="do not fill the region")
+        forged(2, lambda v: [(2, v[0][1].replace(b"\0\x011", b"\0\x01x", 1), 0)] + v[1:], why="do not ascend")
+        forged(2, lambda v: [*v, (0, b"", 0)], why="a block without a site")
+        forged(3, lambda v: v[::-1], why="do not ascend", per_index=1, per_fence=1)
+        forged(3, lambda v: v[1:], why="start of the index", per_index=1, per_fence=1)
+        forged(3, lambda v: v[:1], why="not the first sites", per_index=1, per_fence=1)
+        forged(3, lambda v: [*v, (0, b"", 0)], "sound")
+        forged(1, lambda v: [*v, (0, b"", 0)])
+        forged(7, lambda v: [(0, b"", 0)])  # a block of rejects has a checkpoint, whatever its count
+        forged(4, lambda v: v * 2, why="not exactly one block")
+        forged(4, lambda v: [(2 * v[0][0], 2 * v[0][1], 0)], why="do not ascend")
+        forged(4, lambda v: [*v, (0, b"", 0)], why="not exactly one block")
+        forged(4, payload(lambda p: p[:2] + b"\1" + p[3:]), why="not as many events")
+        forged(4, payload(lambda p: p + b"\0"), why="left behind")
+        forged(5, lambda v: [(0, b"", 0)], "sound")
+        forged(5, lambda v: [(1, b"\3abc", 0)], why="cut off")
+        forged(6, lambda v: [(1, b"i" * 16, 0)], "sound")
+        forged(6, lambda v: [(1, b"i" * 17, 0)], why="left behind")
+
+    def test_fences_when_the_snapshot_is_opened(self):
+        """They ascend and lie inside the index; what they name is looked at with the index, behind the segments."""
+        many = [(site, b"a", 1, 2, b"v") for site in (b"1", b"10", b"s", b"t")]
+        newer = segment_header(2, 4, version=2)
+        for place, change, verdict in (
+            (0, lambda offset: offset - 1, "corrupt"), (1, lambda offset: offset + 1, "newer"),
+            (3, lambda offset: offset + 999, "corrupt"), (3, lambda offset: 0, "corrupt"),
+        ):  # fmt: skip
+
+            def forge(what, value, place=place, change=change):
+                if what != "region 3":
+                    return value
+                cursor = reader.Cursor(value[place][1])
+                site, offset = cursor.front_coded(b""), cursor.varint()
+                return [*value[:place], (1, front(site, b"") + varint(change(offset)), 0), *value[place + 1 :]]
+
+            writer = SnapshotWriter(per_index=1, per_fence=1, forge=forge)
+            files = self.files(writer.write((1, 1), (1, 4), (0, 0), many))
+            self.check(files, "corrupt")
+            self.check({**files, "0000000002.wal": newer}, verdict)
+
+    def test_an_input_twice(self):
+        """Point 7 is for who checks everything, behind the opening of the segments."""
+        inputs = [(checkpoint(*POINT), 3, 0)] * 2
+        files = self.files(SnapshotWriter().write((1, 1), (1, 4), (0, 0), EVENTS, 0, inputs))
+        self.check(files, "corrupt", "twice")
+        self.check({**files, "0000000002.wal": segment_header(2, 4, version=2)}, "newer")
+
+    def test_together(self):
+        twice = [(b"1", b"a", 1, 2, b"v"), (b"1", b"b", 2, 2, b"v")]
+        other = next(b"%d" % i for i in range(2, 9999) if shard(b"%d" % i) == shard(b"1"))
+        events = [twice[0], (other, b"c", 3, 2, b"v"), twice[1]]
+        writer = SnapshotWriter(per_block=1, forge=lambda what, v: events if what == "rows" else v)
+        data = writer.write((1, 1), (1, 4), (0, 0), events)
+        self.check(self.files(data), "corrupt", "stand together")
+
+    def test_first_frame(self):
+        data = SnapshotWriter().write((1, 1), (2, 4), (0, 0), EVENTS)
+        self.check(self.files(data), "corrupt", "begins with frame 2")
+
+    def test_point_7(self):
+        point, other = (*POINT, b"chat"), (b"another instance", *POINT[1:], b"chat")
+        one = [(278, 2, 3, 4, b"oops")]
+        for inputs, rejects, verdict in (
+            ([(checkpoint(*point), 3, 1)], [(point, one)], "sound"),
+            ([(checkpoint(*point), 3, 2)], [(point, one), (point, one)], "sound"),
+            ([(checkpoint(*point), 3, 2)], [(point, one)], "corrupt"),
+            ([(checkpoint(*point), 3, 0)], [(point, one)], "corrupt"),
+            ([(checkpoint(*point), 3, 0)], [(other, one)], "corrupt"),
+            ([(checkpoint(*point), 3, 0)] * 2, [], "corrupt"),
+        ):
+            data = SnapshotWriter().write((1, 1), (1, 4), (0, 0), EVENTS, 0, inputs, [], rejects)
+            self.check(self.files(data), verdict)
+
+    def test_forged_bytes(self):
+        """Every change is found, but for those of fields that nobody looks at or that nothing can check."""
+        files, free = self.files(SNAPSHOT), set()
+        for place in range(len(SNAPSHOT)):
+            forged = repair_checksums(".snap", replaced(SNAPSHOT, place, bytes([SNAPSHOT[place] ^ 1])))
+            if reader.read({**files, "0000000001-0000000001.snap": forged})["verdict"] == "sound":
+                free.add(place)
+        for name, start, length in (("reserved", 12, 4), ("previous", 72, 4), ("copies", 144, 5), ("reserved", 184, 4)):
+            self.assertEqual({p for p in range(192) if start <= p < start + length} - free, set(), name)
+        self.assertFalse(free & set(range(80, 144)) | free & set(range(149, 184)) | free & set(range(8, 12)))
+
+    def test_chain_of_snapshots(self):
+        for seed in range(40):
+            store = Random(seed, compacted=2, frames=4)
+            self.says(store.files, store.model.answer())
+            second = sorted(store.snapshots)[1]
+            data = store.snapshots[second]
+            for place in 16, 32, 40, 56, 72:
+                forged = replaced(data, place, bytes([data[place] ^ 1]))
+                self.check({**store.files, second: repair_checksums(second, forged)}, "corrupt")
+
+
+class Stores(Case):
+    def test_random_stores(self):
+        for seed in range(100):
+            store = Random(seed)
+            files = store.files
+            self.says(files, store.model.answer())
+            here = {(site, id) for site, id in store.model.copies}
+            self.assertEqual(reader.intact_events(files), here)
+
+    def test_cut_off(self):
+        for seed in range(25):
+            store = Random(seed, compacted=seed % 2, frames=6)
+            name = store.log.name
+            data = store.files[name]
+            ends = {64} | {end for file, _, _, _, end in store.log.frames if file == name}
+            for length in range(seed % 29, len(data), 29):
+                got = reader.read({**store.files, name: data[:length]})["verdict"]
+                expected = "corrupt" if length < 64 else "sound" if length in ends else "torn"
+                self.assertEqual(got, expected, (seed, length))
+
+    def test_intact_events_of_damaged_stores(self):
+        """What is intact is what the frames and blocks hold that were not touched."""
+        log = Log()
+        parts = []
+        for i in range(5):
+            events = [(site, b"%d-%d" % (i, j), j, 2, b"v") for j in range(9) for site in (b"1", b"shop")]
+            log.batch((b"i" * 16, i, i + 1, i, i + 1), events)
+            parts.append({event[:2] for event in events})
+        everything = set().union(*parts)
+        start, end = log.frames[2][1], log.frames[2][4]
+        for change, lost in (
+            (replaced(log.data, start, b"?"), parts[2]),
+            (replaced(log.data, start + 77, b"?"), parts[2]),
+            (replaced(log.data, start + 100, b"?"), parts[2]),
+            (replaced(log.data, end - 1, b"?"), {e for e in parts[2] if e[0] == b"1"}),
+            (replaced(log.data, 0, b"?"), set()),
+            (replaced(log.data, 40, b"?"), set()),
+            (log.data[:start] + log.data[end:], parts[2]),
+            (log.data[:start] + b"more" + log.data[start:], set()),
+            (log.data[64:], set()),
+            (log.data[:end] + log.data[start:], set()),
+            (log.data[: len(log.data) - 1], {e for e in parts[4] if e[0] == b"1"}),
+        ):
+            self.assertEqual(reader.intact_events({log.name: change}), everything - lost)
+        files = {"0000000001-0000000001.snap": replaced(SNAPSHOT, 0, b"?"), "0000000002.wal": b""}
+        self.assertEqual(reader.intact_events(files), IDENTITIES)
+
+    def test_intact_events_of_a_frame_cut_off(self):
+        """Sections that are still whole count, as soon as the directory is."""
+        header = 64 + 80 + 4 * 14
+        shop = header + 90 + 10 + 30
+        for length in range(64, len(SEGMENT)):
+            expected = {e for e in IDENTITIES if length >= (shop if e[0] == b"shop" else shop + 68)}
+            self.assertEqual(reader.intact_events({"0000000001.wal": SEGMENT[:length]}), expected, length)
+        bad = replaced(SEGMENT[:shop], 64 + 80, b"\2")  # a directory that is not right
+        self.assertEqual(reader.intact_events({"0000000001.wal": bad}), set())
+        for durable in 7, 1 << 40:
+            proud = repair_header(replaced(SEGMENT, 64 + 56, struct.pack("<Q", durable)), 64)
+            self.assertEqual(reader.intact_events({"0000000001.wal": proud}), IDENTITIES)
+
+    def test_intact_events_under_another_name(self):
+        """A segment is that of the number in its header, if it has the store's id: the one that most files have."""
+        log, other = Log(), Log(store=b"x" * 16)
+        for one in log, other:
+            one.batch(POINT, EVENTS if one is log else [(b"1", b"foreign", 1, 2, b"v")])
+            one.seal()
+        first, second = log.files["0000000001.wal"], log.files["0000000002.wal"]
+        foreign = other.files["0000000001.wal"]
+        alien = {(b"1", b"foreign")}
+        for files, expected in (
+            ({"0000000007.wal": first}, IDENTITIES),
+            ({"0000000007.wal": first, "0000000002.wal": second}, IDENTITIES),
+            ({"0000000001.wal": second, "0000000002.wal": first}, IDENTITIES),
+            ({"0000000001.wal": first, "0000000002.wal": second, "0000000007.wal": foreign}, IDENTITIES),
+            ({"0000000001.wal": foreign, "0000000002.wal": second, "0000000007.wal": first}, IDENTITIES),
+            ({"0000000001.wal": foreign, "0000000002.wal": other.files["0000000002.wal"], "0000000007.wal": first}, alien),
+            # the header is bad: the name tells, and frames that name another segment are not its own
+            ({"0000000007.wal": b"?" + first[1:], "0000000002.wal": second}, set()),
+            ({"0000000001.wal": b"?" + first[1:], "0000000002.wal": second}, IDENTITIES),
+            ({"0000000001.wal": b"?" + foreign[1:], "0000000002.wal": second}, set()),
+        ):
+            self.assertEqual(reader.intact_events(files), expected)
+
+    def test_intact_events_of_snapshots(self):
+        name, tail = "0000000001-0000000001.snap", {"0000000002.wal": segment_header(2, 4)}
+        for data, expected in (
+            (SNAPSHOT[:300], {e for e in IDENTITIES if e[0] == b"shop"}),  # a block counts if all of it is there
+            (SNAPSHOT[:370], IDENTITIES),
+            (SNAPSHOT[192:], IDENTITIES),
+            (SNAPSHOT[:192] + b"more" + SNAPSHOT[192:], IDENTITIES),
+            (repair_checksums(".snap", replaced(SNAPSHOT, 48, b"other")), IDENTITIES - IDENTITIES),  # another salt
+            (replaced(SNAPSHOT, 48, b"other"), IDENTITIES),
+        ):
+            self.assertEqual(reader.intact_events({name: data, **tail}), expected)
+            self.assertEqual(reader.intact_events({"0000000003-0000000004.snap": data}), expected)
+
+
+def damage(rng, data):
+    what, place = rng.random(), rng.randrange(len(data) + 1)
+    if what < 0.4 and place < len(data):
+        return replaced(data, place, bytes([data[place] ^ (1 << rng.randrange(8))]))
+    if what < 0.5:
+        return data[:place]
+    if what < 0.6:
+        return data[:place] + rng.randbytes(rng.randrange(100)) + data[place:]
+    if what < 0.7:
+        return data[:place] + data[place + rng.randrange(300) :]
+    if what < 0.8:
+        return data + data[place : place + 600]
+    return replaced(data, place, rng.choice([b"\0", b"\xff", b"\x80"]) * min(len(data) - place, rng.choice([1, 4, 64])))
+
+
+class AnyBytes(Case):
+    def test_damaged_and_forged(self):
+        """No exception; an undamaged copy of what is left is never called sound with another answer."""
+        rng, verdicts = random.Random(5), {}
+        for seed in range(50):
+            store = Random(seed)
+            files, answer = store.files, store.model.answer()
+            for _ in range(10):
+                name = rng.choice(sorted(files))
+                data = damage(rng, files[name])
+                got = reader.read({**files, name: data})
+                verdicts[got["verdict"]] = verdicts.get(got["verdict"], 0) + 1
+                if got["verdict"] == "sound" and data[: len(files[name])] == files[name]:
+                    self.assertEqual(got["report"], answer["report"])
+                reader.intact_events({**files, name: data})
+                forged = {**files, name: repair_checksums(name, data)}
+                json.dumps(reader.read(forged))
+                reader.intact_events(forged)
+        self.assertGreater(verdicts["corrupt"], 250)
+
+    def test_noise(self):
+        rng = random.Random(6)
+        for _ in range(2000):
+            events = rng.randbytes(rng.randrange(60))
+            some = [rng.choice([0, 1, 2, 3, b]) if rng.random() < 0.7 else b for b in events]
+            data = bytes(some)
+            for parse in (
+                lambda: reader.events(data, rng.randrange(1, 9), 0),
+                lambda: reader.rejects(data, rng.randrange(9), reader.Checkpoint(b"", 0, 1000, 0, 1000, b"")),
+                lambda: reader.hole(data),
+                lambda: reader.checkpoint(data),
+            ):
+                try:
+                    parse()
+                except reader.Invalid:
+                    pass
+            reader.read({"0000000001.wal": data, "ACKNOWLEDGED": data})
+            reader.intact_events({"0000000001.wal": data, "0000000001-0000000002.snap": data})
+
+    def test_speed(self):
+        """Thousands of small stores in a minute."""
+        stores = [Random(seed, frames=12).files for seed in range(30)]
+        size = sum(len(data) for files in stores for data in files.values())
+        start = time.process_time()
+        for files in stores:
+            reader.read(files)
+        took = time.process_time() - start
+        print(f"\n{len(stores)} stores of {size // len(stores)} bytes: {took / len(stores) * 1000:.2f} ms each")
+        self.assertLess(took / len(stores), 0.02)
+
+
+if __name__ == "__main__":
+    unittest.main()
