@@ -67,6 +67,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// Memory that the system refused.
+    #[error("no memory for {what}: the system refused {bytes} bytes")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How much was needed in one piece.
+        bytes: u64,
+    },
 }
 
 /// Damage to bytes that were durable: where, what should be there, what is.
@@ -111,8 +119,13 @@ impl Error {
             Error::NoStore { .. } => {
                 "name a store with --store DIR; `chatwal ingest --store DIR FILE` makes one".into()
             }
+            Error::Memory { .. } => {
+                "give it more (ulimit -v, the limit of the container), or run with a smaller --memory or fewer --threads; \
+                 what was acknowledged is safe"
+                    .into()
+            }
             Error::Io { path, .. } if path == "standard output" => {
-                "see to what takes the output, and run again; the store is as it was".into()
+                "see to what takes the output, and run again; nothing in the store is lost".into()
             }
             Error::Io { source, .. } if is_full(source) => {
                 "make room and run again: what was acknowledged is safe, and the rerun continues after it".into()

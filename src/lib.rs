@@ -46,5 +46,6 @@ mod survey;
 pub mod verify;
 
 pub mod dump;
-pub mod mmap;
+pub mod memory;
 pub mod render;
+pub mod threads;

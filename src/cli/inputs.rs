@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
@@ -90,14 +90,11 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
         return ended(taken, &path, console);
     }
     // The report is made while the last fsync is in flight, and printed when it is proven.
-    let log = &mut taken.log;
-    let (settled, report) = std::thread::scope(|scope| {
-        let settled = scope.spawn(move || log.settle());
-        let report = Disk::open(&path)
-            .and_then(|disk| View::open(&disk))
-            .and_then(|view| Report::of(&view, &report_options(global)));
-        (settled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), report)
-    });
+    let log = Mutex::new(&mut taken.log);
+    let (settled, report) = beside(
+        || log.lock().unwrap_or_else(PoisonError::into_inner).settle(),
+        || Report::of(&View::open(&Disk::open(&path)?)?, &report_options(global)),
+    );
     settled?;
     print_report(&report?, args.output.format.into(), console)?;
     ended(taken, &path, console)

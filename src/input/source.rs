@@ -18,6 +18,7 @@ use super::read_full;
 use crate::error::{Error, Result};
 use crate::format::batch::Checkpoint;
 use crate::format::{Digest, MAX_SOURCE_NAME, WINDOW, digest};
+use crate::threads::start;
 
 /// Bytes of one piece that the thread behind a pipe hands over.
 const PIECE: usize = 256 << 10;
@@ -98,7 +99,8 @@ impl Source {
         } else {
             // Opened by the thread behind it: that may take as long as nobody opens the other end.
             let path = path.to_owned();
-            (Body::Piped(Pipe::new(move || File::open(path), taken.clone()).map_err(wrong)?), None)
+            let pipe = Pipe::new(move || File::open(path), taken.clone());
+            (Body::Piped(pipe.map_err(|error| no_thread(&name, &error))?), None)
         };
         Ok(Source { name, size, taken, path: path.into(), body })
     }
@@ -106,7 +108,7 @@ impl Source {
     /// Standard input.
     pub fn stdin() -> Result<Source> {
         let taken = Arc::new(AtomicU64::new(0));
-        let pipe = Pipe::new(|| Ok(io::stdin()), taken.clone()).map_err(|error| unreadable("-", &error))?;
+        let pipe = Pipe::new(|| Ok(io::stdin()), taken.clone()).map_err(|error| no_thread("-", &error))?;
         Ok(Source { name: "-".into(), size: None, taken, path: "-".into(), body: Body::Piped(pipe) })
     }
 
@@ -114,6 +116,11 @@ impl Source {
     pub fn name_bytes(&self) -> Vec<u8> {
         let bytes = self.path.as_os_str().as_bytes();
         bytes[..bytes.len().min(MAX_SOURCE_NAME)].to_vec()
+    }
+
+    /// Whether it can be read only once, and may fall silent.
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.body, Body::Piped(_))
     }
 
     /// An error while reading it.
@@ -177,6 +184,17 @@ impl Source {
             },
             Body::Piped(pipe) => pipe.read(buffer),
         }
+    }
+}
+
+/// For an input that may fall silent, and so needs a thread of its own, where there is none to be had.
+pub(crate) fn no_thread(name: &str, error: &io::Error) -> Error {
+    Error::Input {
+        input: name.into(),
+        problem: format!("a pipe is read by a thread of its own, and none could be started: {error}"),
+        hint: "raise the limit on processes and threads (ulimit -u, that of the container), or run again when there \
+               are fewer; a file can be ingested without"
+            .into(),
     }
 }
 
@@ -364,7 +382,7 @@ impl Pipe {
         let (send, pieces) = sync_channel(4);
         let (spent, recycled) = sync_channel::<Vec<u8>>(8);
         // It may sit in a read for ever; it is left behind when the program ends, and changes nothing.
-        std::thread::Builder::new().name("pipe".into()).spawn(move || {
+        start("pipe", move || {
             let mut reader = match open().and_then(|reader| announced(Counted(reader, taken))) {
                 Ok(reader) => reader,
                 Err(error) => return drop(send.send(Err(error))),
