@@ -17,10 +17,11 @@ use chatwal::recover::Recovery;
 use chatwal::report::Report;
 use chatwal::storage::{Disk, Storage};
 use chatwal::store::View;
+use chatwal::threads::beside;
 
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
 use crate::console::{Console, count};
-use crate::{Stop, compaction, print_report, report_options, shown, status, status_of, store, threads};
+use crate::{Stop, compaction, descriptors, print_report, report_options, shown, status, status_of, store, threads};
 
 /// Rejects that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
@@ -210,7 +211,11 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
 /// Whether there is something to read. What is neither file nor directory is not opened: a pipe can be only once.
 fn check(file: &OsString) -> Result<()> {
     if file == "-" {
-        return Ok(());
+        return descriptors::stdin().map_err(|error| Error::Input {
+            input: "-".into(),
+            problem: format!("cannot read standard input: {error}"),
+            hint: "pass the input on it, or name a file".into(),
+        });
     }
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),

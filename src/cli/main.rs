@@ -1,12 +1,16 @@
 //! The `chatwal` program: arguments in, exit status out. What it does is in the library.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
+
 mod args;
 mod compaction;
 mod console;
+mod descriptors;
 mod health;
 mod inputs;
 mod lists;
 mod periods;
+mod process;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -15,7 +19,7 @@ use std::process::ExitCode;
 
 use chatwal::dump;
 use chatwal::error::{Error, Result};
-use chatwal::render::{self, Format};
+use chatwal::render::{self, Format, printable};
 use chatwal::report::{Report, ReportOptions};
 use chatwal::storage::Disk;
 use chatwal::store::View;
@@ -59,13 +63,12 @@ impl From<Error> for Stop {
 const STDOUT: &str = "standard output";
 
 fn main() -> ExitCode {
+    process::fail_in_order();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => return parsed_away(&answer),
     };
     let console = Console::new(&cli.global);
-    // Where it fails, the signal ends the process, as it would without this.
-    let _ = catch_file_size_signal();
     let code = match run(cli.command, &cli.global, &console) {
         Ok(code) => code,
         Err(Stop::Closed) => status::DONE,
@@ -85,22 +88,20 @@ fn main() -> ExitCode {
 /// other message.
 fn parsed_away(answer: &clap::Error) -> ExitCode {
     if answer.use_stderr() {
-        eprint!("chatwal: {answer}");
+        // It repeats what was typed.
+        let text = answer.to_string();
+        let lines: Vec<String> = text.trim_end().lines().map(printable).collect();
+        process::say(&format!("chatwal: {}", lines.join("\n")));
         return ExitCode::from(status::USAGE);
     }
-    match answer.print() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(status::FAILURE),
+    match descriptors::stdout().and_then(|()| answer.print()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            process::say(&format!("chatwal: error: {}", Error::io("write to", STDOUT)(error)));
+            ExitCode::from(status::FAILURE)
+        }
         _ => ExitCode::from(status::DONE),
     }
 }
-
-/// A file that outgrows the process's limit is to be an error that can be told, as a full disk is, and not a signal.
-fn catch_file_size_signal() -> std::io::Result<()> {
-    signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default()).map(|_| ())
-}
-
-/// The same number on every Linux this runs on but MIPS and PA-RISC; where it isn't, the signal keeps its default.
-const SIGXFSZ: i32 = 25;
 
 fn run(command: Command, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     match command {
@@ -111,10 +112,11 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
         Command::Compact(args) => compaction::compact(&args, global, console),
         Command::Verify => health::verify(global, console),
         Command::Repair(args) => health::repair(&args, global, console),
-        Command::Dump(args) => Ok(dump::command(&args.files, args.events, &|line| {
+        Command::Dump(args) => {
+            descriptors::stdout().map_err(Error::io("write to", STDOUT))?;
             // The same form as every other message.
-            eprintln!("chatwal: {line}");
-        })),
+            Ok(dump::command(&args.files, args.events, &|line| process::say(&format!("chatwal: {line}"))))
+        }
         Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
         Command::Sources(args) => match args.action {
             None => lists::sources(&open(global)?, args.output.format.into()),
@@ -208,7 +210,9 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
 /// Writes to standard output; every failure of it is an error.
 fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    write(&mut out).and_then(|()| out.flush()).map_err(Error::io("write to", STDOUT))
+    // An answer of no bytes as well: whoever closed it is told.
+    let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());
+    written.map_err(Error::io("write to", STDOUT))
 }
 
 fn shown(path: &Path) -> String {
