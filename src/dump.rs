@@ -13,7 +13,7 @@ use crate::format::batch::EventsDecoder;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::hex;
-use crate::render::printable;
+use crate::render::{json, printable};
 use crate::segment::{Found, Frame, Link, Segment};
 use crate::storage::{File, refuse_non_file};
 use crate::store::{Place, misencoded};
@@ -240,7 +240,7 @@ fn line(out: &mut dyn Write, event: &Event<'_>) -> std::io::Result<()> {
             Kind::Offline => Data::Status("offline"),
         },
     };
-    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(json(&line)?.as_bytes())?;
     out.write_all(b"\n")
 }
 
