@@ -51,4 +51,5 @@ pub mod verify;
 pub mod dump;
 pub mod memory;
 pub mod render;
+pub mod shell;
 pub mod threads;
