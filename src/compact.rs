@@ -8,6 +8,7 @@
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,18 +21,23 @@ use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
 use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
+use crate::memory;
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
 use crate::store::{Input, Place, View, copies_of, inputs_of, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
+use crate::threads::start;
 
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;
 
 /// Events of a block, but for a site that begins a block: what is read and decoded to answer for one small site.
 const BLOCK_EVENTS: usize = 2048;
+
+/// What the index is made of, in messages.
+const SITES: &str = "the sites of a snapshot";
 
 /// What a compaction takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +194,18 @@ impl<'w, 's> Turns<'w, 's> {
     }
 }
 
+/// Lets the others end if a thread panics before its turn.
+struct Over<'t, 'w, 's>(&'t Turns<'w, 's>);
+
+impl Drop for Over<'_, '_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.turn.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+            self.0.changed.notify_all();
+        }
+    }
+}
+
 impl Inputs<'_> {
     /// Where the chain of frames comes in and where it goes on.
     fn header(&self, plan: &Plan) -> Result<SnapshotHeader> {
@@ -253,6 +271,7 @@ impl Inputs<'_> {
         let turns = Turns { turn: Mutex::new(Turn { writer, next: 0, over: false }), changed: Condvar::new() };
         let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| {
             let Some(task) = tasks.get(number) else { return Ok(()) };
+            let _over = Over(&turns);
             let flush = |piece: &mut Piece| {
                 let mut turn = turns.wait(number);
                 if turn.over {
@@ -293,7 +312,8 @@ impl Inputs<'_> {
             let (expected, found) = (format!("{there} events, as the tables say"), (written + copies).to_string());
             return Err(Corruption { file, offset: 0, expected, found }.into());
         }
-        let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
+        let mut sites = memory::list(workers.iter().map(|worker| worker.sites.len()).sum(), SITES)?;
+        workers.into_iter().for_each(|worker| sites.extend(worker.sites));
         sort_by_name(&mut sites, |site| &site.name);
         Ok(Some((sites, copies)))
     }
@@ -370,6 +390,7 @@ impl Worker {
             site.entry.at += start;
             site
         };
+        memory::reserve(&mut self.sites, self.piece.sites.len(), SITES)?;
         self.sites.extend(self.piece.sites.drain(..).map(moved));
         Ok(())
     }
@@ -406,7 +427,7 @@ impl Piece {
         order.clear();
         for rows in groups {
             if order.len() + rows.len() > BLOCK_EVENTS && !order.is_empty() {
-                self.block(shard, table, encoder, order, open);
+                self.block(shard, table, encoder, order, open)?;
                 open = self.sites.len();
             }
             let (first, last) = (rows[0], rows[rows.len() - 1]);
@@ -419,11 +440,12 @@ impl Piece {
                 at: u64::MAX,
                 length: 0,
             };
+            memory::reserve(&mut self.sites, 1, SITES)?;
             self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
             for row in rows {
                 order.push(*row);
                 if order.len() == BLOCK_EVENTS {
-                    self.block(shard, table, encoder, order, open);
+                    self.block(shard, table, encoder, order, open)?;
                     // The site at hand may go on.
                     open = self.sites.len() - 1;
                     if self.bytes.len() >= PIECE {
@@ -436,14 +458,23 @@ impl Piece {
             }
         }
         if !order.is_empty() {
-            self.block(shard, table, encoder, order, open);
+            self.block(shard, table, encoder, order, open)?;
         }
         Ok(())
     }
 
     /// Ends the block at hand.
-    fn block(&mut self, shard: u8, table: &Table, encoder: &mut EventsEncoder, order: &mut Vec<Row>, open: usize) {
+    fn block(
+        &mut self,
+        shard: u8,
+        table: &Table,
+        encoder: &mut EventsEncoder,
+        order: &mut Vec<Row>,
+        open: usize,
+    ) -> Result<()> {
         let (held, start) = (self.bytes.len(), self.written + self.bytes.len() as u64);
+        // More only where ids are no UUIDs.
+        memory::reserve(&mut self.bytes, BLOCK_HEADER + order.len() * size_of::<Row>(), "the blocks of a snapshot")?;
         self.bytes.resize(held + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);
         let payload = &self.bytes[held + BLOCK_HEADER..];
@@ -454,10 +485,15 @@ impl Piece {
             site.entry.length = end - site.entry.at;
         }
         order.clear();
+        Ok(())
     }
 }
 
-/// Compaction beside an ingest: a thread that folds the tail whenever it has passed a bound.
+/// Bytes that a compaction may take besides those for events.
+const BESIDES: u64 = 32 << 20;
+
+/// Compaction beside an ingest: a thread that folds the tail whenever it has passed a bound. Whatever becomes of it, it is
+/// no failure of the ingest.
 pub struct Background {
     storage: Arc<dyn Storage>,
     options: CompactOptions,
@@ -488,7 +524,9 @@ impl Background {
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options);
         let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
-        let thread = std::thread::Builder::new().name("compactor".into()).spawn(move || {
+        let thread = start("compactor", move || {
+            // Of what it takes only the large pieces can be refused it without an end of the whole process.
+            memory::probe(options.memory.saturating_add(BESIDES), "a compaction beside the ingest")?;
             let outcome = compact(&*storage, &options, &stop, &|_| ())?;
             if let Some(outcome) = &outcome {
                 tail.fetch_sub(outcome.tail, Ordering::Relaxed);
@@ -498,21 +536,27 @@ impl Background {
         match thread {
             Ok(thread) => self.running = Some(thread),
             Err(error) => {
-                let path = self.storage.path().display().to_string();
-                self.failure = Some(Error::io("start a thread for", path)(error));
+                self.failure = Some(Error::io("start a thread to compact", self.path())(error));
             }
         }
     }
 
     fn join(&mut self) {
         let Some(thread) = self.running.take() else { return };
-        match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            Ok(outcome) => self.outcomes.extend(outcome),
-            Err(error) => self.failure = Some(error),
+        match thread.join() {
+            Ok(Ok(outcome)) => self.outcomes.extend(outcome),
+            Ok(Err(error)) => self.failure = Some(error),
+            // A bug, which said so itself. Nothing of what the ingest does depends on it.
+            Err(_) => self.failure = Some(Error::io("compact", self.path())(io::Error::other("it panicked"))),
         }
     }
 
-    /// Waits for the compaction at hand, or gives it up if `give_up`; what is durable is safe either way.
+    fn path(&self) -> String {
+        self.storage.path().display().to_string()
+    }
+
+    /// Waits for the compaction at hand, or gives it up if `give_up`; what is durable is safe either way. An error is one of the
+    /// compaction alone: what was ingested meanwhile is as it should be.
     pub fn finish(&mut self, give_up: bool) -> Result<()> {
         self.stop.store(give_up, Ordering::Relaxed);
         self.join();
