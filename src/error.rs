@@ -1,6 +1,9 @@
 //! What went wrong, by blame: the input, the bytes of the store, its version, another writer, or the system.
 
 use std::io;
+use std::path::Path;
+
+use crate::shell::quoted;
 
 /// The result of everything in this library that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -128,13 +131,29 @@ impl Error {
                 "see to what takes the output, and run again; nothing in the store is lost".into()
             }
             Error::Io { source, .. } if is_full(source) => {
-                "make room and run again: what was acknowledged is safe, and the rerun continues after it".into()
+                "make room and run again: what was acknowledged is safe, and files are gone on with after it".into()
             }
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "check the owner and the permissions, and run again".into()
+            Error::Io { source, path, .. } if source.kind() == io::ErrorKind::PermissionDenied => format!(
+                "`ls -ld {}` shows who may use it: run as that user, get the permission, or name a store elsewhere with \
+                 --store DIR",
+                quoted(nearest(path))
+            ),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "the file system is mounted read-only: mount it for writing, or name a store elsewhere with --store DIR; \
+                 what reads works as it is"
+                    .into()
             }
             Error::Io { .. } => "see to the cause and run again: what was acknowledged is safe".into(),
         }
+    }
+}
+
+/// The path itself, or what there is of the way to it.
+fn nearest(path: &str) -> &Path {
+    let there = |path: &&Path| path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
+    match Path::new(path).ancestors().find(there) {
+        Some(found) if !found.as_os_str().is_empty() => found,
+        _ => Path::new("."),
     }
 }
 

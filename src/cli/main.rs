@@ -9,8 +9,10 @@ mod descriptors;
 mod health;
 mod inputs;
 mod lists;
+mod output;
 mod periods;
 mod process;
+mod signals;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -21,13 +23,16 @@ use chatwal::dump;
 use chatwal::error::{Error, Result};
 use chatwal::render::{self, Format, printable};
 use chatwal::report::{Report, ReportOptions};
+use chatwal::shell::quoted;
 use chatwal::storage::Disk;
 use chatwal::store::View;
+use chatwal::threads::refused;
 use clap::Parser as _;
 
 use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
 use chatwal::summary::Window;
 use console::{Console, count};
+use output::Watched;
 
 /// What the program exits with, where it is not a signal's.
 mod status {
@@ -45,6 +50,8 @@ enum Stop {
     Error(Error),
     /// The command line is wrong; what is, and what to type.
     Usage(String, String),
+    /// The store that was named cannot be one; why, and what to do.
+    Place(String, String),
     /// The reader of standard output is gone: nothing is wrong.
     Closed,
 }
@@ -70,11 +77,18 @@ fn main() -> ExitCode {
     };
     let console = Console::new(&cli.global);
     let code = match run(cli.command, &cli.global, &console) {
-        Ok(code) => code,
+        Ok(code) => {
+            tell_afterwards(&console);
+            code
+        }
         Err(Stop::Closed) => status::DONE,
         Err(Stop::Usage(problem, hint)) => {
             console.failure(&problem, &hint);
             status::USAGE
+        }
+        Err(Stop::Place(problem, hint)) => {
+            console.failure(&problem, &hint);
+            status::NO_STORE
         }
         Err(Stop::Error(error)) => {
             console.error(&error);
@@ -82,6 +96,19 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// What concerns the run as a whole.
+fn tell_afterwards(console: &Console) {
+    if output::deceived() {
+        console.warning(
+            "some names in the answer have characters that are not seen or that turn the order of others, so they may look \
+             like other names; `--format table` shows them",
+        );
+    }
+    if let Some(error) = refused() {
+        console.warning(&format!("it took longer than it need: the system gave fewer threads than asked for: {error}"));
+    }
 }
 
 /// What the argument parser answers by itself: help and version to stdout, a wrong usage to stderr, in the form of every
@@ -144,10 +171,24 @@ fn status_of(error: &Error) -> u8 {
 
 /// The store that was named.
 fn store(global: &Global) -> std::result::Result<PathBuf, Stop> {
-    global.store.clone().filter(|store| !store.as_os_str().is_empty()).ok_or_else(|| {
+    let named = global.store.clone().filter(|store| !store.as_os_str().is_empty()).ok_or_else(|| {
         let hint = "name it with --store DIR, or in the environment as CHATWAL_STORE";
         Stop::Usage("no store named".into(), hint.into())
-    })
+    });
+    named.and_then(led_somewhere)
+}
+
+/// A path, if no link on its way leads to nothing: a store that is made would land in another place, or in none.
+fn led_somewhere(path: PathBuf) -> std::result::Result<PathBuf, Stop> {
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|it| it.is_symlink());
+    let is_missing = |path: &Path| path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let to_nothing = |path: &&Path| is_link(path) && is_missing(path);
+    let Some(link) = path.ancestors().find(to_nothing) else { return Ok(path) };
+    let target = link.read_link().unwrap_or_default();
+    let problem = format!("{}: a symbolic link to {}, where nothing is", shown(link), shown(&target));
+    let target = link.parent().unwrap_or(Path::new("")).join(target);
+    let hint = format!("mount what it leads to, or make it: `mkdir -p {}`; or remove the link", quoted(target));
+    Err(Stop::Place(problem, hint))
 }
 
 /// One look at the store that was named.
@@ -209,7 +250,7 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
 
 /// Writes to standard output; every failure of it is an error.
 fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 16, Watched::new(io::stdout().lock()));
     // An answer of no bytes as well: whoever closed it is told.
     let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());
     written.map_err(Error::io("write to", STDOUT))
