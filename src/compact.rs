@@ -524,7 +524,7 @@ impl Background {
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options);
         let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
-        let thread = start("compactor", move || {
+        self.run(move || {
             // Of what it takes only the large pieces can be refused it without an end of the whole process.
             memory::probe(options.memory.saturating_add(BESIDES), "a compaction beside the ingest")?;
             let outcome = compact(&*storage, &options, &stop, &|_| ())?;
@@ -533,11 +533,12 @@ impl Background {
             }
             Ok(outcome)
         });
-        match thread {
+    }
+
+    fn run(&mut self, work: impl FnOnce() -> Result<Option<Outcome>> + Send + 'static) {
+        match start("compactor", work) {
             Ok(thread) => self.running = Some(thread),
-            Err(error) => {
-                self.failure = Some(Error::io("start a thread to compact", self.path())(error));
-            }
+            Err(error) => self.failure = Some(Error::io("start a thread to compact", self.path())(error)),
         }
     }
 
@@ -568,5 +569,46 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Disk;
+
+    const OPTIONS: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+
+    #[test]
+    fn a_compaction_that_panics_is_one_that_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(directory.path()).unwrap());
+        let mut background = Background::new(disk, OPTIONS, Arc::new(AtomicU64::new(5)), 5);
+        background.run(|| panic!("a bug"));
+        match background.finish(false) {
+            Err(Error::Io { source, .. }) => assert_eq!(source.to_string(), "it panicked"),
+            other => panic!("{other:?}"),
+        }
+        // And so does the last one of an ingest that ends early.
+        background.run(|| panic!("a bug"));
+        drop(background);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_turn_of_a_thread_that_panicked() {
+        let directory = tempfile::tempdir().unwrap();
+        // For good: a thread that waits for ever must not make the test wait for it.
+        let disk: &Disk = Box::leak(Box::new(Disk::open(directory.path()).unwrap()));
+        let writer = SnapshotWriter::create(disk, "snapshot", SnapshotHeader::default()).unwrap();
+        let turn = Turn { writer: Box::leak(Box::new(writer)), next: 0, over: false };
+        let turns: &Turns<'_, '_> = Box::leak(Box::new(Turns { turn: Mutex::new(turn), changed: Condvar::new() }));
+        let (send, waited) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(turns.wait(1).over));
+        let panics = std::thread::spawn(|| {
+            let _over = Over(turns);
+            panic!("a bug, before turn 0");
+        });
+        assert!(panics.join().is_err());
+        assert_eq!(waited.recv_timeout(std::time::Duration::from_secs(20)), Ok(true));
     }
 }

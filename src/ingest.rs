@@ -22,7 +22,7 @@ use crate::input::parse::{self, MAX_LINE, Reason, Scratch};
 use crate::input::repeats::{BLOCK, Filter, Line, Repeats, Seek};
 use crate::input::source::{Source, Start, no_thread};
 use crate::log::{Batch, Log, Watch};
-use crate::memory::Zeros;
+use crate::memory::{self, Zeros};
 use crate::store::Input;
 use crate::table::Table;
 use crate::threads::{others, refused};
@@ -32,6 +32,12 @@ pub const IN_FLIGHT: usize = 32 << 20;
 
 /// No chunk between two looks at the log is a lull: what was appended is acknowledged by a mark.
 const LOOK: Duration = Duration::from_millis(125);
+
+/// Bytes of the shortest event, or fewer.
+const SHORTEST: usize = 80;
+
+/// An event takes about one part of so many of its bytes in the log, where it has a UUID for its id, or less.
+const SHRINKS: usize = 4;
 
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
@@ -242,6 +248,9 @@ impl<'a> Pipeline<'a> {
         let mut parser = ChunkParser::new(repeats);
         let (mut buffer, mut batch) = (None, Batch::default());
         while let Some((index, chunk)) = self.next(buffer) {
+            if let Err(error) = parser.make_room(&chunk, &mut batch) {
+                return self.fail(&mut self.appender(), error);
+            }
             let parsed = parser.parse(index, &chunk, batch);
             buffer = Some(chunk.buffer);
             batch = self.append(parsed);
@@ -485,6 +494,14 @@ impl ChunkParser {
             scratch: Scratch::default(),
             told: Vec::new(),
         }
+    }
+
+    /// Makes room for what most chunks come to, so that it is asked for at once and may be refused.
+    fn make_room(&mut self, chunk: &Chunk, batch: &mut Batch) -> Result<()> {
+        self.table.clear();
+        batch.sections.clear();
+        memory::reserve(&mut self.table.rows, chunk.length / SHORTEST, "the events of a piece of the input")?;
+        memory::reserve(&mut batch.sections, chunk.length / SHRINKS, "what is stored of a piece of the input")
     }
 
     fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {
