@@ -13,7 +13,7 @@ use crate::format::batch::EventsDecoder;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::hex;
-use crate::render::{json, printable};
+use crate::render::{is_plain, json, printable};
 use crate::segment::{Found, Frame, Link, Segment};
 use crate::storage::{File, refuse_non_file};
 use crate::store::{Place, misencoded};
@@ -240,7 +240,11 @@ fn line(out: &mut dyn Write, event: &Event<'_>) -> std::io::Result<()> {
             Kind::Offline => Data::Status("offline"),
         },
     };
-    out.write_all(json(&line)?.as_bytes())?;
+    // Nearly all of them can be written as they are made.
+    match [line.id, line.from, line.site_id].into_iter().all(is_plain) {
+        true => serde_json::to_writer(&mut *out, &line)?,
+        false => out.write_all(json(&line)?.as_bytes())?,
+    }
     out.write_all(b"\n")
 }
 

@@ -223,7 +223,7 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
 }
 
 /// Whether a text may be shown to people as it is.
-fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     // Nearly all texts are of these bytes, and many of them are seen at once.
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || !text.contains(is_unprintable)
 }
