@@ -408,6 +408,8 @@ fn a_closed_standard_input_is_an_error_and_an_empty_one_is_not() {
             sandbox.shell(&format!("$chatwal ingest --store s - {empty}")).expect(0).says(&["-: 0 lines"]);
         }
     }
+    // A file without a length, which is made as it is read, is none that shrank.
+    sandbox.shell("$chatwal ingest --store s /proc/self/status - < /proc/self/status").expect(3);
     // Whoever reads nothing from there needs none.
     sandbox.shell("$chatwal ingest --store s in.jsonl <&-").expect(0);
 }

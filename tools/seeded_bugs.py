@@ -600,7 +600,7 @@ BUGS = [
         "an-input-that-shrank-ends",
         "the end of an input that was cut while it was read is taken for its end",
         "surroundings an_input_that_shrinks",
-        (SOURCE, "if to < from {", "if to < from && to > from {"),
+        (SOURCE, "if to < from && self.length > 0 {", "if to < from && to > from {"),
     ),
     Bug(
         "a-snapshot-that-is-cut",

@@ -107,7 +107,7 @@ fn tell_afterwards(console: &Console) {
         );
     }
     if let Some(error) = refused() {
-        console.warning(&format!("it took longer than it need: the system gave fewer threads than asked for: {error}"));
+        console.warning(&format!("this took longer: the system gave fewer threads than were asked for: {error}"));
     }
 }
 

@@ -367,7 +367,8 @@ pub(super) fn keep_last(window: &mut Vec<u8>, bytes: &[u8]) {
     window.extend_from_slice(bytes);
 }
 
-/// A file of which the end has to be at least as far as it was when it was opened, or as far as it was read.
+/// A file of which the end has to be at least as far as it was when it was opened, or as far as it was read. Of one that had
+/// no length then it says nothing: some that are made as they are read, such as those in `/proc`, never have one.
 struct Whole {
     file: File,
     length: u64,
@@ -388,7 +389,7 @@ impl Whole {
     fn check_end(&mut self) -> io::Result<()> {
         let from = self.length.max(self.file.stream_position()?);
         let to = self.file.metadata()?.len();
-        if to < from { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
+        if to < from && self.length > 0 { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
     }
 }
 
