@@ -7,6 +7,7 @@
 //! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,18 +20,23 @@ use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint};
 use crate::format::frame::SEGMENT_HEADER;
 use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
+use crate::memory;
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
 use crate::store::{Known, Place, View, copies_of, each_section_of_rejects, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
+use crate::threads::start;
 
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;
 
 /// Events of a block, but for a site that begins a block: what is read and decoded to answer for one small site.
 const BLOCK_EVENTS: usize = 2048;
+
+/// What the index is made of, in messages.
+const SITES: &str = "the sites of a snapshot";
 
 /// What a compaction takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +193,18 @@ impl<'w, 's> Turns<'w, 's> {
     }
 }
 
+/// Lets the others end if a thread panics before its turn.
+struct Over<'t, 'w, 's>(&'t Turns<'w, 's>);
+
+impl Drop for Over<'_, '_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.turn.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+            self.0.changed.notify_all();
+        }
+    }
+}
+
 impl Inputs<'_> {
     /// Where the chain of frames comes in and where it goes on.
     fn header(&self, plan: &Plan) -> Result<SnapshotHeader> {
@@ -252,6 +270,7 @@ impl Inputs<'_> {
         let turns = Turns { turn: Mutex::new(Turn { writer, next: 0, over: false }), changed: Condvar::new() };
         let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| {
             let Some(task) = tasks.get(number) else { return Ok(()) };
+            let _over = Over(&turns);
             let flush = |piece: &mut Piece| {
                 let mut turn = turns.wait(number);
                 if turn.over {
@@ -292,7 +311,8 @@ impl Inputs<'_> {
             let (expected, found) = (format!("{there} events, as the tables say"), (written + copies).to_string());
             return Err(Corruption { file, offset: 0, expected, found }.into());
         }
-        let mut sites: Vec<IndexedSite> = workers.into_iter().flat_map(|worker| worker.sites).collect();
+        let mut sites = memory::list(workers.iter().map(|worker| worker.sites.len()).sum(), SITES)?;
+        workers.into_iter().for_each(|worker| sites.extend(worker.sites));
         sort_by_name(&mut sites, |site| &site.name);
         Ok(Some((sites, copies)))
     }
@@ -352,6 +372,7 @@ impl Worker {
             site.entry.at += start;
             site
         };
+        memory::reserve(&mut self.sites, self.piece.sites.len(), SITES)?;
         self.sites.extend(self.piece.sites.drain(..).map(moved));
         Ok(())
     }
@@ -388,7 +409,7 @@ impl Piece {
         order.clear();
         for rows in groups {
             if order.len() + rows.len() > BLOCK_EVENTS && !order.is_empty() {
-                self.block(shard, table, encoder, order, open);
+                self.block(shard, table, encoder, order, open)?;
                 open = self.sites.len();
             }
             let (first, last) = (rows[0], rows[rows.len() - 1]);
@@ -401,11 +422,12 @@ impl Piece {
                 at: u64::MAX,
                 length: 0,
             };
+            memory::reserve(&mut self.sites, 1, SITES)?;
             self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
             for row in rows {
                 order.push(*row);
                 if order.len() == BLOCK_EVENTS {
-                    self.block(shard, table, encoder, order, open);
+                    self.block(shard, table, encoder, order, open)?;
                     // The site at hand may go on.
                     open = self.sites.len() - 1;
                     if self.bytes.len() >= PIECE {
@@ -418,14 +440,23 @@ impl Piece {
             }
         }
         if !order.is_empty() {
-            self.block(shard, table, encoder, order, open);
+            self.block(shard, table, encoder, order, open)?;
         }
         Ok(())
     }
 
     /// Ends the block at hand.
-    fn block(&mut self, shard: u8, table: &Table, encoder: &mut EventsEncoder, order: &mut Vec<Row>, open: usize) {
+    fn block(
+        &mut self,
+        shard: u8,
+        table: &Table,
+        encoder: &mut EventsEncoder,
+        order: &mut Vec<Row>,
+        open: usize,
+    ) -> Result<()> {
         let (held, start) = (self.bytes.len(), self.written + self.bytes.len() as u64);
+        // More only where ids are no UUIDs.
+        memory::reserve(&mut self.bytes, BLOCK_HEADER + order.len() * size_of::<Row>(), "the blocks of a snapshot")?;
         self.bytes.resize(held + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);
         let payload = &self.bytes[held + BLOCK_HEADER..];
@@ -436,10 +467,15 @@ impl Piece {
             site.entry.length = end - site.entry.at;
         }
         order.clear();
+        Ok(())
     }
 }
 
-/// Compaction beside an ingest: a thread that folds the tail whenever it has passed a bound.
+/// Bytes that a compaction may take besides those for events.
+const BESIDES: u64 = 32 << 20;
+
+/// Compaction beside an ingest: a thread that folds the tail whenever it has passed a bound. Whatever becomes of it, it is
+/// no failure of the ingest.
 pub struct Background {
     storage: Arc<dyn Storage>,
     options: CompactOptions,
@@ -470,31 +506,40 @@ impl Background {
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options);
         let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
-        let thread = std::thread::Builder::new().name("compactor".into()).spawn(move || {
+        self.run(move || {
+            // Of what it takes only the large pieces can be refused it without an end of the whole process.
+            memory::probe(options.memory.saturating_add(BESIDES), "a compaction beside the ingest")?;
             let outcome = compact(&*storage, &options, &stop, &|_| ())?;
             if let Some(outcome) = &outcome {
                 tail.fetch_sub(outcome.tail, Ordering::Relaxed);
             }
             Ok(outcome)
         });
-        match thread {
+    }
+
+    fn run(&mut self, work: impl FnOnce() -> Result<Option<Outcome>> + Send + 'static) {
+        match start("compactor", work) {
             Ok(thread) => self.running = Some(thread),
-            Err(error) => {
-                let path = self.storage.path().display().to_string();
-                self.failure = Some(Error::io("start a thread for", path)(error));
-            }
+            Err(error) => self.failure = Some(Error::io("start a thread to compact", self.path())(error)),
         }
     }
 
     fn join(&mut self) {
         let Some(thread) = self.running.take() else { return };
-        match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            Ok(outcome) => self.outcomes.extend(outcome),
-            Err(error) => self.failure = Some(error),
+        match thread.join() {
+            Ok(Ok(outcome)) => self.outcomes.extend(outcome),
+            Ok(Err(error)) => self.failure = Some(error),
+            // A bug, which said so itself. Nothing of what the ingest does depends on it.
+            Err(_) => self.failure = Some(Error::io("compact", self.path())(io::Error::other("it panicked"))),
         }
     }
 
-    /// Waits for the compaction at hand, or gives it up if `give_up`; what is durable is safe either way.
+    fn path(&self) -> String {
+        self.storage.path().display().to_string()
+    }
+
+    /// Waits for the compaction at hand, or gives it up if `give_up`; what is durable is safe either way. An error is one of the
+    /// compaction alone: what was ingested meanwhile is as it should be.
     pub fn finish(&mut self, give_up: bool) -> Result<()> {
         self.stop.store(give_up, Ordering::Relaxed);
         self.join();
@@ -506,5 +551,46 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Disk;
+
+    const OPTIONS: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+
+    #[test]
+    fn a_compaction_that_panics_is_one_that_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(directory.path()).unwrap());
+        let mut background = Background::new(disk, OPTIONS, Arc::new(AtomicU64::new(5)), 5);
+        background.run(|| panic!("a bug"));
+        match background.finish(false) {
+            Err(Error::Io { source, .. }) => assert_eq!(source.to_string(), "it panicked"),
+            other => panic!("{other:?}"),
+        }
+        // And so does the last one of an ingest that ends early.
+        background.run(|| panic!("a bug"));
+        drop(background);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_turn_of_a_thread_that_panicked() {
+        let directory = tempfile::tempdir().unwrap();
+        // For good: a thread that waits for ever must not make the test wait for it.
+        let disk: &Disk = Box::leak(Box::new(Disk::open(directory.path()).unwrap()));
+        let writer = SnapshotWriter::create(disk, "snapshot", SnapshotHeader::default()).unwrap();
+        let turn = Turn { writer: Box::leak(Box::new(writer)), next: 0, over: false };
+        let turns: &Turns<'_, '_> = Box::leak(Box::new(Turns { turn: Mutex::new(turn), changed: Condvar::new() }));
+        let (send, waited) = std::sync::mpsc::channel();
+        std::thread::spawn(move || send.send(turns.wait(1).over));
+        let panics = std::thread::spawn(|| {
+            let _over = Over(turns);
+            panic!("a bug, before turn 0");
+        });
+        assert!(panics.join().is_err());
+        assert_eq!(waited.recv_timeout(std::time::Duration::from_secs(20)), Ok(true));
     }
 }

@@ -13,11 +13,10 @@ use crate::format::batch::EventsDecoder;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::hex;
-use crate::mmap::Mapped;
-use crate::render::printable;
+use crate::render::{is_plain, json, printable};
 use crate::segment::judge::{Here, Next, Stop, Verdict as Judgement, judge};
 use crate::segment::{Found, Frame, Gap, Link, Segment};
-use crate::storage::File as _;
+use crate::storage::{File, refuse_non_file};
 use crate::store::{Place, blame, misencoded};
 use crate::table::Table;
 
@@ -92,18 +91,22 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Shown<'_>) -> Result<()>) -> Re
 /// What a file is by its first bytes.
 enum Opened {
     Segment(Segment),
-    Snapshot(String, Mapped),
+    Snapshot(String, Box<dyn File>),
 }
 
 fn open(path: &Path) -> Result<Opened> {
     let shown = path.display().to_string();
-    let mapped = Mapped::open(path).map_err(Error::io("open", &shown))?;
+    // Read piece by piece, and not mapped: a writer may cut the file at this very moment, and what is missing then is to be
+    // a verdict, and no signal.
+    let regular = std::fs::metadata(path).and_then(|metadata| refuse_non_file(&metadata));
+    let file = regular.and_then(|()| std::fs::File::open(path)).map_err(Error::io("open", &shown))?;
+    let file: Box<dyn File> = Box::new(file);
     let mut magic = [0; SNAPSHOT_MAGIC.len()];
-    let read = mapped.read_at(&mut magic, 0).map_err(Error::io("read", &shown))?;
+    let read = file.read_at(&mut magic, 0).map_err(Error::io("read", &shown))?;
     if magic[..read] == SNAPSHOT_MAGIC {
-        return Ok(Opened::Snapshot(shown, mapped));
+        return Ok(Opened::Snapshot(shown, file));
     }
-    Ok(Opened::Segment(Segment::open(shown, Box::new(mapped))?))
+    Ok(Opened::Segment(Segment::open(shown, file)?))
 }
 
 fn written(result: std::io::Result<()>) -> Result<()> {
@@ -257,7 +260,11 @@ fn line(out: &mut dyn Write, event: &Event<'_>) -> std::io::Result<()> {
             Kind::Offline => Data::Status("offline"),
         },
     };
-    serde_json::to_writer(&mut *out, &line)?;
+    // Nearly all of them can be written as they are made.
+    match [line.id, line.from, line.site_id].into_iter().all(is_plain) {
+        true => serde_json::to_writer(&mut *out, &line)?,
+        false => out.write_all(json(&line)?.as_bytes())?,
+    }
     out.write_all(b"\n")
 }
 

@@ -1,6 +1,9 @@
 //! What went wrong, by blame: the input, the bytes of the store, its version, another writer, or the system.
 
 use std::io;
+use std::path::Path;
+
+use crate::shell::quoted;
 
 /// The result of everything in this library that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -67,6 +70,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// Memory that the system refused.
+    #[error("no memory for {what}: the system refused {bytes} bytes")]
+    Memory {
+        /// What it was for.
+        what: &'static str,
+        /// How much was needed in one piece.
+        bytes: u64,
+    },
 }
 
 /// Damage to bytes that were durable: where, what should be there, what is.
@@ -114,17 +125,38 @@ impl Error {
             Error::NoStore { .. } => {
                 "name a store with --store DIR; `chatwal ingest --store DIR FILE` makes one".into()
             }
+            Error::Memory { .. } => {
+                "give it more (ulimit -v, the limit of the container), or run with a smaller --memory or fewer --threads; \
+                 what was acknowledged is safe"
+                    .into()
+            }
             Error::Io { path, .. } if path == "standard output" => {
-                "see to what takes the output, and run again; the store is as it was".into()
+                "see to what takes the output, and run again; nothing in the store is lost".into()
             }
             Error::Io { source, .. } if is_full(source) => {
-                "make room and run again: what was acknowledged is safe, and the rerun continues after it".into()
+                "make room and run again: what was acknowledged is safe, and files are gone on with after it".into()
             }
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "check the owner and the permissions, and run again".into()
+            Error::Io { source, path, .. } if source.kind() == io::ErrorKind::PermissionDenied => format!(
+                "`ls -ld {}` shows who may use it: run as that user, get the permission, or name a store elsewhere with \
+                 --store DIR",
+                quoted(nearest(path))
+            ),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "the file system is mounted read-only: mount it for writing, or name a store elsewhere with --store DIR; \
+                 what reads works as it is"
+                    .into()
             }
             Error::Io { .. } => "see to the cause and run again: what was acknowledged is safe".into(),
         }
+    }
+}
+
+/// The path itself, or what there is of the way to it.
+fn nearest(path: &str) -> &Path {
+    let there = |path: &&Path| path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
+    match Path::new(path).ancestors().find(there) {
+        Some(found) if !found.as_os_str().is_empty() => found,
+        _ => Path::new("."),
     }
 }
 

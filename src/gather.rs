@@ -15,18 +15,23 @@ use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::SectionKind;
+use crate::memory;
 use crate::merge::{Merge, Merged};
 use crate::secret;
 use crate::segment::{Section, Segment, next_section};
 use crate::snapshot::{IndexedSite, Snapshot};
 use crate::store::{Place, View, misencoded};
 use crate::table::{Row, Table};
+use crate::threads::together;
 
 /// Memory for events, all threads together, unless told otherwise.
 pub const MEMORY: u64 = 64 << 20;
 
 /// Memory that an event takes while its shard is worked on, and a margin for the texts.
 const BYTES_AN_EVENT: u64 = 64;
+
+/// What rows are, in messages.
+const ROWS: &str = "the events of a shard";
 
 /// Rows of a part of a large shard.
 const PART: usize = 1 << 16;
@@ -122,15 +127,7 @@ pub fn parallel<S: Send>(
             }
         }
     };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
-        let mut states = vec![run()];
-        // A worker only returns errors; a panic in it is a bug and goes on here.
-        states.extend(
-            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-        );
-        states.into_iter().collect()
-    })
+    together(threads.min(count), run).into_iter().collect()
 }
 
 /// Sites of a shard, with all of their events.
@@ -184,10 +181,11 @@ impl Gather {
                 segment.check(section, bytes)?;
                 let (shard, count) = (section.entry.shard, section.entry.count);
                 let table = &mut self.tables[usize::from(shard - self.first)];
+                make_room(table, bytes, count)?;
                 let takes = |site: Site<'_>| task.takes(site) && wanted(site);
                 let decoded = self.decoder.decode(bytes, count, shard, table, takes);
                 decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
-                self.parts.take(table, true);
+                self.parts.take(table, true)?;
             }
         }
         Ok(())
@@ -209,11 +207,11 @@ impl Gather {
                 let found = format!("shard {}", header.shard);
                 return Err(snapshot.corrupt(header.offset, "a block of the shard that lies here", found).into());
             };
+            make_room(table, bytes, header.count)?;
             let takes = |site: Site<'_>| task.takes(site) && wanted(site);
             let decoded = decoder.decode(bytes, header.count, header.shard, table, takes);
             decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
-            parts.take(table, false);
-            Ok(())
+            parts.take(table, false)
         })
     }
 
@@ -239,6 +237,7 @@ impl Gather {
                 };
                 swap(table);
                 if !table.rows.is_empty() {
+                    self.merge.make_room(table)?;
                     let merged = self.merge.unique(table);
                     visit(Gathered { shard, table, merged, first })?;
                     first = false;
@@ -249,6 +248,11 @@ impl Gather {
         }
         Ok(())
     }
+}
+
+/// Makes room for the rows that these bytes say to hold, which are at most as many as their bits.
+fn make_room(table: &mut Table, bytes: &[u8], count: u32) -> Result<()> {
+    memory::reserve(&mut table.rows, (count as usize).min(bytes.len().saturating_mul(8)), ROWS)
 }
 
 /// The rows of a large shard, parted by site as they come in: each part fits the caches when it is ordered, dropped from and
@@ -287,17 +291,17 @@ impl Parts {
 
     /// Takes the rows of a table, if there are to be parts. Whether they are `mixed`, some of every site, decides whether the
     /// first ones tell where the parts begin; if they are not, a part begins when the one before it is full.
-    fn take(&mut self, table: &mut Table, mixed: bool) {
+    fn take(&mut self, table: &mut Table, mixed: bool) -> Result<()> {
         if self.count == 0 || self.list.is_empty() && table.rows.len() < FIRST {
-            return;
+            return Ok(());
         }
         if self.list.is_empty() {
-            let rows = std::mem::replace(&mut table.rows, self.memory());
+            let rows = std::mem::replace(&mut table.rows, self.memory()?);
             self.list.push(Part { least: 0, most: 2 * PART, rows });
             let mut before = 0;
             while mixed && before < self.list.len() && self.list.len() < self.count {
                 before = self.list.len();
-                (0..before).rev().for_each(|number| self.split(number));
+                (0..before).rev().try_for_each(|number| self.split(number))?;
             }
         }
         let mut rest = table.rows.as_slice();
@@ -307,17 +311,19 @@ impl Parts {
             let part = &mut self.list[number];
             let here = part.least..end;
             let (run, behind) = rest.split_at(rest.iter().take_while(|row| here.contains(&row.site)).count());
+            memory::reserve(&mut part.rows, run.len(), ROWS)?;
             part.rows.extend_from_slice(run);
             rest = behind;
             if part.rows.len() > part.most {
-                self.split(number);
+                self.split(number)?;
             }
         }
         table.rows.clear();
+        Ok(())
     }
 
     /// Splits a part at the site in its middle, if it has more than one.
-    fn split(&mut self, number: usize) {
+    fn split(&mut self, number: usize) -> Result<()> {
         let part = &mut self.list[number];
         // If it cannot be split, not every row is a reason to try again.
         part.most = part.most.max(2 * part.rows.len());
@@ -325,19 +331,20 @@ impl Parts {
         let mut sites: Vec<u64> = some.map(Row::number).collect();
         sites.sort_unstable();
         let above_least = sites.partition_point(|site| Some(site) == sites.first());
-        let Some(&middle) = sites.get(above_least.max(sites.len() / 2)) else { return };
+        let Some(&middle) = sites.get(above_least.max(sites.len() / 2)) else { return Ok(()) };
+        let mut rows = self.memory()?;
+        let part = &mut self.list[number];
         // The greater half stays where it is: rows that come in the order of sites go on there.
         let least = std::mem::replace(&mut part.least, middle);
         part.most = 2 * PART;
-        let mut rows = self.memory();
-        let part = &mut self.list[number];
         rows.extend(part.rows.extract_if(.., |row| row.number() < middle));
         self.list.insert(number, Part { least, most: 2 * PART, rows });
+        Ok(())
     }
 
     /// Memory for a part: what it will hold, and some, since growing would copy it.
-    fn memory(&mut self) -> Vec<Row> {
-        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(PART + PART / 4))
+    fn memory(&mut self) -> Result<Vec<Row>> {
+        self.spare.pop().map_or_else(|| memory::list(PART + PART / 4, ROWS), Ok)
     }
 }
 
@@ -400,11 +407,11 @@ mod tests {
             table.push_row(site, number as i64, Id::Uuid([0, number]), 0, Kind::Message, 0, false);
             sum += number as i64;
             if number % 100 == 99 {
-                parts.take(&mut table, mixed);
+                parts.take(&mut table, mixed).unwrap();
                 assert_eq!(parts.list.is_empty(), number + 1 < FIRST as u64, "at {number}");
             }
         }
-        parts.take(&mut table, mixed);
+        parts.take(&mut table, mixed).unwrap();
         assert!(table.rows.is_empty());
         assert_eq!(parts.list.iter().flat_map(|part| &part.rows).map(|row| row.timestamp).sum::<i64>(), sum);
         assert!(parts.list.is_sorted_by(|a, b| a.least < b.least));
@@ -432,7 +439,7 @@ mod tests {
         parts.begin(u64::MAX);
         assert_eq!(parts.count as u64, MOST_PARTS);
         parts.begin(PART as u64 * 3 - 1);
-        parts.take(&mut Table::default(), true);
+        parts.take(&mut Table::default(), true).unwrap();
         assert!(parts.list.is_empty(), "a shard that fits the caches as it is");
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,16 +20,24 @@ use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
 use crate::input::fast;
 use crate::input::parse::{self, MAX_LINE, Reason, Scratch};
 use crate::input::repeats::{BLOCK, Filter, Line, Repeats, Seek};
-use crate::input::source::{Source, Start};
+use crate::input::source::{Source, Start, no_thread};
 use crate::log::{Batch, Log, Watch};
+use crate::memory::{self, Zeros};
 use crate::store::Input;
 use crate::table::Table;
+use crate::threads::{others, refused};
 
 /// The most input that is read and not yet safe.
 pub const IN_FLIGHT: usize = 32 << 20;
 
 /// No chunk between two looks at the log is a lull: what was appended is acknowledged by a mark.
 const LOOK: Duration = Duration::from_millis(125);
+
+/// Bytes of the shortest event, or fewer.
+const SHORTEST: usize = 80;
+
+/// An event takes about one part of so many of its bytes in the log, where it has a UUID for its id, or less.
+const SHRINKS: usize = 4;
 
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
@@ -172,6 +180,7 @@ pub fn ingest(
     let halt = AtomicBool::new(false);
     let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
     let input = source.name.clone();
+    let piped = source.is_pipe().then(|| source.name.clone());
     let pipeline = Pipeline {
         watch: log.watch(),
         halt: &halt,
@@ -198,21 +207,7 @@ pub fn ingest(
         }),
         appended: Condvar::new(),
     };
-    std::thread::scope(|scope| {
-        let (working, ended) = channel::<()>();
-        for _ in 0..threads {
-            let (pipeline, working) = (&pipeline, working.clone());
-            scope.spawn(move || {
-                let _working = working;
-                pipeline.work(Repeats::new(options.seek, threads));
-            });
-        }
-        drop(working);
-        let mut seen = 0;
-        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOOK) {
-            pipeline.look(&mut seen);
-        }
-    });
+    pipeline.run(threads, options.seek, piped)?;
     let appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
     match appender.failure.or(appender.unreadable) {
         Some(error) => Err(error),
@@ -238,15 +233,46 @@ struct Reader<'a> {
 }
 
 impl<'a> Pipeline<'a> {
+    /// Works off the input with so many threads, or fewer where the system gives no more: if it gives none, with the calling
+    /// one. That one then has no time to look for lulls, so it cannot serve an input that is `piped`, whose name is given.
+    fn run(&self, threads: usize, seek: Seek, piped: Option<String>) -> Result<()> {
+        let (send, ended) = channel();
+        let work = || {
+            let _ended = Ended(&send);
+            self.work(Repeats::new(seek, threads));
+        };
+        std::thread::scope(|scope| {
+            let mut working = others(scope, threads, &work).len();
+            match (working, piped, refused()) {
+                (0, Some(name), Some(refused)) => return Err(no_thread(&name, refused)),
+                (0, ..) => self.work(Repeats::new(seek, 1)),
+                _ => {}
+            }
+            let mut seen = 0;
+            while working > 0 {
+                match ended.recv_timeout(LOOK) {
+                    Ok(()) => working -= 1,
+                    Err(RecvTimeoutError::Timeout) => self.look(&mut seen),
+                    // Never, as one end of the channel is here.
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Takes chunks, parses and appends them, until there are no more.
     fn work(&self, repeats: Repeats) {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
         let mut parser = ChunkParser::new(repeats);
-        let (mut buffer, mut batch) = (Vec::new(), Batch::default());
+        let (mut buffer, mut batch) = (None, Batch::default());
         while let Some((index, chunk)) = self.next(buffer) {
+            if let Err(error) = parser.make_room(&chunk, &mut batch) {
+                return self.fail(&mut self.appender(), error);
+            }
             let parsed = parser.parse(index, &chunk, batch);
-            buffer = chunk.buffer;
+            buffer = Some(chunk.buffer);
             batch = self.append(parsed);
         }
     }
@@ -256,7 +282,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Waits for a permit and cuts the next chunk.
-    fn next(&self, buffer: Vec<u8>) -> Option<(u64, Chunk)> {
+    fn next(&self, buffer: Option<Zeros>) -> Option<(u64, Chunk)> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether there is more is known without a permit: the end must not wait for an fsync.
         if reader.chunker.is_done() || !self.permit() {
@@ -272,7 +298,7 @@ impl<'a> Pipeline<'a> {
         let mut appender = self.appender();
         appender.free += 1;
         if let Err(error) = chunk {
-            appender.unreadable = Some(reader.chunker.error(&error));
+            appender.unreadable = Some(error);
         }
         None
     }
@@ -333,6 +359,16 @@ impl<'a> Pipeline<'a> {
             self.fail(&mut appender, error);
         }
         *seen = appender.next;
+    }
+}
+
+/// Says that a worker has ended, however it did.
+struct Ended<'a>(&'a Sender<()>);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        // Who listens stays until all have ended.
+        let _ = self.0.send(());
     }
 }
 
@@ -539,6 +575,14 @@ impl ChunkParser {
             told: Vec::new(),
             leading: 0,
         }
+    }
+
+    /// Makes room for what most chunks come to, so that it is asked for at once and may be refused.
+    fn make_room(&mut self, chunk: &Chunk, batch: &mut Batch) -> Result<()> {
+        self.table.clear();
+        batch.sections.clear();
+        memory::reserve(&mut self.table.rows, chunk.length / SHORTEST, "the events of a piece of the input")?;
+        memory::reserve(&mut batch.sections, chunk.length / SHRINKS, "what is stored of a piece of the input")
     }
 
     fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {

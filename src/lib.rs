@@ -18,6 +18,9 @@
 //! JSON, and nothing here knows of arguments, terminals or exit statuses. Everything reaches the disk through
 //! [`storage`], which a test replaces by one that loses power. `wal-format.md` describes every byte.
 
+#![forbid(unsafe_code)] // The one module that needs it is the program's: src/cli/descriptors.rs.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
+
 pub mod error;
 pub mod event;
 
@@ -48,5 +51,7 @@ mod survey;
 pub mod verify;
 
 pub mod dump;
-pub mod mmap;
+pub mod memory;
 pub mod render;
+pub mod shell;
+pub mod threads;

@@ -6,7 +6,7 @@
 //! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -21,6 +21,7 @@ use crate::recover::{Recovery, publish_segment, recover};
 use crate::segment::Link;
 use crate::storage::{File, Storage, path_of};
 use crate::store::{View, segment_name};
+use crate::threads::start;
 
 /// How long a segment grows before the next begins.
 pub const SEGMENT_SIZE: u64 = 128 << 20;
@@ -82,6 +83,10 @@ pub struct Log {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whoever syncs holds it, so that it is one at a time.
+    syncing: Mutex<()>,
+    /// There is no thread that syncs.
+    alone: AtomicBool,
 }
 
 #[derive(Default)]
@@ -116,8 +121,19 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fsyncs what is appended, until told to stop.
-    fn sync_forever(&self) {
+    /// The same, for somebody who waits for a sync.
+    fn wait_for_sync<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if !self.alone.load(Ordering::Relaxed) {
+            return self.wait(state);
+        }
+        drop(state);
+        self.sync(true);
+        self.lock()
+    }
+
+    /// Fsyncs what is appended, until told to stop; or `once`, until there is nothing left to sync.
+    fn sync(&self, once: bool) {
+        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
         loop {
             let due = state.wanted && state.failure.is_none() && state.durable < state.appended.sequence;
@@ -138,7 +154,7 @@ impl Shared {
                     }
                     self.changed.notify_all();
                 }
-                None if state.stopping => return,
+                None if state.stopping || once => return,
                 None => state = self.wait(state),
             }
         }
@@ -192,12 +208,12 @@ impl Log {
             ..State::default()
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), ..Shared::default() });
-        let syncer = std::thread::Builder::new().name("syncer".into()).spawn({
+        let syncer = start("syncer", {
             let shared = Arc::clone(&shared);
-            move || shared.sync_forever()
+            move || shared.sync(false)
         });
-        let directory = storage.path().display().to_string();
-        let syncer = syncer.map_err(Error::io("start a thread for", directory))?;
+        // Without one, whoever has to wait for a sync makes it.
+        shared.alone.store(syncer.is_err(), Ordering::Relaxed);
         let mut log = Log {
             options,
             header: segment.header,
@@ -208,7 +224,7 @@ impl Log {
             last_content: last_content.map_or(0, |header| header.sequence),
             tail: Arc::new(AtomicU64::new(view.segments.iter().rev().skip(1).map(|segment| segment.length).sum())),
             shared,
-            syncer: Some(syncer),
+            syncer: syncer.ok(),
             _lock: recovered.lock,
             storage,
         };
@@ -376,7 +392,7 @@ impl Log {
         // The failed frame is not among those up to `link`: without this look, its loss would go unsaid.
         state.check()?;
         while state.durable < upto {
-            state = self.shared.wait(state);
+            state = self.shared.wait_for_sync(state);
             state.check()?;
         }
         state.wanted = wanted;
@@ -437,7 +453,7 @@ impl Watch {
         let mut state = self.shared.lock();
         while state.durable < sequence {
             state.check()?;
-            state = self.shared.wait(state);
+            state = self.shared.wait_for_sync(state);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Events in order, each once. Copies are dropped here and nowhere else.
 
+use crate::error::Result;
+use crate::memory;
 use crate::table::{Row, Table};
 
 /// What was dropped and found on the way.
@@ -23,10 +25,19 @@ const BUCKET: usize = 32;
 /// Parts into which too many rows fall at a time: so few that the processor follows the end of each.
 const PARTS: usize = 1 << 3;
 
+/// What the second list of rows is for, in messages.
+const ORDER: &str = "the order of events";
+
 /// What rows are ordered by first. It decides nearly always, and without a branch; what it leaves open are the events of one
 /// moment.
 fn key(row: &Row) -> u128 {
     u128::from(row.site) << 64 | u128::from(row.timestamp.cast_unsigned() ^ 1 << 63)
+}
+
+/// Slots of the table of ids of a site with so many rows. With plenty of room hardly anything collides, and no branch goes the
+/// other way; a large site has to do with less.
+fn slots(rows: usize) -> usize {
+    (rows * if rows <= SMALL_SITE { 8 } else { 2 }).next_power_of_two()
 }
 
 /// Bits of the largest number of a range.
@@ -73,6 +84,18 @@ pub struct Merge {
 }
 
 impl Merge {
+    /// Makes room for all that [`Merge::unique`] is going to need for this table, as far as it is large.
+    pub fn make_room(&mut self, table: &Table) -> Result<()> {
+        let Merge { seen, keys, moved, .. } = self;
+        let rows = table.rows.len();
+        let spread = rows.min(MOST_MOVED);
+        memory::reserve(keys, spread.saturating_sub(keys.len()), ORDER)?;
+        memory::reserve(moved, spread.saturating_sub(moved.len()), ORDER)?;
+        // As if they were all of one site, and of those that get more room than they need, as small as they are.
+        let slots = slots(rows).max(slots(rows.min(SMALL_SITE)));
+        memory::reserve(seen, slots.saturating_sub(seen.len()), "the ids of a site")
+    }
+
     /// Leaves in `table` each event once: those of a site together, and in the order of events. Of copies that disagree
     /// the first in that order stays, however they arrived; it is marked.
     pub fn unique(&mut self, table: &mut Table) -> Merged {
@@ -102,7 +125,7 @@ impl Merge {
         }
         rows.truncate(kept);
         table.rows = rows;
-        if self.seen.len() > MOST_MOVED * 4 {
+        if self.seen.capacity() > MOST_MOVED * 4 {
             // What a giant needed of it is not kept while the giant is folded and encoded.
             self.seen = Vec::new();
         }
@@ -205,9 +228,7 @@ impl Merge {
         kept: usize,
         merged: &mut Merged,
     ) -> usize {
-        // With plenty of room hardly anything collides, and no branch goes the other way; a large site has to do with less.
-        let room = if site.len() <= SMALL_SITE { 8 } else { 2 };
-        let slots = (site.len() * room).next_power_of_two();
+        let slots = slots(site.len());
         self.seen.clear();
         self.seen.resize(slots, 0);
         let mut end = kept;

@@ -8,16 +8,22 @@ use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::event::{Site, SiteName, sort_by_name};
 use crate::format::SHARDS;
 use crate::format::coding::{shard, site_hash};
 use crate::gather::{Gather, Gathered, MEMORY, Task, by_site, frame_counts, parallel, tasks};
+use crate::memory;
 use crate::secret;
 use crate::snapshot::IndexedSite;
 use crate::store::{View, copies_of};
 use crate::summary::{Fold, Summary, Window};
+use crate::threads::together;
+
+/// What the lines of a report are, in messages.
+const SITES: &str = "the sites of a report";
 
 /// How to make a report.
 pub struct ReportOptions {
@@ -126,16 +132,16 @@ impl Report {
             report.totals.add(&worker.report.totals);
             lists.push(worker.report.sites);
         }
-        let folded = in_order(lists);
-        report.take(index, &plan, folded, options.window);
+        let folded = in_order(lists)?;
+        report.take(index, &plan, folded, options.window)?;
         Ok(report)
     }
 
     /// Brings the sites that were folded and those whose finished summary serves into one order.
-    fn take(&mut self, index: Index, plan: &Plan, folded: Vec<SiteSummary>, window: Window) {
+    fn take(&mut self, index: Index, plan: &Plan, folded: Vec<SiteSummary>, window: Window) -> Result<()> {
         let mut lists = usize::from(!folded.is_empty());
         self.sites = folded;
-        self.sites.reserve(index.pieces.iter().flatten().map(Vec::len).sum());
+        memory::reserve(&mut self.sites, index.pieces.iter().flatten().map(Vec::len).sum(), SITES)?;
         for (pieces, done) in index.pieces.into_iter().zip(&plan.done) {
             let before = self.sites.len();
             for (IndexedSite { name, entry }, done) in pieces.into_iter().flatten().zip(done.iter().flatten()) {
@@ -155,6 +161,7 @@ impl Report {
         if lists > 1 {
             self.sites.sort_by(|a, b| a.name.cmp(&b.name));
         }
+        Ok(())
     }
 }
 
@@ -185,7 +192,7 @@ impl Index {
                 let pieces = parallel(threads, blocks.div_ceil(BLOCKS), start, |(buffer, pieces), number| {
                     // Its share of the sites, and some: growing would copy them.
                     let share = (snapshot.header.sites as usize / blocks.max(1)).saturating_mul(BLOCKS);
-                    let mut piece = Vec::with_capacity(share.min(1 << 16));
+                    let mut piece = memory::list(share.min(1 << 16), SITES)?;
                     let first = number * BLOCKS;
                     snapshot.sites(first..blocks.min(first + BLOCKS), buffer, &mut piece)?;
                     pieces.push((number, piece));
@@ -354,6 +361,7 @@ impl Worker {
                 let events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
                 if events > 0 {
                     report.totals.events += events;
+                    memory::reserve(&mut report.sites, 1, SITES)?;
                     report.sites.push(SiteSummary { name: table.site_of(first).into(), summary });
                 }
             }
@@ -362,20 +370,23 @@ impl Worker {
     }
 }
 
-/// What each thread found, in one order; each list is brought into it by a thread of its own.
-fn in_order(mut lists: Vec<Vec<SiteSummary>>) -> Vec<SiteSummary> {
-    std::thread::scope(|scope| {
-        for list in &mut lists {
-            scope.spawn(|| sort_by_name(list, |site| &site.name));
+/// What each thread found, in one order; each list is brought into it by a thread of its own, if there are as many.
+fn in_order(mut lists: Vec<Vec<SiteSummary>>) -> Result<Vec<SiteSummary>> {
+    let threads = lists.len();
+    let waiting = Mutex::new(lists.iter_mut());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    together(threads, || {
+        while let Some(list) = next() {
+            sort_by_name(list, |site| &site.name);
         }
     });
-    let mut all = Vec::with_capacity(lists.iter().map(Vec::len).sum());
+    let mut all = memory::list(lists.iter().map(Vec::len).sum(), SITES)?;
     for mut list in lists {
         all.append(&mut list);
     }
     // A stable sort finds the runs that are in order and merges them.
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    all
+    Ok(all)
 }
 
 /// The stretches in order; those that touch or overlap are one.

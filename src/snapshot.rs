@@ -16,6 +16,7 @@ use crate::format::block::{
 use crate::format::coding::Malformed;
 use crate::format::frame::{BadSegment, crc};
 use crate::format::{MAX_COUNT, SHARDS, Uid};
+use crate::memory;
 use crate::search::{Bytes, Search, read_header};
 use crate::storage::{File, Publication, Storage, path_of};
 
@@ -221,7 +222,7 @@ impl Snapshot {
     }
 
     fn read(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) -> Result<()> {
-        buffer.resize(length, 0);
+        memory::resize(buffer, length, 0, "a block of a snapshot")?;
         let read = self.file.read_at(buffer, offset).map_err(Error::io("read", &self.path))?;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
         buffer.truncate(read);
@@ -343,7 +344,7 @@ impl Snapshot {
             // Bounded by the file's own length, which the header was checked against, and by MAX_BLOCK.
             let length = wanted.min(stretch.end - at) as usize;
             if buffer.len() < length {
-                buffer.resize(length, 0);
+                memory::resize(buffer, length, 0, "a block of a snapshot")?;
             }
             let read = self.file.read_at(&mut buffer[..length], at).map_err(Error::io("read", &self.path))?;
             self.read.fetch_add(read as u64, Ordering::Relaxed);
@@ -371,8 +372,9 @@ impl Snapshot {
                 rest = &rest[whole..];
                 at += header.whole();
             }
-            if read == 0 {
-                return Err(self.corrupt(at, "a block", "the end of the file").into());
+            if read < length {
+                // As long as its header says when it was opened, and cut since then: to read on would give the same again.
+                return Err(self.corrupt(at, "a whole block", "the end of the file").into());
             }
         }
         Ok(())

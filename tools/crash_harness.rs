@@ -3,6 +3,8 @@
 //! It shares no code with the store. What has to come out is told by the naive oracle of the tests, which reads the input
 //! with serde_json and folds it in ordered maps; what was acknowledged is taken from what the program printed before it died.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
+
 #[path = "crash_harness/calls.rs"]
 mod calls;
 #[path = "../tests/support/dice.rs"]
@@ -14,6 +16,7 @@ mod random;
 #[path = "crash_harness/work.rs"]
 mod work;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -100,24 +103,29 @@ fn names() -> Vec<&'static str> {
 fn main() -> ExitCode {
     match run(Options::parse()) {
         Ok(tally) if tally.kills > 0 => {
-            println!("verdict: no difference");
+            tell("verdict: no difference");
             ExitCode::SUCCESS
         }
         Ok(_) => {
-            println!("verdict: none, nothing was killed");
+            tell("verdict: none, nothing was killed");
             ExitCode::FAILURE
         }
         Err(Failure { case, problem, kept, again }) => {
-            println!("verdict: DIFFERENCE in {case}\n{problem}");
+            tell(&format!("verdict: DIFFERENCE in {case}\n{problem}"));
             if let Some(kept) = kept {
-                println!("kept: {}", kept.display());
+                tell(&format!("kept: {}", kept.display()));
             }
             if let Some(again) = again {
-                println!("again: {again}");
+                tell(&format!("again: {again}"));
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to standard output; where it is full or gone, the exit status has the verdict all the same.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn run(options: Options) -> Result<Tally, Failure> {
@@ -146,7 +154,7 @@ fn run(options: Options) -> Result<Tally, Failure> {
             calls::run(&harness, &workloads, &plan)?
         }
     };
-    println!("{tally} in {:.1} s", started.elapsed().as_secs_f64());
+    tell(&format!("{tally} in {:.1} s", started.elapsed().as_secs_f64()));
     harness.remove();
     Ok(tally)
 }

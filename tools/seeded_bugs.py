@@ -46,8 +46,11 @@ SEGMENT, FRAME, BATCH = "src/segment/mod.rs", "src/format/frame.rs", "src/format
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
-DUMP, SEARCH, INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
+DUMP, SEARCH, KNOWN = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
 REJECTS = "src/format/rejects.rs"
+THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
+MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
+RENDER, SIGNALS = "src/render.rs", "src/cli/signals.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -501,7 +504,164 @@ BUGS = [
         "marks-of-direction",
         "an invisible character turns the order of what a terminal shows",
         "lib nothing_printable_moves",
-        ("src/render.rs", "'\\u{61c}' | ", ""),
+        (RENDER, "            | '\\u{61c}'\n", ""),
+    ),
+    # Surroundings that fail.
+    Bug(
+        "a-thread-or-a-panic",
+        "where no thread can be started, the program panics",
+        "surroundings where_no_thread",
+        (THREADS, "Builder::new().spawn_scoped(scope, work).inspect_err(note).ok();", "Some(scope.spawn(work));"),
+    ),
+    Bug(
+        "fewer-threads-in-silence",
+        "nobody is told why it takes longer",
+        "surroundings where_no_thread",
+        (THREADS, "    let _ = REFUSED.set(io::Error::new(error.kind(), error.to_string()));\n", "    let _ = error;\n"),
+    ),
+    Bug(
+        "durable-without-a-syncer",
+        "without a thread that syncs, what nobody synced is acknowledged",
+        "surroundings without_a_thread_that_syncs",
+        (
+            LOG,
+            "        self.sync(true);\n        self.lock()",
+            "        let mut state = self.lock();\n        state.durable = state.appended.sequence;\n        state.acknowledged = state.durable;\n        state",
+        ),
+    ),
+    Bug(
+        "a-pipe-without-a-worker",
+        "an open pipe is read by the thread that should look for its lulls",
+        "surroundings a_pipe_for_which",
+        (INGEST, "(0, Some(name), Some(refused)) =>", "(usize::MAX, Some(name), Some(refused)) =>"),
+    ),
+    Bug(
+        "rows-or-an-abort",
+        "memory for events that is refused ends the program without a hint",
+        "surroundings memory_that_is_refused",
+        (MEMORY, "    match list.capacity() - list.len() {\n        room if room >= more => Ok(()),\n        _ => grow(list, more, what),\n    }", "    let _ = what;\n    list.reserve(more);\n    Ok(())"),
+        (MEMORY, "#[cold]\nfn grow", "#[allow(dead_code)]\nfn grow"),
+        (MEMORY, "MmapMut::map_anon(bytes).map(Zeros).map_err(|_| refused(what, bytes))", "MmapMut::map_anon(bytes).map(Zeros).map_err(|_| std::process::abort())"),
+    ),
+    Bug(
+        "an-abort-is-a-signal",
+        "an allocation that fails is a death by SIGABRT",
+        "surroundings an_allocation_that_aborts",
+        (PROCESS, "    let _ = exit_on_abort();\n", "    let _ = exit_on_abort;\n"),
+    ),
+    Bug(
+        "a-compaction-without-memory",
+        "a compaction beside an ingest begins without the memory that it takes",
+        "surroundings a_compaction_without_memory",
+        (COMPACT, "            memory::probe(options.memory.saturating_add(BESIDES), \"a compaction beside the ingest\")?;\n", "            let _ = BESIDES;\n"),
+    ),
+    Bug(
+        "a-panic-of-the-compactor",
+        "a panic of a compaction takes the ingest beside it down",
+        "lib a_compaction_that_panics",
+        (COMPACT, 'Err(_) => self.failure = Some(Error::io("compact", self.path())(io::Error::other("it panicked"))),', "Err(panic) => std::panic::resume_unwind(panic),"),
+    ),
+    Bug(
+        "a-turn-that-never-comes",
+        "the threads of a compaction wait for ever for one that panicked",
+        "lib nobody_waits_for_the_turn",
+        (COMPACT, "unwrap_or_else(PoisonError::into_inner).over = true;", "unwrap_or_else(PoisonError::into_inner).over |= false;"),
+    ),
+    Bug(
+        "a-compaction-fails-the-ingest",
+        "an ingest fails because the compaction beside it did",
+        "surroundings a_compaction_that_fails",
+        ("src/cli/compaction.rs", "                quoted(store)\n            ));\n            false", "                quoted(store)\n            ));\n            true"),
+    ),
+    Bug(
+        "damage-beside-an-ingest",
+        "damage that a compaction beside an ingest met does not show in the exit status",
+        "surroundings damage_that_a_compaction_meets",
+        ("src/cli/compaction.rs", "            console.error(&error);\n            true", "            console.error(&error);\n            false"),
+    ),
+    Bug(
+        "a-print-that-panics",
+        "where stderr is full the exit status is that of a panic",
+        "surroundings without_stderr",
+        (PROCESS, '    let _ = writeln!(stderr(), "{line}");', '    writeln!(stderr(), "{line}").unwrap();'),
+    ),
+    Bug(
+        "an-answer-for-nobody",
+        "an answer to a closed standard output vanishes with exit status 0",
+        "surroundings an_answer_that_nobody",
+        (DESCRIPTORS, "        unusable |= STDOUT;", "        unusable |= 0;"),
+    ),
+    Bug(
+        "a-closed-input-is-empty",
+        "a closed standard input is taken for an empty one",
+        "surroundings a_closed_standard_input",
+        (DESCRIPTORS, "        unusable |= STDIN;", "        unusable |= 0;"),
+    ),
+    Bug(
+        "an-input-that-shrank-ends",
+        "the end of an input that was cut while it was read is taken for its end",
+        "surroundings an_input_that_shrinks",
+        (SOURCE, "if to < from && self.length > 0 {", "if to < from && to > from {"),
+    ),
+    Bug(
+        "a-snapshot-that-is-cut",
+        "a reader reads the last bytes of a snapshot that was cut again and again",
+        "surroundings a_snapshot_that_is_cut",
+        (SNAPSHOT, "            if read < length {\n", "            if read == 0 {\n"),
+    ),
+    Bug(
+        "a-dumb-terminal",
+        "a terminal that only prints gets colours and a bar",
+        "surroundings a_terminal_that_only_prints",
+        ("src/cli/console.rs", 'set("TERM").is_none_or(|term| term == "dumb")', 'set("TERM").is_some_and(|term| term == "smart")'),
+    ),
+    Bug(
+        "hints-without-quotes",
+        "a command of a hint is another one when it is pasted",
+        "surroundings a_command_of_a_hint",
+        (SHELL, r"""format!("'{}'", text.replace('\'', r"'\''"))""", "text.to_string()"),
+    ),
+    Bug(
+        "a-link-to-nothing",
+        "a store that is a link to nothing is said not to be there",
+        "surroundings a_link_to_nothing",
+        (MAIN, "path.ancestors().find(to_nothing)", "path.ancestors().skip(99).find(to_nothing)"),
+    ),
+    Bug(
+        "a-store-beside-a-pipe",
+        "run tries to make a store beside a pipe",
+        "surroundings a_pipe_has_no_place",
+        (INPUTS, "    of_a_process || std::fs::metadata(file)", "    of_a_process && std::fs::metadata(file)"),
+    ),
+    Bug(
+        "nohup-in-vain",
+        "a hangup that is to be ignored ends an ingest",
+        "surroundings a_hangup_ends",
+        (SIGNALS, "mask >> (signal - 1) & 1 == 1", "mask >> (signal - 1) & 1 == 2"),
+    ),
+    Bug(
+        "hung-up-at-once",
+        "a hangup ends the program at once when it comes twice, as it does",
+        "surroundings a_hangup_ends",
+        (SIGNALS, "if signal != SIGHUP {", "if signal > 0 {"),
+    ),
+    Bug(
+        "a-pipe-goes-on",
+        "a pipe is said to be gone on with",
+        "surroundings what_cannot_be_gone_on_with",
+        (INPUTS, "console.note(match piped {", "console.note(match *piped && false {"),
+    ),
+    Bug(
+        "names-that-look-alike",
+        "characters that are not seen stand in what people read",
+        "surroundings names_that_deceive",
+        (RENDER, "            | '\\u{200b}'..='\\u{200f}'\n", "            | '\\u{200e}'..='\\u{200f}'\n"),
+    ),
+    Bug(
+        "names-that-deceive-unsaid",
+        "nobody is warned of names in data that deceive the eye",
+        "surroundings names_that_deceive",
+        ("src/cli/output.rs", "            self.look(&bytes[..count]);\n", "            self.look(&bytes[..count.min(0)]);\n"),
     ),
     # Hostile shapes.
     Bug(
@@ -670,7 +830,7 @@ BUGS = [
         "rejects-of-the-forgotten",
         "a compaction keeps rejects of inputs that count no longer",
         "compaction a_compaction_drops_the_rejects",
-        (INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
+        (KNOWN, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
     ),
     # Repair.
     Bug(

@@ -1,8 +1,18 @@
 //! `chatwal dump` as a program of its own: for a segment that was copied off a machine, with nothing else at hand.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
+
+#[path = "../src/cli/descriptors.rs"]
+#[allow(dead_code, reason = "it reads no standard input")]
+mod descriptors;
+#[path = "../src/cli/process.rs"]
+mod process;
+
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chatwal::render::printable;
 use clap::Parser;
 
 /// Print a line a frame of segments, with checksums; needs no store and no lock
@@ -22,7 +32,29 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let say = |line: &str| eprintln!("segment-dump: {line}");
-    ExitCode::from(chatwal::dump::command(&args.files, args.events, &say))
+    process::fail_in_order();
+    let say = |line: &str| process::say(&format!("segment-dump: {line}"));
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(answer) if answer.use_stderr() => {
+            say(&answer.to_string().trim_end().lines().map(printable).collect::<Vec<_>>().join("\n"));
+            return ExitCode::from(2);
+        }
+        Err(help) => return ended(descriptors::stdout().and_then(|()| help.print()), say),
+    };
+    match descriptors::stdout() {
+        Ok(()) => ExitCode::from(chatwal::dump::command(&args.files, args.events, &say)),
+        closed => ended(closed, say),
+    }
+}
+
+/// What came of writing to standard output; a closed pipe is nobody's fault.
+fn ended(written: io::Result<()>, say: impl Fn(&str)) -> ExitCode {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("error: standard output: cannot write to: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }

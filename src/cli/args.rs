@@ -19,7 +19,7 @@ Exit status:
   4    corruption found
   10   no store there
   11   store locked by another writer
-  130  interrupted (143: terminated); what was acknowledged is safe";
+  130  interrupted (143: terminated, 129: hung up); what was acknowledged is safe";
 
 /// The whole command line.
 #[derive(Parser)]

@@ -1,17 +1,20 @@
 //! The command `compact`, and what is said of compactions.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chatwal::compact::{CompactOptions, Outcome, Plan, compact as compact_store};
-use chatwal::error::Error;
+use chatwal::error::{Error, Result};
 use chatwal::log::{Log, LogOptions};
+use chatwal::shell::quoted;
 use chatwal::storage::{Disk, Storage};
 use chatwal::store::{View, refuse_no_store};
 use indicatif::HumanBytes;
 
 use crate::args::{CompactArgs, Global};
 use crate::console::{Console, count};
-use crate::inputs::{Signals, tell_recovery};
+use crate::inputs::tell_recovery;
+use crate::signals::Signals;
 use crate::{Stop, status, store, threads};
 
 /// Folds what there is to fold.
@@ -49,6 +52,25 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
         None => console.note(NOTHING),
     }
     Ok(status::DONE)
+}
+
+/// Says what became of a compaction beside an ingest. That it came to nothing is no failure of the ingest; whether it met
+/// damage of the store is given back.
+pub fn tell_beside(finished: Result<()>, store: &Path, console: &Console) -> bool {
+    match finished {
+        Ok(()) => false,
+        Err(error @ Error::Corruption(_)) => {
+            console.error(&error);
+            true
+        }
+        Err(error) => {
+            console.warning(&format!(
+                "what was ingested is stored, but was not compacted: {error}; `chatwal compact --store {}` tries again",
+                quoted(store)
+            ));
+            false
+        }
+    }
 }
 
 const NOTHING: &str = "nothing to fold";

@@ -27,14 +27,18 @@ pub struct Console {
 impl Console {
     pub fn new(global: &Global) -> Console {
         let terminal = stderr().is_terminal();
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        // One that only prints, or of which nobody knows more.
+        let dumb = set("TERM").is_none_or(|term| term == "dumb");
         let colored = match global.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            Color::Auto => terminal && !dumb && set("NO_COLOR").is_none(),
         };
         let progress = match global.progress {
-            ProgressStyle::Auto if terminal => ProgressStyle::Bar,
+            ProgressStyle::Auto if terminal && !dumb => ProgressStyle::Bar,
             ProgressStyle::Auto => ProgressStyle::Never,
+            ProgressStyle::Bar if terminal && dumb => ProgressStyle::Plain,
             style => style,
         };
         let progress = if global.quiet { ProgressStyle::Never } else { progress };

@@ -7,12 +7,13 @@ use chatwal::format::hex;
 use chatwal::format::hole::LostInput;
 use chatwal::render::printable;
 use chatwal::repair::{Repair, RepairOptions, repair as repair_store};
+use chatwal::shell::quoted;
 use chatwal::storage::Disk;
 use chatwal::verify::verify as verify_store;
 
 use crate::args::{Global, RepairArgs};
 use crate::console::{Console, count};
-use crate::inputs::Signals;
+use crate::signals::Signals;
 use crate::{Stop, print, shown, status, store, threads};
 
 /// Inputs and frames that are told one by one; the hole that the repair leaves in the store has all of them.
@@ -59,7 +60,7 @@ pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Sto
         &format!("{}: damaged: {verdict}", shown(&path)),
         &format!(
             "restore the store from a backup, or see what `chatwal repair --store {} --dry-run` can save",
-            shown(&path)
+            quoted(&path)
         ),
     );
     Ok(status::CORRUPT)
@@ -74,7 +75,7 @@ pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::res
     let outcome = repair_store(&Disk::open(&path)?, &options, &signals.stop, &|share| progress.update(share));
     progress.finish();
     match outcome? {
-        Some(repair) => tell(&repair, args.dry_run, &shown(&path), console),
+        Some(repair) => tell(&repair, args.dry_run, &quoted(&path), console),
         None if signals.stop.load(Ordering::Relaxed) => {
             console.note("interrupted; the store is as it was");
             return Ok(signals.status());
@@ -87,6 +88,7 @@ pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::res
     Ok(if args.dry_run { status::CORRUPT } else { status::DONE })
 }
 
+/// `store` is quoted.
 fn tell(repair: &Repair, dry_run: bool, store: &str, console: &Console) {
     let Repair { findings, replaced, copies, published, hole, saved, rejects, unknown } = repair;
     for finding in findings {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
@@ -15,38 +14,28 @@ use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
 use chatwal::report::Report;
+use chatwal::shell::quoted;
 use chatwal::storage::{Disk, Storage};
 use chatwal::store::View;
+use chatwal::threads::beside;
 
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
 use crate::console::{Console, count};
-use crate::{Stop, compaction, print_report, report_options, shown, status, status_of, store, threads};
+use crate::signals::Signals;
+use crate::{
+    Stop, compaction, descriptors, led_somewhere, print_report, report_options, shown, status, status_of, store,
+    threads,
+};
 
 /// Rejects that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
 
-/// The signals that end an ingest: the first one in order, the second at once.
-pub struct Signals {
-    pub stop: Arc<AtomicBool>,
-    which: Arc<AtomicUsize>,
-}
-
-impl Signals {
-    pub fn watch() -> std::io::Result<Signals> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        use signal_hook::flag;
-        let signals = Signals { stop: Arc::default(), which: Arc::default() };
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.stop))?;
-            flag::register(signal, Arc::clone(&signals.stop))?;
-            flag::register_usize(signal, Arc::clone(&signals.which), usize::try_from(signal).unwrap_or(0))?;
-        }
-        Ok(signals)
-    }
-
-    pub fn status(&self) -> u8 {
-        128 + u8::try_from(self.which.load(Ordering::Relaxed)).unwrap_or(0)
-    }
+/// An input in the middle of which a signal asked to end.
+struct Interrupted {
+    /// The exit status that says so.
+    status: u8,
+    /// It cannot be gone on with.
+    piped: bool,
 }
 
 /// What became of all inputs together.
@@ -60,8 +49,7 @@ struct Taken<'a> {
     rejects: BTreeMap<Uid, u64>,
     /// The status of an input that could not be read, or not to its end.
     failed: Option<u8>,
-    /// A signal asked to end.
-    interrupted: Option<u8>,
+    interrupted: Option<Interrupted>,
 }
 
 pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
@@ -74,10 +62,14 @@ pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::resu
 pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = match (&global.store, args.input.files.as_slice()) {
         (Some(_), _) => store(global)?,
+        (None, [file]) if is_passing(Path::new(file)) => {
+            let problem = format!("{}: not a file, so there is no place beside it for a store", shown(Path::new(file)));
+            return Err(Stop::Usage(problem, "name a store with --store DIR".into()));
+        }
         (None, [file]) if file != "-" => {
             let mut path = file.clone();
             path.push(".chatwal");
-            PathBuf::from(path)
+            led_somewhere(PathBuf::from(path))?
         }
         _ => {
             let problem = "run with several files, or with standard input, needs a store";
@@ -90,17 +82,22 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
         return ended(taken, &path, console);
     }
     // The report is made while the last fsync is in flight, and printed when it is proven.
-    let log = &mut taken.log;
-    let (settled, report) = std::thread::scope(|scope| {
-        let settled = scope.spawn(move || log.settle());
-        let report = Disk::open(&path)
-            .and_then(|disk| View::open(&disk))
-            .and_then(|view| Report::of(&view, &report_options(global)));
-        (settled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), report)
-    });
+    let log = Mutex::new(&mut taken.log);
+    let (settled, report) = beside(
+        || log.lock().unwrap_or_else(PoisonError::into_inner).settle(),
+        || Report::of(&View::open(&Disk::open(&path)?)?, &report_options(global)),
+    );
     settled?;
     print_report(&report?, args.output.format.into(), console)?;
     ended(taken, &path, console)
+}
+
+/// Whether an input is there for this process alone, or for one reading: a pipe, and what a shell makes of `<(...)`.
+fn is_passing(file: &Path) -> bool {
+    let of_a_process = file.starts_with("/dev/fd")
+        || file == Path::new("/dev/stdin")
+        || file.starts_with("/proc") && file.components().any(|part| part.as_os_str() == "fd");
+    of_a_process || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
 /// Says what is left to say once everything is acknowledged, and gives the exit status.
@@ -108,28 +105,35 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
     for (teller, outcome) in taken.read {
         teller.finish(outcome, taken.log.durability());
     }
-    if let Some(mut compactor) = taken.compactor.take() {
+    let damaged = taken.compactor.take().is_some_and(|mut compactor| {
         let finished = compactor.finish(taken.interrupted.is_some());
         compactor.outcomes.iter().for_each(|outcome| compaction::tell(outcome, console));
-        finished?;
-    }
-    if let Some(status) = taken.interrupted {
-        console.note("interrupted; what was acknowledged is safe, and the next run goes on after it");
-        return Ok(status);
-    }
-    if let Some(status) = taken.failed {
-        return Ok(status);
-    }
+        compaction::tell_beside(finished, store, console)
+    });
     let rejects = taken.rejects.values().sum();
-    if rejects > 0 {
-        console.warning(&format!(
-            "the store holds {} of these inputs; `chatwal rejects --store {}` lists them",
-            count(rejects, "rejected line"),
-            shown(store)
-        ));
-        return Ok(status::REJECTS);
-    }
-    Ok(status::DONE)
+    let status = match (&taken.interrupted, taken.failed) {
+        (Some(Interrupted { status, piped }), _) => {
+            console.note(match piped {
+                false => "interrupted; what was acknowledged is safe, and the next run goes on after it",
+                true => {
+                    "interrupted; what was acknowledged is safe; a pipe cannot be gone on with: send all of it again, what \
+                     is stored counts once"
+                }
+            });
+            *status
+        }
+        (None, Some(status)) => status,
+        (None, None) if rejects > 0 => {
+            console.warning(&format!(
+                "the store holds {} of these inputs; `chatwal rejects --store {}` lists them",
+                count(rejects, "rejected line"),
+                quoted(store)
+            ));
+            status::REJECTS
+        }
+        (None, None) => status::DONE,
+    };
+    Ok(if damaged { status::CORRUPT } else { status })
 }
 
 /// Ingests all inputs that can be read; `None` if none can.
@@ -188,10 +192,11 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         });
         match result {
             Ok((teller, outcome)) => {
+                let piped = teller.piped;
                 taken.rejects.insert(outcome.instance, outcome.rejects_held);
                 taken.read.push((teller, outcome));
                 if outcome.stopped {
-                    taken.interrupted = Some(signals.status());
+                    taken.interrupted = Some(Interrupted { status: signals.status(), piped });
                     break;
                 }
             }
@@ -213,7 +218,11 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
 /// Whether there is something to read. What is neither file nor directory is not opened: a pipe can be only once.
 fn check(file: &OsString) -> Result<()> {
     if file == "-" {
-        return Ok(());
+        return descriptors::stdin().map_err(|error| Error::Input {
+            input: "-".into(),
+            problem: format!("cannot read standard input: {error}"),
+            hint: "pass the input on it, or name a file".into(),
+        });
     }
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
@@ -243,6 +252,7 @@ struct Teller<'a> {
     console: &'a Console,
     input: String,
     size: Option<u64>,
+    piped: bool,
     progress: crate::console::Progress,
     rejects: u64,
 }
@@ -250,7 +260,8 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(console: &'a Console, source: &Source) -> Teller<'a> {
         let progress = console.progress(&source.name, source.size, source.taken.clone());
-        Teller { console, input: source.name.clone(), size: source.size, progress, rejects: 0 }
+        let (input, size, piped) = (source.name.clone(), source.size, source.is_pipe());
+        Teller { console, input, size, piped, progress, rejects: 0 }
     }
 
     fn tell(&mut self, notice: &Notice<'_>) {
@@ -273,8 +284,9 @@ impl<'a> Teller<'a> {
             }
             Notice::Unterminated(line) => {
                 let (number, byte, reason) = (line.line, line.byte, line.reason);
+                let left = if self.piped { "not taken" } else { "left for the next run" };
                 let text = format!(
-                    "{input}:{number} (byte {byte}): the last line has no end and is no event: {reason}; left for the next run"
+                    "{input}:{number} (byte {byte}): the last line has no end and is no event: {reason}; {left}"
                 );
                 self.progress.aside(|| console.warning(&text));
             }
@@ -294,12 +306,13 @@ impl<'a> Teller<'a> {
 }
 
 pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
-    let disk = Disk::open(&store(global)?)?;
+    let path = store(global)?;
+    let disk = Disk::open(&path)?;
     let known = View::open(&disk)?.inputs;
     let mut wanted = Vec::new();
     for text in instances {
         let Some(instance) = unhex(text).filter(|instance| known.contains_key(instance)) else {
-            let hint = "`chatwal sources` lists the instances".to_string();
+            let hint = format!("`chatwal sources --store {}` lists the instances", quoted(&path));
             return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
         };
         wanted.push(instance);

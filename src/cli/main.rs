@@ -1,12 +1,18 @@
 //! The `chatwal` program: arguments in, exit status out. What it does is in the library.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
+
 mod args;
 mod compaction;
 mod console;
+mod descriptors;
 mod health;
 mod inputs;
 mod lists;
+mod output;
 mod periods;
+mod process;
+mod signals;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -15,15 +21,18 @@ use std::process::ExitCode;
 
 use chatwal::dump;
 use chatwal::error::{Error, Result};
-use chatwal::render::{self, Format};
+use chatwal::render::{self, Format, printable};
 use chatwal::report::{Report, ReportOptions};
+use chatwal::shell::quoted;
 use chatwal::storage::Disk;
 use chatwal::store::View;
+use chatwal::threads::refused;
 use clap::Parser as _;
 
 use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
 use chatwal::summary::Window;
 use console::{Console, count};
+use output::Watched;
 
 /// What the program exits with, where it is not a signal's.
 mod status {
@@ -41,6 +50,8 @@ enum Stop {
     Error(Error),
     /// The command line is wrong; what is, and what to type.
     Usage(String, String),
+    /// The store that was named cannot be one; why, and what to do.
+    Place(String, String),
     /// The reader of standard output is gone: nothing is wrong.
     Closed,
 }
@@ -59,19 +70,25 @@ impl From<Error> for Stop {
 const STDOUT: &str = "standard output";
 
 fn main() -> ExitCode {
+    process::fail_in_order();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => return parsed_away(&answer),
     };
     let console = Console::new(&cli.global);
-    // Where it fails, the signal ends the process, as it would without this.
-    let _ = catch_file_size_signal();
     let code = match run(cli.command, &cli.global, &console) {
-        Ok(code) => code,
+        Ok(code) => {
+            tell_afterwards(&console);
+            code
+        }
         Err(Stop::Closed) => status::DONE,
         Err(Stop::Usage(problem, hint)) => {
             console.failure(&problem, &hint);
             status::USAGE
+        }
+        Err(Stop::Place(problem, hint)) => {
+            console.failure(&problem, &hint);
+            status::NO_STORE
         }
         Err(Stop::Error(error)) => {
             console.error(&error);
@@ -81,26 +98,37 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What concerns the run as a whole.
+fn tell_afterwards(console: &Console) {
+    if output::deceived() {
+        console.warning(
+            "some names in the answer have characters that are not seen or that turn the order of others, so they may look \
+             like other names; `--format table` shows them",
+        );
+    }
+    if let Some(error) = refused() {
+        console.warning(&format!("this took longer: the system gave fewer threads than were asked for: {error}"));
+    }
+}
+
 /// What the argument parser answers by itself: help and version to stdout, a wrong usage to stderr, in the form of every
 /// other message.
 fn parsed_away(answer: &clap::Error) -> ExitCode {
     if answer.use_stderr() {
-        eprint!("chatwal: {answer}");
+        // It repeats what was typed.
+        let text = answer.to_string();
+        let lines: Vec<String> = text.trim_end().lines().map(printable).collect();
+        process::say(&format!("chatwal: {}", lines.join("\n")));
         return ExitCode::from(status::USAGE);
     }
-    match answer.print() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(status::FAILURE),
+    match descriptors::stdout().and_then(|()| answer.print()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            process::say(&format!("chatwal: error: {}", Error::io("write to", STDOUT)(error)));
+            ExitCode::from(status::FAILURE)
+        }
         _ => ExitCode::from(status::DONE),
     }
 }
-
-/// A file that outgrows the process's limit is to be an error that can be told, as a full disk is, and not a signal.
-fn catch_file_size_signal() -> std::io::Result<()> {
-    signal_hook::flag::register(SIGXFSZ, std::sync::Arc::default()).map(|_| ())
-}
-
-/// The same number on every Linux this runs on but MIPS and PA-RISC; where it isn't, the signal keeps its default.
-const SIGXFSZ: i32 = 25;
 
 fn run(command: Command, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     match command {
@@ -111,10 +139,11 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
         Command::Compact(args) => compaction::compact(&args, global, console),
         Command::Verify => health::verify(global, console),
         Command::Repair(args) => health::repair(&args, global, console),
-        Command::Dump(args) => Ok(dump::command(&args.files, args.events, &|line| {
+        Command::Dump(args) => {
+            descriptors::stdout().map_err(Error::io("write to", STDOUT))?;
             // The same form as every other message.
-            eprintln!("chatwal: {line}");
-        })),
+            Ok(dump::command(&args.files, args.events, &|line| process::say(&format!("chatwal: {line}"))))
+        }
         Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
         Command::Sources(args) => match args.action {
             None => lists::sources(&open(global)?, args.output.format.into()),
@@ -134,16 +163,32 @@ fn status_of(error: &Error) -> u8 {
         Error::Corruption(_) => status::CORRUPT,
         Error::NoStore { .. } => status::NO_STORE,
         Error::Locked { .. } => status::LOCKED,
-        Error::Input { .. } | Error::Line { .. } | Error::Version { .. } | Error::Io { .. } => status::FAILURE,
+        Error::Input { .. } | Error::Line { .. } | Error::Version { .. } | Error::Io { .. } | Error::Memory { .. } => {
+            status::FAILURE
+        }
     }
 }
 
 /// The store that was named.
 fn store(global: &Global) -> std::result::Result<PathBuf, Stop> {
-    global.store.clone().filter(|store| !store.as_os_str().is_empty()).ok_or_else(|| {
+    let named = global.store.clone().filter(|store| !store.as_os_str().is_empty()).ok_or_else(|| {
         let hint = "name it with --store DIR, or in the environment as CHATWAL_STORE";
         Stop::Usage("no store named".into(), hint.into())
-    })
+    });
+    named.and_then(led_somewhere)
+}
+
+/// A path, if no link on its way leads to nothing: a store that is made would land in another place, or in none.
+fn led_somewhere(path: PathBuf) -> std::result::Result<PathBuf, Stop> {
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|it| it.is_symlink());
+    let is_missing = |path: &Path| path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let to_nothing = |path: &&Path| is_link(path) && is_missing(path);
+    let Some(link) = path.ancestors().find(to_nothing) else { return Ok(path) };
+    let target = link.read_link().unwrap_or_default();
+    let problem = format!("{}: a symbolic link to {}, where nothing is", shown(link), shown(&target));
+    let target = link.parent().unwrap_or(Path::new("")).join(target);
+    let hint = format!("mount what it leads to, or make it: `mkdir -p {}`; or remove the link", quoted(target));
+    Err(Stop::Place(problem, hint))
 }
 
 /// One look at the store that was named.
@@ -206,8 +251,10 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
 
 /// Writes to standard output; every failure of it is an error.
 fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    write(&mut out).and_then(|()| out.flush()).map_err(Error::io("write to", STDOUT))
+    let mut out = BufWriter::with_capacity(1 << 16, Watched::new(io::stdout().lock()));
+    // An answer of no bytes as well: whoever closed it is told.
+    let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());
+    written.map_err(Error::io("write to", STDOUT))
 }
 
 fn shown(path: &Path) -> String {

@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
 use crate::format::hex;
-use crate::mmap::Mapped;
 use crate::render::printable;
 use crate::snapshot::{Snapshot, Stretch};
+use crate::storage::File;
 use crate::table::Table;
 
 /// Goes through the blocks, past any damage, and judges the file.
@@ -28,8 +28,8 @@ fn walk(snapshot: &Snapshot, mut visit: impl FnMut(Stretch<'_>) -> Result<()>) -
 }
 
 /// Writes a line on the snapshot and one a block: offset, length, count, kind, `ok` or `BAD`.
-pub(super) fn blocks(path: String, file: Mapped, out: &mut dyn Write) -> Result<Verdict> {
-    let snapshot = Snapshot::bare(path, Box::new(file))?;
+pub(super) fn blocks(path: String, file: Box<dyn File>, out: &mut dyn Write) -> Result<Verdict> {
+    let snapshot = Snapshot::bare(path, file)?;
     let header = &snapshot.header;
     written(writeln!(
         out,
@@ -68,8 +68,8 @@ pub(super) fn blocks(path: String, file: Mapped, out: &mut dyn Write) -> Result<
 }
 
 /// Writes the events of every intact block.
-pub(super) fn events(path: String, file: Mapped, out: &mut dyn Write) -> Result<Verdict> {
-    let snapshot = Snapshot::bare(path, Box::new(file))?;
+pub(super) fn events(path: String, file: Box<dyn File>, out: &mut dyn Write) -> Result<Verdict> {
+    let snapshot = Snapshot::bare(path, file)?;
     let mut decoder = EventsDecoder::default();
     let mut table = Table::default();
     walk(&snapshot, |found| {

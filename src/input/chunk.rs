@@ -4,9 +4,10 @@ use std::io;
 
 use super::parse::MAX_LINE;
 use super::source::{Got, Source, Start, keep_last};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::format::batch::Windows;
 use crate::format::{Digest, MAX_RAW, WINDOW, digest};
+use crate::memory::Zeros;
 
 /// Bytes of a chunk, and the longest stretch without a line end that is held in memory.
 pub const CHUNK: usize = 4 << 20;
@@ -35,7 +36,7 @@ pub struct Chunk {
     /// What the input looks like at `end`.
     pub windows: Windows,
     /// Its bytes: the first `length` of them.
-    pub buffer: Vec<u8>,
+    pub buffer: Zeros,
     /// How many of the buffer's bytes are the chunk's.
     pub length: usize,
 }
@@ -75,19 +76,19 @@ impl<'a> Chunker<'a> {
     }
 
     /// An error of a read, with its source and the offset where the next chunk would have begun.
-    pub fn error(&self, error: &io::Error) -> Error {
+    fn error(&self, error: &io::Error) -> Error {
         self.source.error(self.offset, error)
     }
 
-    /// The next chunk, in `buffer`; `None` at the end. After an error there is nothing more.
-    pub fn next(&mut self, mut buffer: Vec<u8>) -> io::Result<Option<Chunk>> {
+    /// The next chunk, in `buffer` if there is one; `None` at the end. After an error there is nothing more.
+    pub fn next(&mut self, buffer: Option<Zeros>) -> Result<Option<Chunk>> {
         if (self.stop)() {
             return Ok(None);
         }
-        if buffer.len() != CHUNK {
-            // Zeros that the system gives, and nobody has to write.
-            buffer = vec![0; CHUNK];
-        }
+        let mut buffer = match buffer {
+            Some(buffer) => buffer,
+            None => Zeros::new(CHUNK, "a piece of the input")?,
+        };
         let mut filled = self.carry.len();
         buffer[..filled].copy_from_slice(&self.carry);
         self.carry.clear();
@@ -125,7 +126,7 @@ impl<'a> Chunker<'a> {
             return self.skip_line(buffer);
         }
         if let Some(error) = self.failure.take() {
-            return Err(error);
+            return Err(self.error(&error));
         }
         Ok(match filled {
             0 => None,
@@ -135,7 +136,7 @@ impl<'a> Chunker<'a> {
     }
 
     /// Ends a line that fills the whole buffer: only its start is kept.
-    fn skip_line(&mut self, mut buffer: Vec<u8>) -> io::Result<Option<Chunk>> {
+    fn skip_line(&mut self, mut buffer: Zeros) -> Result<Option<Chunk>> {
         let start = self.offset;
         let kept = buffer[..MAX_RAW].to_vec();
         self.pass(&buffer);
@@ -150,7 +151,7 @@ impl<'a> Chunker<'a> {
                 }
                 Err(error) => {
                     self.ended = true;
-                    return Err(error);
+                    return Err(self.error(&error));
                 }
             };
             let end = memchr::memchr(b'\n', &buffer[..count]);
@@ -173,7 +174,7 @@ impl<'a> Chunker<'a> {
         }
     }
 
-    fn chunk(&mut self, kind: ChunkKind, buffer: Vec<u8>, length: usize) -> Chunk {
+    fn chunk(&mut self, kind: ChunkKind, buffer: Zeros, length: usize) -> Chunk {
         let start = self.offset;
         self.pass(&buffer[..length]);
         self.finish(kind, start, buffer, length)
@@ -187,7 +188,7 @@ impl<'a> Chunker<'a> {
         keep_last(&mut self.tail, bytes);
     }
 
-    fn finish(&mut self, kind: ChunkKind, start: u64, buffer: Vec<u8>, length: usize) -> Chunk {
+    fn finish(&mut self, kind: ChunkKind, start: u64, buffer: Zeros, length: usize) -> Chunk {
         let head = match self.head_digest {
             Some(head) => head,
             None => {
@@ -221,14 +222,14 @@ mod tests {
         let never = || false;
         let mut chunker = Chunker::new(start.0, offset, start.1, &never);
         let mut chunks = Vec::new();
-        let mut buffer = Vec::new();
+        let mut buffer = None;
         while let Some(chunk) = chunker.next(buffer).unwrap() {
             let (at, window) = (chunk.end as usize, (chunk.end as usize).min(WINDOW));
             assert_eq!(chunk.windows.head, digest(&bytes[..window]), "the head at {at}");
             assert_eq!(chunk.windows.tail, digest(&bytes[at - window..at]), "the tail at {at}");
             assert_eq!(usize::from(chunk.windows.head_length), window);
             chunks.push((chunk.kind, chunk.start, chunk.end, chunk.buffer[..chunk.length].to_vec()));
-            buffer = chunk.buffer;
+            buffer = Some(chunk.buffer);
         }
         chunks
     }

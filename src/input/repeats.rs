@@ -17,7 +17,7 @@ use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::event::{Event, Id};
-use crate::mmap::Zeros;
+use crate::memory::Zeros;
 
 /// One of so many is enough for lines to be looked up.
 const ENOUGH: u64 = 4;
@@ -187,7 +187,7 @@ const KEPT: u32 = 80;
 impl Filter {
     /// Nothing if there is no such memory: then all lines are parsed.
     fn new(memory: usize) -> Option<Filter> {
-        let sets = Zeros::new(memory.max(size_of::<Set>())).ok()?;
+        let sets = Zeros::new(memory.max(size_of::<Set>()), "repeated lines").ok()?.in_large_pages();
         Some(Filter { sets, seed: RandomState::new().hash_one(()), score: Score::default() })
     }
 

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use super::read_full;
 use crate::error::{Error, Result};
 use crate::format::batch::Checkpoint;
 use crate::format::{Digest, MAX_SOURCE_NAME, WINDOW, digest};
+use crate::shell::files_in;
+use crate::threads::start;
 
 /// Bytes of one piece that the thread behind a pipe hands over.
 const PIECE: usize = 256 << 10;
@@ -42,7 +45,7 @@ pub struct Source {
 }
 
 enum Body {
-    Plain(File),
+    Plain(Whole),
     /// A compressed file, decompressed.
     Packed(Packing, Box<dyn Read + Send>),
     /// Something that can be read only once, by a thread of its own, so that a silent writer blocks nobody.
@@ -82,14 +85,14 @@ impl Source {
         let wrong = |error: io::Error| unreadable(&name, &error);
         let meta = std::fs::metadata(path).map_err(wrong)?;
         if meta.is_dir() {
-            let (problem, hint) = ("a directory".into(), format!("name the files in it: {name}/*"));
+            let (problem, hint) = ("a directory".into(), format!("name the files in it: {}", files_in(path)));
             return Err(Error::Input { input: name, problem, hint });
         }
         let taken = Arc::new(AtomicU64::new(0));
         let (body, size) = if meta.is_file() {
-            let file = File::open(path).map_err(wrong)?;
+            let file = Whole::open(path).map_err(wrong)?;
             let mut magic = [0; 4];
-            let length = crate::storage::File::read_at(&file, &mut magic, 0).map_err(wrong)?;
+            let length = crate::storage::File::read_at(&file.file, &mut magic, 0).map_err(wrong)?;
             let body = match packing(&magic[..length]) {
                 Packing::None => Body::Plain(file),
                 packing => Body::Packed(packing, unpack(packing, Counted(file, taken.clone())).map_err(wrong)?),
@@ -98,7 +101,8 @@ impl Source {
         } else {
             // Opened by the thread behind it: that may take as long as nobody opens the other end.
             let path = path.to_owned();
-            (Body::Piped(Pipe::new(move || File::open(path), taken.clone()).map_err(wrong)?), None)
+            let pipe = Pipe::new(move || File::open(path), taken.clone());
+            (Body::Piped(pipe.map_err(|error| no_thread(&name, &error))?), None)
         };
         Ok(Source { name, size, taken, path: path.into(), body })
     }
@@ -106,7 +110,7 @@ impl Source {
     /// Standard input.
     pub fn stdin() -> Result<Source> {
         let taken = Arc::new(AtomicU64::new(0));
-        let pipe = Pipe::new(|| Ok(io::stdin()), taken.clone()).map_err(|error| unreadable("-", &error))?;
+        let pipe = Pipe::new(stdin, taken.clone()).map_err(|error| no_thread("-", &error))?;
         Ok(Source { name: "-".into(), size: None, taken, path: "-".into(), body: Body::Piped(pipe) })
     }
 
@@ -116,14 +120,27 @@ impl Source {
         bytes[..bytes.len().min(MAX_SOURCE_NAME)].to_vec()
     }
 
+    /// Whether it can be read only once, and may fall silent.
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.body, Body::Piped(_))
+    }
+
     /// An error while reading it.
     pub fn error(&self, offset: u64, error: &io::Error) -> Error {
+        if let Some(shrank) = error.get_ref().and_then(|inner| inner.downcast_ref::<Shrank>()) {
+            let hint = "the whole lines before that are stored; something cuts it or writes it anew: run again when it is \
+                        at rest";
+            return Error::Input { input: self.name.clone(), problem: shrank.to_string(), hint: hint.into() };
+        }
         let problem = format!("cannot read on at byte {offset}: {error}");
         let hint = match self.body {
             Body::Packed(..) => {
                 "what came before is stored; complete the input and run again, or mend it and run with --from-start"
             }
-            Body::Piped(_) => "what came before is stored; mend or complete the input and run again",
+            Body::Piped(_) => {
+                "what came before is stored; mend or complete the input and send it again from its start: what is \
+                 stored counts once"
+            }
             Body::Plain(_) => "what came before is stored; see to the cause and run again",
         };
         Error::Input { input: self.name.clone(), problem, hint: hint.into() }
@@ -135,11 +152,11 @@ impl Source {
         let name = self.name.clone();
         let start = match &mut self.body {
             Body::Piped(_) => Ok(Start::default()),
-            Body::Plain(file) => seek_plain(file, checkpoints, &self.taken),
+            Body::Plain(whole) => seek_plain(&mut whole.file, checkpoints, &self.taken),
             Body::Packed(packing, reader) => {
                 let reopen = || {
                     self.taken.store(0, Ordering::Relaxed);
-                    unpack(*packing, Counted(File::open(&self.path)?, self.taken.clone()))
+                    unpack(*packing, Counted(Whole::open(&self.path)?, self.taken.clone()))
                 };
                 seek_packed(reader, reopen, checkpoints)
             }
@@ -151,8 +168,8 @@ impl Source {
     pub fn rewind(&mut self) -> Result<()> {
         let result = match &mut self.body {
             Body::Piped(_) => Ok(()),
-            Body::Plain(file) => file.seek(SeekFrom::Start(0)).map(|_| ()),
-            Body::Packed(packing, reader) => File::open(&self.path)
+            Body::Plain(whole) => whole.file.seek(SeekFrom::Start(0)).map(|_| ()),
+            Body::Packed(packing, reader) => Whole::open(&self.path)
                 .and_then(|file| unpack(*packing, Counted(file, self.taken.clone())))
                 .map(|again| *reader = again),
         };
@@ -163,9 +180,13 @@ impl Source {
     /// The next bytes.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
         match &mut self.body {
-            Body::Plain(file) => {
-                let count = read_full(file, buffer)?;
+            Body::Plain(whole) => {
+                let count = read_full(&mut whole.file, buffer)?;
                 self.taken.fetch_add(count as u64, Ordering::Relaxed);
+                // What came before it is taken first.
+                if count == 0 && !buffer.is_empty() {
+                    whole.check_end()?;
+                }
                 Ok(Got::Bytes(count))
             }
             // What decompresses before an error is a reader's last word on good bytes, so it reads piece by piece.
@@ -177,6 +198,17 @@ impl Source {
             },
             Body::Piped(pipe) => pipe.read(buffer),
         }
+    }
+}
+
+/// For an input that may fall silent, and so needs a thread of its own, where there is none to be had.
+pub(crate) fn no_thread(name: &str, error: &io::Error) -> Error {
+    Error::Input {
+        input: name.into(),
+        problem: format!("a pipe is read by a thread of its own, and none could be started: {error}"),
+        hint: "raise the limit on processes and threads (ulimit -u, that of the container), or run again when there \
+               are fewer; a file can be ingested without"
+            .into(),
     }
 }
 
@@ -335,6 +367,59 @@ pub(super) fn keep_last(window: &mut Vec<u8>, bytes: &[u8]) {
     window.extend_from_slice(bytes);
 }
 
+/// A file of which the end has to be at least as far as it was when it was opened, or as far as it was read. Of one that had
+/// no length then it says nothing: some that are made as they are read, such as those in `/proc`, never have one.
+struct Whole {
+    file: File,
+    length: u64,
+}
+
+impl Whole {
+    fn open(path: &Path) -> io::Result<Whole> {
+        Whole::of(File::open(path)?)
+    }
+
+    fn of(file: File) -> io::Result<Whole> {
+        let length = file.metadata()?.len();
+        Ok(Whole { file, length })
+    }
+
+    /// Where a read found nothing more: that this is the end and no cut. What was read of a file that was cut and written
+    /// anew would otherwise be taken for all there is.
+    fn check_end(&mut self) -> io::Result<()> {
+        let from = self.length.max(self.file.stream_position()?);
+        let to = self.file.metadata()?.len();
+        if to < from && self.length > 0 { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
+    }
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        if count == 0 && !buffer.is_empty() {
+            self.check_end()?;
+        }
+        Ok(count)
+    }
+}
+
+/// An input got shorter while it was read.
+#[derive(Debug, thiserror::Error)]
+#[error("shrank from {from} to {to} bytes while it was read")]
+struct Shrank {
+    from: u64,
+    to: u64,
+}
+
+/// Standard input; a file that is redirected to it is one that may be cut.
+fn stdin() -> io::Result<Box<dyn Read + Send>> {
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    Ok(match file.metadata()?.is_file() {
+        true => Box::new(Whole::of(file)?),
+        false => Box::new(file),
+    })
+}
+
 /// Counts what is read.
 struct Counted<R>(R, Arc<AtomicU64>);
 
@@ -364,7 +449,7 @@ impl Pipe {
         let (send, pieces) = sync_channel(4);
         let (spent, recycled) = sync_channel::<Vec<u8>>(8);
         // It may sit in a read for ever; it is left behind when the program ends, and changes nothing.
-        std::thread::Builder::new().name("pipe".into()).spawn(move || {
+        start("pipe", move || {
             let mut reader = match open().and_then(|reader| announced(Counted(reader, taken))) {
                 Ok(reader) => reader,
                 Err(error) => return drop(send.send(Err(error))),

@@ -12,6 +12,7 @@ use crate::format::frame::{
     BadDirectory, BadSegment, Entry, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER,
     SectionKind, SegmentHeader, crc, decode_directory, is_whole,
 };
+use crate::memory;
 use crate::search::{Bytes, Search, read_header};
 use crate::storage::File;
 
@@ -375,7 +376,7 @@ impl Segment {
         let length = last.at + u64::from(last.entry.length) - first.at;
         let length = usize::try_from(length).unwrap_or(usize::MAX).min(MAX_PAYLOAD);
         if buffer.len() < length {
-            buffer.resize(length, 0);
+            memory::resize(buffer, length, 0, "the sections of a frame")?;
         }
         let read = self.read(&mut buffer[..length], first.at)?;
         Ok(&buffer[..read])

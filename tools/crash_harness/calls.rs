@@ -69,7 +69,7 @@ pub fn run(harness: &Harness, workloads: &[&Workload], plan: &Plan<'_>) -> Resul
     for &workload in workloads {
         let job = Job::new(harness, workload, &inputs);
         let one = Walk { job, plan }.workload()?;
-        println!("{}: {one}", workload.name);
+        super::tell(&format!("{}: {one}", workload.name));
         tally.add(&one);
     }
     inputs.remove();
@@ -144,26 +144,31 @@ impl Walk<'_> {
         })?;
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..self.plan.jobs {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(crash) = crashes.get(number).filter(|_| !self.late()) else { return };
-                        let followed = self.plan.follow > 0 && (number as u64).is_multiple_of(self.plan.follow);
-                        let result = self.after(crash, followed || self.plan.only.is_some());
-                        let failed = result.is_err();
-                        // A panic elsewhere ends the program anyway.
-                        if let Ok(mut results) = results.lock() {
-                            results.push(result);
-                        }
-                        if failed {
-                            next.store(usize::MAX / 2, Ordering::Relaxed);
-                            return;
-                        }
-                    }
-                });
+        let work = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(crash) = crashes.get(number).filter(|_| !self.late()) else { return };
+                let followed = self.plan.follow > 0 && (number as u64).is_multiple_of(self.plan.follow);
+                let result = self.after(crash, followed || self.plan.only.is_some());
+                let failed = result.is_err();
+                // A panic elsewhere ends the program anyway.
+                if let Ok(mut results) = results.lock() {
+                    results.push(result);
+                }
+                if failed {
+                    next.store(usize::MAX / 2, Ordering::Relaxed);
+                    return;
+                }
             }
+        };
+        std::thread::scope(|scope| {
+            // Fewer than asked for, where the system gives no more.
+            for _ in 1..self.plan.jobs {
+                if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
         });
         for result in results.into_inner().unwrap_or_default() {
             tally.add(&result?);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Write as _, stderr};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::sleep;
@@ -62,7 +63,7 @@ pub fn run(
         fs::remove_dir_all(&store).map_err(setup("remove", &store))?;
         inputs.remove();
         if deadline.is_none_or(|_| round % 10 == 9) {
-            eprintln!("round {}: {}: {one}", round + 1, workload.name);
+            let _ = writeln!(stderr(), "round {}: {}: {one}", round + 1, workload.name);
         }
     }
     Ok(tally)

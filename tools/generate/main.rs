@@ -13,6 +13,8 @@
 //! No two events of a workload share a timestamp and copies are equal, since the peers chatwal is compared with are
 //! right only for such input.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
+
 mod event;
 mod order;
 mod output;
@@ -29,11 +31,12 @@ mod wrong;
 mod naive;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
+use chatwal::render::printable;
 use clap::{Parser, ValueEnum};
 
 use output::write_lines;
@@ -132,14 +135,16 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(help) if !help.use_stderr() => {
             // A closed pipe is no reason to complain about help.
-            let _ = help.print();
-            return ExitCode::SUCCESS;
+            return match help.print() {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                _ => ExitCode::SUCCESS,
+            };
         }
         Err(usage) => {
             let text = usage.to_string();
             let paragraph = text.split("\n\n").next().unwrap_or_default();
             let words: Vec<&str> = paragraph.trim_start_matches("error:").split_whitespace().collect();
-            eprintln!("generate: error: {}", words.join(" "));
+            say(&words.join(" "));
             return ExitCode::from(2);
         }
     };
@@ -148,12 +153,17 @@ fn main() -> ExitCode {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             match &options.output {
-                Some(path) => eprintln!("generate: error: {}: {error}", path.display()),
-                None => eprintln!("generate: error: standard output: {error}"),
+                Some(path) => say(&format!("{}: {error}", path.display())),
+                None => say(&format!("standard output: {error}")),
             }
             ExitCode::FAILURE
         }
     }
+}
+
+fn say(error: &str) {
+    // Where stderr is full or gone, the exit status says it all the same.
+    let _ = writeln!(io::stderr(), "generate: error: {}", printable(error));
 }
 
 fn generate(options: &Options) -> io::Result<()> {

@@ -1,49 +1,81 @@
 //! The output: blocks of lines, made by several threads and written in order.
 
 use std::io::{self, Write};
-use std::sync::mpsc;
-use std::thread;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, Scope};
 
 use crate::workload::Workload;
 
 /// Lines that a thread makes at a time, about 650 KB.
 const BLOCK_LINES: u64 = 4_096;
 
-/// Writes the lines of a workload in order; `threads` others make them.
+/// Blocks that a thread is ahead of the writer.
+const AHEAD: u64 = 2;
+
+/// Writes the lines of a workload in order; `threads` others make them, or fewer where the system gives no more.
 pub fn write_lines(workload: &Workload, threads: u64, output: &mut dyn Write) -> io::Result<()> {
     let blocks = workload.lines.div_ceil(BLOCK_LINES);
-    let threads = threads.min(blocks);
     thread::scope(|scope| {
-        let mut makers = Vec::new();
-        for first in 0..threads {
-            let (full, blocks_made) = mpsc::sync_channel::<Vec<u8>>(2);
-            let (give_back, emptied) = mpsc::channel::<Vec<u8>>();
-            scope.spawn(move || {
-                let mut block = first;
-                while block < blocks {
-                    let mut lines = emptied.try_recv().unwrap_or_default();
-                    lines.clear();
-                    let end = workload.lines.min((block + 1) * BLOCK_LINES);
-                    for position in block * BLOCK_LINES..end {
-                        workload.line(position, &mut lines);
-                    }
-                    if full.send(lines).is_err() {
-                        return; // The writer failed; it says so itself.
-                    }
-                    block += threads;
-                }
-            });
-            makers.push((blocks_made, give_back));
+        let maker = |_| Maker::start(scope, workload).ok();
+        let makers: Vec<Maker> = (0..threads.min(blocks)).map_while(maker).collect();
+        if makers.is_empty() {
+            let mut lines = Vec::new();
+            for block in 0..blocks {
+                make(workload, block, &mut lines);
+                output.write_all(&lines)?;
+            }
+            return output.flush();
+        }
+        let turn = |block: u64| &makers[(block % makers.len() as u64) as usize];
+        let ahead = AHEAD * makers.len() as u64;
+        for block in 0..blocks.min(ahead) {
+            turn(block).order(block, Vec::new());
         }
         for block in 0..blocks {
-            let (blocks_made, give_back) = &makers[(block % threads) as usize];
-            let lines = blocks_made.recv().map_err(io::Error::other)?;
+            let lines = turn(block).made.recv().map_err(io::Error::other)?;
             output.write_all(&lines)?;
-            // A maker that is done needs no buffer.
-            let _ = give_back.send(lines);
+            if block + ahead < blocks {
+                turn(block).order(block + ahead, lines);
+            }
         }
         output.flush()
     })
+}
+
+/// A thread that makes the blocks that are ordered.
+struct Maker {
+    orders: Sender<(u64, Vec<u8>)>,
+    made: Receiver<Vec<u8>>,
+}
+
+impl Maker {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, workload: &'scope Workload) -> io::Result<Maker> {
+        let (orders, ordered) = mpsc::channel::<(u64, Vec<u8>)>();
+        let (full, made) = mpsc::channel();
+        thread::Builder::new().spawn_scoped(scope, move || {
+            for (block, mut lines) in ordered {
+                make(workload, block, &mut lines);
+                if full.send(lines).is_err() {
+                    return; // The writer failed; it says so itself.
+                }
+            }
+        })?;
+        Ok(Maker { orders, made })
+    }
+
+    /// Orders a block, to be made in this buffer.
+    fn order(&self, block: u64, buffer: Vec<u8>) {
+        // It ends before the writer only by a panic, which the writer meets where it waits for the block.
+        let _ = self.orders.send((block, buffer));
+    }
+}
+
+fn make(workload: &Workload, block: u64, lines: &mut Vec<u8>) {
+    lines.clear();
+    let end = workload.lines.min((block + 1) * BLOCK_LINES);
+    for position in block * BLOCK_LINES..end {
+        workload.line(position, lines);
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +94,7 @@ mod tests {
         let arguments = "-n 20000 --copies 0.2 --style shuffled --bad 0.01 --seed 7";
         let once = bytes_by(1, arguments);
         assert_eq!(once, bytes_by(3, arguments));
+        assert_eq!(once, bytes_by(0, arguments), "where no thread can be started");
         assert_ne!(once, bytes_by(1, &arguments.replace('7', "8")));
         assert!(bytes_by(2, "-n 0").is_empty());
     }
