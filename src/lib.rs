@@ -28,6 +28,7 @@ pub mod table;
 
 pub mod ingest;
 pub mod log;
+mod place;
 pub mod recover;
 pub mod segment;
 pub mod snapshot;

@@ -7,14 +7,13 @@
 //! It serves `dump`, which jumps around in a file that is at rest. The one case in which the promise can be broken is a
 //! writer that recovers, at that very moment, the segment being dumped, and cuts a torn end; run the dump again then.
 
-use std::fs;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use memmap2::{Mmap, MmapMut};
 
-use crate::storage::{File, refuse_non_file};
+use crate::storage::{File, Identity, open_regular};
 
 /// A mapped file, read-only.
 pub struct Mapped {
@@ -24,8 +23,7 @@ pub struct Mapped {
 impl Mapped {
     /// Maps a file as long as it is now.
     pub fn open(path: &Path) -> io::Result<Mapped> {
-        refuse_non_file(&fs::metadata(path)?)?;
-        let file = fs::File::open(path)?;
+        let file = open_regular(path)?;
         // SAFETY: the map is private to this struct, which only copies out of it, so no reference can see bytes
         // change; that nobody truncates the file is the contract above.
         #[allow(unsafe_code)]
@@ -56,6 +54,10 @@ impl File for Mapped {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -90,6 +92,8 @@ impl DerefMut for Zeros {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -40,7 +40,7 @@ use crate::format::hole::{Hole, LostInput};
 use crate::recover::segment_header;
 use crate::segment::{Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
-use crate::storage::{Publication, Storage, TEMPORARY, path_of, publish};
+use crate::storage::{Publication, Storage, TEMPORARY, explained, path_of, publish, publish_over};
 use crate::store::{
     COPY, Input, Name, Place, add_input, inputs_of, parse_name, refuse_no_store, segment_name, snapshot_name,
 };
@@ -98,6 +98,7 @@ pub fn repair(
         if !options.dry_run {
             // An earlier repair may have died, or failed, between its last renaming and this.
             storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+            storage.in_place()?;
         }
         return Ok(None);
     }
@@ -105,7 +106,8 @@ pub fn repair(
     if options.dry_run {
         return Ok(Some(plan.repair));
     }
-    let done = plan.carry_out(storage, options, stop, &|share| progress(0.5 + share / 2.0))?;
+    let done = plan.carry_out(storage, options, stop, &|share| progress(0.5 + share / 2.0));
+    let done = done.map_err(|error| explained(storage, error))?;
     Ok(done.then_some(plan.repair))
 }
 
@@ -247,12 +249,16 @@ impl Plan {
             }
         }
         self.publish_segment(storage)?;
-        writer.publish(copies)?;
+        match has(storage, &name)? {
+            true => writer.publish_over(copies)?,
+            false => writer.publish(copies)?,
+        };
         // Durable under its name: only now may what it replaces go.
         for name in &self.repair.replaced {
             storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;
         }
         storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+        storage.in_place()?;
         Ok(true)
     }
 
@@ -265,8 +271,19 @@ impl Plan {
         let entry = Entry::new(SectionKind::Hole, 0, 1, &hole);
         let link = put_frame(&mut bytes, &header, FrameKind::Hole, self.next, &[entry], &hole);
         put_frame(&mut bytes, &header, FrameKind::Mark, link, &[], &[]);
-        publish(storage, &segment_name(self.number), &bytes)
+        let name = segment_name(self.number);
+        // One that is there an earlier repair left, which did not come to its end.
+        match has(storage, &name)? {
+            true => publish_over(storage, &name, &bytes),
+            false => publish(storage, &name, &bytes),
+        }
     }
+}
+
+/// Whether a file has this name.
+fn has(storage: &dyn Storage, name: &str) -> Result<bool> {
+    let names = storage.list().map_err(Error::io("list", storage.path().display().to_string()))?;
+    Ok(names.iter().any(|it| it == name))
 }
 
 /// The files that a snapshot of these segments replaces: those that were gone through, what nothing could be told of, and

@@ -134,7 +134,11 @@ fn status_of(error: &Error) -> u8 {
         Error::Corruption(_) => status::CORRUPT,
         Error::NoStore { .. } => status::NO_STORE,
         Error::Locked { .. } => status::LOCKED,
-        Error::Input { .. } | Error::Line { .. } | Error::Version { .. } | Error::Io { .. } => status::FAILURE,
+        Error::Input { .. }
+        | Error::Line { .. }
+        | Error::Version { .. }
+        | Error::Displaced { .. }
+        | Error::Io { .. } => status::FAILURE,
     }
 }
 
