@@ -25,7 +25,7 @@ use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::merge::Merge;
-use chatwal::storage::Disk;
+use chatwal::storage::{Disk, Names};
 use chatwal::summary::{Fold, Window};
 use chatwal::table::Table;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
@@ -250,7 +250,7 @@ fn fold(c: &mut Criterion) {
 fn sealed_store(directory: &Path) -> (PathBuf, u64) {
     let (input, store) = (directory.join("lines.jsonl"), directory.join("store"));
     std::fs::write(&input, generate("--lines 50k --copies 0.1")).expect("a place for temporary files");
-    let disk = Disk::create(&store).expect("a new store");
+    let disk = Disk::create(&store, Names::Durable).expect("a new store");
     let (mut log, view, _) = Log::open(Arc::new(disk), LogOptions::default()).expect("a new store");
     let mut inputs = view.inputs;
     let source = Source::open(&input).expect("the input");

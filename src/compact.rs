@@ -23,7 +23,7 @@ use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tas
 use crate::memory;
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
-use crate::storage::{Storage, path_of};
+use crate::storage::{Storage, explained, path_of};
 use crate::store::{Known, Place, View, copies_of, each_section_of_rejects, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
@@ -126,6 +126,15 @@ pub fn compact(
     stop: &AtomicBool,
     progress: &(dyn Fn(f64) + Sync),
 ) -> Result<Option<Outcome>> {
+    compact_files(storage, options, stop, progress).map_err(|error| explained(storage, error))
+}
+
+fn compact_files(
+    storage: &dyn Storage,
+    options: &CompactOptions,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(f64) + Sync),
+) -> Result<Option<Outcome>> {
     let view = View::open(storage)?;
     let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
     let inputs = Inputs {
@@ -150,6 +159,8 @@ pub fn compact(
         storage.remove(&name).map_err(Error::io("remove", path_of(storage, &name)))?;
     }
     storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+    // What is told to be done is done where the path leads.
+    storage.in_place()?;
     let tail = inputs.segments.iter().map(|segment| segment.length).sum();
     Ok(Some(Outcome { covers: plan.covers, freed: plan.bytes, tail, written, events, sites }))
 }

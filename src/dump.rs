@@ -16,7 +16,7 @@ use crate::format::hex;
 use crate::render::{is_plain, json, printable};
 use crate::segment::judge::{Here, Next, Stop, Verdict as Judgement, judge};
 use crate::segment::{Found, Frame, Gap, Link, Segment};
-use crate::storage::{File, refuse_non_file};
+use crate::storage::{File, open_regular};
 use crate::store::{Place, blame, misencoded};
 use crate::table::Table;
 
@@ -98,9 +98,7 @@ fn open(path: &Path) -> Result<Opened> {
     let shown = path.display().to_string();
     // Read piece by piece, and not mapped: a writer may cut the file at this very moment, and what is missing then is to be
     // a verdict, and no signal.
-    let regular = std::fs::metadata(path).and_then(|metadata| refuse_non_file(&metadata));
-    let file = regular.and_then(|()| std::fs::File::open(path)).map_err(Error::io("open", &shown))?;
-    let file: Box<dyn File> = Box::new(file);
+    let file: Box<dyn File> = Box::new(open_regular(path).map_err(Error::io("open", &shown))?);
     let mut magic = [0; SNAPSHOT_MAGIC.len()];
     let read = file.read_at(&mut magic, 0).map_err(Error::io("read", &shown))?;
     if magic[..read] == SNAPSHOT_MAGIC {

@@ -49,8 +49,21 @@ pub enum Error {
     Locked {
         /// The store's directory.
         store: String,
-        /// The holder, where it could be read.
+        /// A process that holds the lock now, where the system tells.
         pid: Option<u32>,
+        /// What to do next.
+        hint: String,
+    },
+    /// The store's directory, or the file that is written, is not where its path says any more: what was written is elsewhere,
+    /// or gone, and nothing of it is acknowledged.
+    #[error("{path}: {problem}")]
+    Displaced {
+        /// The path.
+        path: String,
+        /// What became of it, and where what was written is.
+        problem: String,
+        /// What to do next.
+        hint: String,
     },
     /// No store where one was expected.
     #[error("{store}: {problem}")]
@@ -94,6 +107,42 @@ pub struct Corruption {
     pub found: String,
 }
 
+/// What the system has and a store cannot work with; the source of an [`Error::Io`], whose hint it knows.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{problem}")]
+pub(crate) struct Unfit {
+    problem: String,
+    hint: String,
+}
+
+impl Unfit {
+    /// An error of the system with a hint of its own.
+    pub(crate) fn because(problem: impl Into<String>, hint: impl Into<String>) -> io::Error {
+        io::Error::other(Unfit { problem: problem.into(), hint: hint.into() })
+    }
+
+    /// A file that is to be written to and has other names.
+    pub(crate) fn linked(path: &str, links: u64) -> io::Error {
+        let (own, path) = (quoted(format!("{path}.own")), quoted(path));
+        Unfit::because(
+            format!("it has {links} names (hard links), and what is written would change the file under all of them"),
+            format!("give the store a file of its own, `cp -p {path} {own} && mv {own} {path}`, and run again"),
+        )
+    }
+
+    /// A name that a new file was to get.
+    pub(crate) fn taken() -> io::Error {
+        Unfit::because(
+            "somebody else made a file of this name meanwhile",
+            "see whose it is, move it out of the store, and run again: what was acknowledged is safe",
+        )
+    }
+
+    fn of(error: &io::Error) -> Option<&Unfit> {
+        error.get_ref().and_then(|source| source.downcast_ref())
+    }
+}
+
 impl From<Corruption> for Error {
     fn from(corruption: Corruption) -> Error {
         Error::Corruption(Box::new(corruption))
@@ -105,6 +154,34 @@ impl Error {
     pub fn io(operation: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { operation, path, source }
+    }
+
+    /// The same once more: what failed is told to everybody who asks.
+    pub(crate) fn again(&self) -> Error {
+        match self {
+            Error::Io { operation, path, source } => {
+                let source = match (Unfit::of(source), source.raw_os_error()) {
+                    (Some(unfit), _) => io::Error::other(unfit.clone()),
+                    (None, Some(code)) => io::Error::from_raw_os_error(code),
+                    (None, None) => io::Error::new(source.kind(), source.to_string()),
+                };
+                Error::Io { operation, path: path.clone(), source }
+            }
+            Error::Displaced { path, problem, hint } => {
+                Error::Displaced { path: path.clone(), problem: problem.clone(), hint: hint.clone() }
+            }
+            Error::Corruption(corruption) => Error::Corruption(corruption.clone()),
+            Error::Input { input, problem, hint } => {
+                Error::Input { input: input.clone(), problem: problem.clone(), hint: hint.clone() }
+            }
+            Error::Line { input, line, byte, reason } => {
+                Error::Line { input: input.clone(), line: *line, byte: *byte, reason: reason.clone() }
+            }
+            Error::Version { file, found } => Error::Version { file: file.clone(), found: found.clone() },
+            Error::Locked { store, pid, hint } => Error::Locked { store: store.clone(), pid: *pid, hint: hint.clone() },
+            Error::NoStore { store, problem } => Error::NoStore { store: store.clone(), problem: problem.clone() },
+            Error::Memory { what, bytes } => Error::Memory { what, bytes: *bytes },
+        }
     }
 
     /// What to do next, in one line.
@@ -121,7 +198,7 @@ impl Error {
                     .into()
             }
             Error::Version { .. } => "use the chatwal that wrote this store, or a newer one".into(),
-            Error::Locked { .. } => "wait for it to end, or stop it: what it acknowledged is safe".into(),
+            Error::Locked { hint, .. } | Error::Displaced { hint, .. } => hint.clone(),
             Error::NoStore { .. } => {
                 "name a store with --store DIR; `chatwal ingest --store DIR FILE` makes one".into()
             }
@@ -132,6 +209,9 @@ impl Error {
             }
             Error::Io { path, .. } if path == "standard output" => {
                 "see to what takes the output, and run again; nothing in the store is lost".into()
+            }
+            Error::Io { source, .. } if Unfit::of(source).is_some() => {
+                Unfit::of(source).map(|unfit| unfit.hint.clone()).unwrap_or_default()
             }
             Error::Io { source, .. } if is_full(source) => {
                 "make room and run again: what was acknowledged is safe, and files are gone on with after it".into()

@@ -93,6 +93,8 @@ pub enum Notice<'a> {
     },
     /// A frame was appended.
     Progress(&'a Outcome),
+    /// Something failed, and nothing more is appended; what was acknowledged until then.
+    Failed(&'a Outcome),
     /// A line was rejected; not every one is told.
     Reject(RejectedLine),
     /// The last line has no end and is no event: it was left for the next run.
@@ -209,6 +211,10 @@ pub fn ingest(
     };
     pipeline.run(threads, options.seek, piped)?;
     let appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // A rejected line stops only what comes behind it: what came before is still to be acknowledged.
+    if !matches!(appender.failure, None | Some(Error::Line { .. })) {
+        (appender.notify)(Notice::Failed(&appender.outcome));
+    }
     match appender.failure.or(appender.unreadable) {
         Some(error) => Err(error),
         None => Ok(Outcome { stopped: stop.load(Ordering::Relaxed), ..appender.outcome }),
@@ -311,7 +317,10 @@ impl<'a> Pipeline<'a> {
             if self.halt.load(Ordering::Relaxed) {
                 return false;
             }
-            appender.release();
+            if let Err(error) = appender.release() {
+                self.fail(&mut appender, error);
+                return false;
+            }
             if let Some(free) = appender.free.checked_sub(1) {
                 appender.free = free;
                 return true;
@@ -352,9 +361,9 @@ impl<'a> Pipeline<'a> {
     /// would prove the last ones, and what trickles in must not wait for the next.
     fn look(&self, seen: &mut u64) {
         let mut appender = self.appender();
-        appender.release();
+        let released = appender.release();
         let due = *seen == appender.next && !appender.unproven.is_empty() && appender.failure.is_none();
-        let settled = if due { appender.settle() } else { Ok(()) };
+        let settled = released.and_then(|()| if due { appender.settle() } else { Ok(()) });
         if let Err(error) = settled {
             self.fail(&mut appender, error);
         }
@@ -425,28 +434,33 @@ impl Appender<'_> {
             self.next += 1;
             let batch = self.append(parsed)?;
             self.spent.push(batch);
-            self.release();
+            self.release()?;
             (self.notify)(Notice::Progress(&self.outcome));
         }
         Ok(())
     }
 
     /// Gives back the permits of the frames that are safe, and takes note of what is acknowledged.
-    fn release(&mut self) {
+    fn release(&mut self) -> Result<()> {
         let (safe, acknowledged) = (self.log.safe(), self.log.acknowledged());
         while self.unsafe_frames.front().is_some_and(|&frame| frame <= safe) {
             self.unsafe_frames.pop_front();
             self.free += 1;
         }
+        if self.unproven.front().is_some_and(|(frame, _)| *frame <= acknowledged) {
+            // It is told from here on, which may be long after its fsync.
+            self.log.check_place()?;
+        }
         while let Some((_, offset)) = self.unproven.front().filter(|(frame, _)| *frame <= acknowledged) {
             self.outcome.durable_offset = *offset;
             self.unproven.pop_front();
         }
+        Ok(())
     }
 
     fn settle(&mut self) -> Result<()> {
         self.log.settle()?;
-        self.release();
+        self.release()?;
         (self.notify)(Notice::Progress(&self.outcome));
         Ok(())
     }

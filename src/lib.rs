@@ -32,6 +32,7 @@ pub mod table;
 
 pub mod ingest;
 pub mod log;
+mod place;
 pub mod recover;
 mod search;
 pub mod segment;

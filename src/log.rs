@@ -5,7 +5,6 @@
 //! from the syncer and from whoever holds the log, one at a time. After a failed write or fsync nothing more is acknowledged and nothing is tried
 //! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,9 +16,10 @@ use crate::format::frame::{
     ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, SegmentHeader, crc,
     encode_directory,
 };
+use crate::place::Place;
 use crate::recover::{Recovery, publish_segment, recover};
-use crate::segment::Link;
-use crate::storage::{File, Storage, path_of};
+use crate::segment::{Link, Segment};
+use crate::storage::{File, Storage, explained, leads_to, path_of};
 use crate::store::{View, segment_name};
 use crate::threads::start;
 
@@ -79,7 +79,6 @@ pub struct Log {
     _lock: Box<dyn Send + Sync>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
@@ -87,12 +86,13 @@ struct Shared {
     syncing: Mutex<()>,
     /// There is no thread that syncs.
     alone: AtomicBool,
+    place: Place,
 }
 
 #[derive(Default)]
 struct State {
     /// What the syncer syncs; frames of earlier files are durable already.
-    file: Option<(Arc<dyn File>, String)>,
+    written: Option<Written>,
     /// The last frame appended, and what its header claims to be durable.
     appended: Claim,
     /// The last frame that an fsync covers.
@@ -102,7 +102,17 @@ struct State {
     /// Whether the syncer has to sync: somebody waits, or durability is `Sync`.
     wanted: bool,
     stopping: bool,
-    failure: Option<(io::ErrorKind, String, &'static str, String)>,
+    failure: Option<Error>,
+}
+
+/// The segment that is appended to.
+#[derive(Clone)]
+struct Written {
+    file: Arc<dyn File>,
+    path: String,
+    number: u64,
+    /// The last one of the store: this one, or its successor once that is published.
+    last: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -137,20 +147,21 @@ impl Shared {
         let mut state = self.lock();
         loop {
             let due = state.wanted && state.failure.is_none() && state.durable < state.appended.sequence;
-            let file = state.file.as_ref().filter(|_| due).map(|(file, path)| (Arc::clone(file), path.clone()));
-            match file {
-                Some((file, path)) => {
+            match state.written.clone().filter(|_| due) {
+                Some(written) => {
                     // What this fsync covers is what was appended before it began, not what is when it ends.
                     let claim = state.appended;
                     drop(state);
-                    let result = file.sync();
+                    let result = written.file.sync();
+                    // And where it is now: the disk keeps what is in a directory that nobody finds, too.
+                    let result = result.map_err(Error::io("sync", &written.path)).and_then(|()| self.look(&written));
                     state = self.lock();
                     match result {
                         Ok(()) => {
                             state.durable = claim.sequence;
                             state.acknowledged = state.acknowledged.max(claim.durable_upto);
                         }
-                        Err(error) => state.fail("sync", path, &error),
+                        Err(error) => state.fail(error),
                     }
                     self.changed.notify_all();
                 }
@@ -159,36 +170,56 @@ impl Shared {
             }
         }
     }
+
+    /// Looks whether what is written is where the store's path says.
+    fn look(&self, written: &Written) -> Result<()> {
+        self.place.check(written.number, &*written.file, written.last)
+    }
+
+    /// Looks before something is acknowledged; what is found wrong once stays wrong.
+    fn check_place(&self) -> Result<()> {
+        let state = self.lock();
+        state.check()?;
+        let written = state.written.clone();
+        drop(state);
+        match written.map_or(Ok(()), |written| self.look(&written)) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let mut state = self.lock();
+                state.fail(error);
+                self.changed.notify_all();
+                state.check()
+            }
+        }
+    }
 }
 
 impl State {
-    fn fail(&mut self, operation: &'static str, path: String, error: &io::Error) {
-        if self.failure.is_none() {
-            self.failure = Some((error.kind(), error.to_string(), operation, path));
-        }
+    fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
     }
 
     fn check(&self) -> Result<()> {
-        match &self.failure {
-            None => Ok(()),
-            Some((kind, text, operation, path)) => {
-                Err(Error::Io { operation, path: path.clone(), source: io::Error::new(*kind, text.clone()) })
-            }
-        }
+        self.failure.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
 }
 
 impl Log {
     /// Opens the store for writing: makes it if need be, takes the lock, recovers.
     pub fn open(storage: Arc<dyn Storage>, options: LogOptions) -> Result<(Log, View, Recovery)> {
-        let recovered = recover(&*storage)?;
+        let recovered = recover(&*storage).map_err(|error| explained(&*storage, error))?;
         let view = recovered.view;
         let Some(segment) = view.segments.last() else {
             let directory = storage.path().display().to_string();
             return Err(Error::NoStore { store: directory, problem: "no segment".into() });
         };
-        let file = storage.open(&segment_name(segment.header.number), true);
+        let number = segment.header.number;
+        let file = storage.open(&segment_name(number), true);
         let file: Arc<dyn File> = file.map_err(Error::io("open", &segment.path))?.into();
+        // So that what is appended to is what was recovered.
+        leads_to(&*storage, &segment_name(number), &*segment.file)?;
+        leads_to(&*storage, &segment_name(number), &*file)?;
+        let newest = recovered.successor.as_ref().map_or(number, |successor| successor.header.number);
         // Recovery fsynced every frame there is, so the last header's claim is proven as well.
         let last = view.frames.last().map(|place| place.frame.header);
         // What a snapshot covers is proven by the snapshot.
@@ -198,7 +229,7 @@ impl Log {
         let content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget | FrameKind::Hole);
         let last_content = view.frames.iter().rev().map(|place| place.frame.header).find(|header| content(header.kind));
         let state = State {
-            file: Some((Arc::clone(&file), segment.path.clone())),
+            written: Some(Written { file: Arc::clone(&file), path: segment.path.clone(), number, last: newest }),
             appended: claim,
             durable: claim.sequence,
             // Not `view.durable_upto`: that may have been claimed by a header that recovery cut off, and what nothing on
@@ -207,7 +238,10 @@ impl Log {
             wanted: options.durability == Durability::Sync,
             ..State::default()
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), ..Shared::default() });
+        let place = Place::new(Arc::clone(&storage));
+        let state = Mutex::new(state);
+        let (changed, syncing, alone) = (Condvar::new(), Mutex::new(()), AtomicBool::new(false));
+        let shared = Arc::new(Shared { state, changed, syncing, alone, place });
         let syncer = start("syncer", {
             let shared = Arc::clone(&shared);
             move || shared.sync(false)
@@ -229,7 +263,7 @@ impl Log {
             storage,
         };
         if let Some(successor) = recovered.successor {
-            log.enter(successor.header)?;
+            log.enter(successor)?;
         }
         Ok((log, view, recovered.recovery))
     }
@@ -280,7 +314,7 @@ impl Log {
         let payload = directory.len() + first.len() + rest.len();
         if payload > MAX_PAYLOAD {
             // The bounds on chunks keep it far below; written, it could not be read again.
-            let source = io::Error::other(format!("a frame of {payload} bytes is over the limit"));
+            let source = std::io::Error::other(format!("a frame of {payload} bytes is over the limit"));
             return Err(Error::Io { operation: "append to", path: self.path.clone(), source });
         }
         let length = (FRAME_HEADER + payload) as u64;
@@ -318,9 +352,14 @@ impl Log {
             true => Ok(()),
             false => self.file.write_at(rest, self.end + head.len() as u64),
         });
+        let mut written = written.map_err(Error::io("write to", &self.path));
+        if self.options.durability == Durability::Os && written.is_ok() {
+            // It counts as acknowledged from here on.
+            written = self.shared.check_place();
+        }
         let mut state = self.shared.lock();
         if let Err(error) = written {
-            state.fail("write to", self.path.clone(), &error);
+            state.fail(error);
             self.shared.changed.notify_all();
             return state.check();
         }
@@ -338,46 +377,46 @@ impl Log {
     /// so a sealed segment without a successor is a missing file, and damage in a sealed one was no torn write.
     fn roll(&mut self) -> Result<()> {
         let rolled = self.publish_successor().and_then(|successor| self.enter(successor));
+        let rolled = rolled.map_err(|error| explained(&*self.storage, error));
         // Wherever it stopped: a second attempt would publish over the first or seal twice.
         if let Err(error) = &rolled {
-            let mut state = self.shared.lock();
-            match error {
-                Error::Io { operation, path, source } => state.fail(operation, path.clone(), source),
-                other => state.fail("roll", self.path.clone(), &io::Error::other(other.to_string())),
-            }
+            self.shared.lock().fail(error.again());
         }
         rolled
     }
 
-    fn publish_successor(&mut self) -> Result<SegmentHeader> {
+    fn publish_successor(&mut self) -> Result<Segment> {
         self.flush()?;
         let number = self.header.number + 1;
         let first_sequence = self.link.sequence + 1;
         publish_segment(&*self.storage, self.header.store, number, first_sequence)?;
+        if let Some(written) = &mut self.shared.lock().written {
+            written.last = number;
+        }
         let name = segment_name(number);
         let path = path_of(&*self.storage, &name);
         let file = self.storage.open(&name, true).map_err(Error::io("open", &path))?;
-        Ok(crate::segment::Segment::open(path, file)?.header)
+        Segment::open(path, file)
     }
 
     /// Seals this segment and goes on in its successor.
-    fn enter(&mut self, successor: SegmentHeader) -> Result<()> {
-        if successor.first_sequence != self.link.sequence + 1 {
-            let path = path_of(&*self.storage, &segment_name(successor.number));
-            let expected = format!("a segment that begins with frame {}", self.link.sequence + 1);
-            let found = successor.first_sequence.to_string();
+    fn enter(&mut self, successor: Segment) -> Result<()> {
+        let Segment { header, path, file, .. } = successor;
+        if (header.store, header.first_sequence) != (self.header.store, self.link.sequence + 1) {
+            let expected = format!("a segment of this store that begins with frame {}", self.link.sequence + 1);
+            let found = format!("one that begins with frame {}", header.first_sequence);
             return Err(Corruption { file: path, offset: 0, expected, found }.into());
         }
         self.append(FrameKind::Seal, &[], &[], &[])?;
         self.flush()?;
-        let name = segment_name(successor.number);
-        self.path = path_of(&*self.storage, &name);
-        self.file = self.storage.open(&name, true).map_err(Error::io("open", &self.path))?.into();
-        self.header = successor;
+        self.file = file.into();
+        self.path = path;
+        self.header = header;
         self.tail.fetch_add(self.end, Ordering::Relaxed);
         self.end = SEGMENT_HEADER as u64;
         let mut state = self.shared.lock();
-        state.file = Some((Arc::clone(&self.file), self.path.clone()));
+        let (file, path, number) = (Arc::clone(&self.file), self.path.clone(), header.number);
+        state.written = Some(Written { file, path, number, last: number });
         state.wanted = self.options.durability == Durability::Sync;
         Ok(())
     }
@@ -400,17 +439,23 @@ impl Log {
     }
 
     /// Waits until everything that was appended is durable and proven so: after this it is acknowledged. With
-    /// [`Durability::Os`] it only checks that no write failed.
+    /// [`Durability::Os`] it only checks that no write failed and that all of it is in its place.
     pub fn settle(&mut self) -> Result<()> {
-        if self.options.durability == Durability::Os {
-            return self.shared.lock().check();
-        }
-        self.flush()?;
-        if self.acknowledged() < self.last_content {
-            self.append(FrameKind::Mark, &[], &[], &[])?;
+        if self.options.durability == Durability::Sync {
             self.flush()?;
+            if self.acknowledged() < self.last_content {
+                self.append(FrameKind::Mark, &[], &[], &[])?;
+                self.flush()?;
+            }
         }
-        Ok(())
+        // Where nothing was to be synced, nobody has looked yet; and what was acknowledged long ago is acknowledged again.
+        self.check_place()
+    }
+
+    /// Looks whether all that was written is where the store's path says. Whoever tells somebody of an acknowledgement that is
+    /// not of this moment looks before.
+    pub fn check_place(&self) -> Result<()> {
+        self.shared.check_place()
     }
 
     /// The last frame that is acknowledged: with [`Durability::Os`], as soon as it is written.

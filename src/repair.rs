@@ -41,7 +41,7 @@ use crate::recover::segment_header;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Found, Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
-use crate::storage::{Publication, Storage, TEMPORARY, path_of, publish};
+use crate::storage::{Publication, Storage, TEMPORARY, explained, path_of, publish, publish_over};
 use crate::store::{
     COPY, Input, Known, Name, Place, add_input, parse_name, refuse_no_store, segment_name, snapshot_name,
 };
@@ -99,6 +99,7 @@ pub fn repair(
         if !options.dry_run {
             // An earlier repair may have died, or failed, between its last renaming and this.
             storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+            storage.in_place()?;
         }
         return Ok(None);
     }
@@ -106,7 +107,8 @@ pub fn repair(
     if options.dry_run {
         return Ok(Some(plan.repair));
     }
-    let done = plan.carry_out(storage, options, stop, &|share| progress(0.5 + share / 2.0))?;
+    let done = plan.carry_out(storage, options, stop, &|share| progress(0.5 + share / 2.0));
+    let done = done.map_err(|error| explained(storage, error))?;
     Ok(done.then_some(plan.repair))
 }
 
@@ -255,12 +257,16 @@ impl Plan {
             }
         }
         self.publish_segment(storage)?;
-        writer.publish(copies)?;
+        match has(storage, &name)? {
+            true => writer.publish_over(copies)?,
+            false => writer.publish(copies)?,
+        };
         // Durable under its name: only now may what it replaces go, but for a file of its own name, which is gone already.
         for name in self.repair.replaced.iter().filter(|replaced| **replaced != name) {
             storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;
         }
         storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
+        storage.in_place()?;
         Ok(true)
     }
 
@@ -273,13 +279,24 @@ impl Plan {
         let entry = Entry::new(SectionKind::Hole, 0, 1, &hole);
         let link = put_frame(&mut bytes, &header, FrameKind::Hole, self.next, &[entry], &hole);
         put_frame(&mut bytes, &header, FrameKind::Mark, link, &[], &[]);
-        publish(storage, &segment_name(self.number), &bytes)
+        let name = segment_name(self.number);
+        // One that is there an earlier repair left, which did not come to its end.
+        match has(storage, &name)? {
+            true => publish_over(storage, &name, &bytes),
+            false => publish(storage, &name, &bytes),
+        }
     }
 }
 
 /// Whether a part is no file at all.
 fn is_missing(part: &Part, names: &[String]) -> bool {
     matches!(part.content, Content::Nothing) && !names.contains(&part.name)
+}
+
+/// Whether a file has this name.
+fn has(storage: &dyn Storage, name: &str) -> Result<bool> {
+    let names = storage.list().map_err(Error::io("list", storage.path().display().to_string()))?;
+    Ok(names.iter().any(|it| it == name))
 }
 
 /// The files that a snapshot of these segments replaces: those that were gone through, what nothing could be told of, and

@@ -654,13 +654,25 @@ impl<'a> SnapshotWriter<'a> {
         self.publication.abandon();
     }
 
-    /// Makes it durable and part of the store; gives its bytes. `copies` is how many were dropped on the way.
+    /// Makes it durable and part of the store, under a name that is new; gives its bytes. `copies` is how many were dropped on
+    /// the way.
     pub fn publish(mut self, copies: u64) -> Result<u64> {
+        self.finish(copies)?;
+        self.publication.commit()?;
+        Ok(self.end)
+    }
+
+    /// The same in place of a snapshot that has the name.
+    pub fn publish_over(mut self, copies: u64) -> Result<u64> {
+        self.finish(copies)?;
+        self.publication.commit_over()?;
+        Ok(self.end)
+    }
+
+    fn finish(&mut self, copies: u64) -> Result<()> {
         self.end_region(BlockKind::Rejects);
         // Repeated lines take no bytes, so nothing but this bounds what damaged counts of them say.
         self.header.copies = copies.min(MAX_COUNT - 1);
-        self.publication.write_at(&self.header.encode(), 0)?;
-        self.publication.commit()?;
-        Ok(self.end)
+        self.publication.write_at(&self.header.encode(), 0)
     }
 }

@@ -3,13 +3,18 @@
 //! The trait has the few calls whose order durability depends on, and nothing else. Everything above it runs unchanged on
 //! the real disk and on the simulated one in `tests/support`.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+mod disk;
+mod file;
+mod holder;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unfit};
 use crate::format::Uid;
+
+pub use disk::{Disk, Names};
+pub(crate) use file::open_regular;
 
 /// Ends the name of a file that is being written and has no place in the store yet.
 pub const TEMPORARY: &str = ".tmp";
@@ -17,22 +22,31 @@ pub const TEMPORARY: &str = ".tmp";
 /// The file whose lock makes a process the one writer.
 pub const LOCK: &str = "LOCK";
 
-/// The directory of one store.
+/// The directory of one store: the one that was opened, wherever it is moved to.
+///
+/// No call follows a link inside it, waits for the other end of a pipe, or writes to a file that has another name as well.
 pub trait Storage: Send + Sync {
-    /// Where it is, for messages.
+    /// Where it was when it was opened, for messages.
     fn path(&self) -> &Path;
     /// The names in the directory.
     fn list(&self) -> io::Result<Vec<String>>;
     /// Opens a file for reading, and for writing if `writable`.
     fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>>;
-    /// Makes an empty file, in place of what had the name.
+    /// Makes an empty file. What an interrupted publish left under the name goes first: nothing is written through it.
     fn create(&self, name: &str) -> io::Result<Box<dyn File>>;
+    /// Opens a file for reading and writing, as it is; makes an empty one if there is none.
+    fn open_or_create(&self, name: &str) -> io::Result<Box<dyn File>>;
     /// Gives a file another name.
-    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn rename(&self, from: &str, to: &str, taken: Taken) -> io::Result<()>;
     /// Deletes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes creations, renames and deletions durable.
     fn sync_directory(&self) -> io::Result<()>;
+    /// Which file has a name now.
+    fn identity(&self, name: &str) -> io::Result<Identity>;
+    /// Whether the path still leads to this directory; if not, [`Error::Displaced`] says what became of it. The stamp is another
+    /// one after any change of names. There is none right after a change, where the next one might leave it as it is.
+    fn in_place(&self) -> Result<Option<Stamp>>;
     /// Takes the writer's lock, which is held until the value is dropped or the process dies.
     fn lock(&self) -> Result<Box<dyn Send + Sync>>;
     /// Random bytes for ids and salts.
@@ -51,11 +65,85 @@ pub trait File: Send + Sync {
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// Makes what was written durable, the length included.
     fn sync(&self) -> io::Result<()>;
+    /// Which file it is.
+    fn identity(&self) -> io::Result<Identity>;
+    /// Where it is now, if the system tells.
+    fn whereabouts(&self) -> Option<PathBuf> {
+        None
+    }
 }
+
+/// What a renaming does where the new name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It fails, and the file that has the name stays.
+    Refuse,
+    /// The file that has the name goes.
+    Replace,
+}
+
+/// A file, whatever names lead to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The file system.
+    pub device: u64,
+    /// The file in it.
+    pub inode: u64,
+    /// How many names it has.
+    pub links: u64,
+}
+
+impl Identity {
+    /// Whether both are one file.
+    pub fn is(&self, other: &Identity) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// When the names in a directory changed last; says nothing but whether it is the same as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(pub [i64; 4]);
 
 /// The path of a file of the store, for messages.
 pub fn path_of(storage: &dyn Storage, name: &str) -> String {
     storage.path().join(name).display().to_string()
+}
+
+/// Sees to it that a name leads to the file that is open, and that the file has no other name: what is written to it is
+/// where the name says, and nowhere else.
+pub fn leads_to(storage: &dyn Storage, name: &str, file: &dyn File) -> Result<()> {
+    let path = path_of(storage, name);
+    let own = file.identity().map_err(Error::io("look at", &path))?;
+    let what = match storage.identity(name) {
+        Ok(found) if found.is(&own) && found.links <= 1 => return Ok(()),
+        Ok(found) if found.is(&own) => return Err(Error::io("write to", &path)(Unfit::linked(&path, found.links))),
+        Ok(_) => "another file has taken its place",
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "it has gone",
+        Err(error) => return Err(Error::io("look at", path)(error)),
+    };
+    let (place, hint) = match file.whereabouts().filter(|_| own.links > 0) {
+        Some(place) => {
+            let place = place.display();
+            (format!("what was written to it is in {place}"), format!("move {place} back to {path}, and run again"))
+        }
+        None if own.links > 0 => {
+            ("what was written to it has another name now".into(), format!("move it back to {path}, and run again"))
+        }
+        None => (
+            "it was deleted, with what was acknowledged in it".into(),
+            "restore the store from a backup, or ingest its inputs into a new one".into(),
+        ),
+    };
+    let problem = format!("{what} while it was written: {place}");
+    Err(Error::Displaced { path, problem, hint })
+}
+
+/// Says of an error whether its cause is that the directory is not where it was; if not, gives it as it is.
+pub(crate) fn explained(storage: &dyn Storage, error: Error) -> Error {
+    match storage.in_place() {
+        Err(displaced @ Error::Displaced { .. }) => displaced,
+        _ => error,
+    }
 }
 
 /// A file that is being published: written under a temporary name and synced, then renamed, then the directory synced. So
@@ -71,7 +159,8 @@ impl<'a> Publication<'a> {
     /// Begins with an empty file.
     pub fn begin(storage: &'a dyn Storage, name: &str) -> Result<Publication<'a>> {
         let temporary = format!("{name}{TEMPORARY}");
-        let file = storage.create(&temporary).map_err(Error::io("create", path_of(storage, &temporary)))?;
+        let failed = |error| explained(storage, Error::io("create", path_of(storage, &temporary))(error));
+        let file = storage.create(&temporary).map_err(failed)?;
         Ok(Publication { storage, name: name.into(), temporary, file })
     }
 
@@ -85,236 +174,46 @@ impl<'a> Publication<'a> {
         let _ = self.storage.remove(&self.temporary);
     }
 
-    /// Gives the file its name, durably.
+    /// Gives the file its name, durably; the name has to be new.
     pub fn commit(self) -> Result<()> {
-        let path = || path_of(self.storage, &self.temporary);
-        self.file.sync().map_err(Error::io("sync", path()))?;
-        self.storage.rename(&self.temporary, &self.name).map_err(Error::io("rename", path()))?;
-        self.storage.sync_directory().map_err(Error::io("sync", self.storage.path().display().to_string()))
+        self.publish(Taken::Refuse)
+    }
+
+    /// Gives the file its name, durably, in place of a file that has it.
+    pub fn commit_over(self) -> Result<()> {
+        self.publish(Taken::Replace)
+    }
+
+    fn publish(self, taken: Taken) -> Result<()> {
+        let Publication { storage, name, temporary, file } = self;
+        let path = path_of(storage, &temporary);
+        file.sync().map_err(Error::io("sync", &path))?;
+        storage.rename(&temporary, &name, taken).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::io("publish", path_of(storage, &name))(Unfit::taken()),
+            _ => explained(storage, Error::io("rename", path)(error)),
+        })?;
+        sync_directory(storage)?;
+        // Whoever publishes goes on to count on it: to acknowledge frames in it, or to delete what it replaces.
+        leads_to(storage, &name, &*file)?;
+        storage.in_place().map(drop)
     }
 }
 
-/// Publishes a file with these bytes.
+/// Publishes a file with these bytes under a name that is new.
 pub fn publish(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<()> {
     let publication = Publication::begin(storage, name)?;
     publication.write_at(bytes, 0)?;
     publication.commit()
 }
 
-/// A directory of a real file system.
-pub struct Disk {
-    path: PathBuf,
+/// Publishes a file with these bytes in place of one that has the name, if there is one.
+pub fn publish_over(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<()> {
+    let publication = Publication::begin(storage, name)?;
+    publication.write_at(bytes, 0)?;
+    publication.commit_over()
 }
 
-impl Disk {
-    /// The store at `path`, which has to be there.
-    pub fn open(path: &Path) -> Result<Disk> {
-        let wrong = |problem: &str| Error::NoStore { store: path.display().to_string(), problem: problem.into() };
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => Ok(Disk { path: path.into() }),
-            Ok(_) => Err(wrong("a file, where the directory of a store was expected")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(wrong("no store there")),
-            Err(error) => Err(Error::io("look at", path.display().to_string())(error)),
-        }
-    }
-
-    /// The store at `path`; makes the directory if there is none. Its name is durable on return: what is acknowledged
-    /// inside could not be found without it.
-    pub fn create(path: &Path) -> Result<Disk> {
-        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).count();
-        if missing > 0 {
-            fs::create_dir_all(path).map_err(Error::io("make the directory", path.display().to_string()))?;
-        }
-        let disk = Disk::open(path)?;
-        // One that was there may have been made by a run that died before this.
-        for parent in path.ancestors().skip(1).take(missing.max(1)) {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            match sync_directory(parent) {
-                // Whose it is may let nobody look inside, and then nobody but its owner made the store.
-                Err(error) if missing == 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result.map_err(Error::io("sync", parent.display().to_string()))?,
-            }
-        }
-        Ok(disk)
-    }
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
-}
-
-/// For calls that the standard library makes only once. It repeats the others by itself, and [`read_full`] repeats reads.
-fn again_if_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// Refuses what is no file: opening a pipe would wait for its other end.
-pub(crate) fn refuse_non_file(metadata: &fs::Metadata) -> io::Result<()> {
-    match metadata.is_file() {
-        true => Ok(()),
-        false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        false => Err(io::Error::other("not a regular file")),
-    }
-}
-
-impl Storage for Disk {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in again_if_interrupted(|| fs::read_dir(&self.path))? {
-            // A name that is no UTF-8 is none of the store's.
-            names.extend(entry?.file_name().into_string().ok());
-        }
-        Ok(names)
-    }
-
-    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
-        let path = self.path.join(name);
-        refuse_non_file(&fs::metadata(&path)?)?;
-        Ok(Box::new(fs::OpenOptions::new().read(true).write(writable).open(path)?))
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
-        Ok(Box::new(options.open(self.path.join(name))?))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        sync_directory(&self.path)
-    }
-
-    fn lock(&self) -> Result<Box<dyn Send + Sync>> {
-        let path = path_of(self, LOCK);
-        // It will be written to: what a link there leads to is somebody else's.
-        match fs::symlink_metadata(self.path.join(LOCK)).and_then(|metadata| refuse_non_file(&metadata)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result.map_err(Error::io("lock", &path))?,
-        }
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(self.path.join(LOCK)).map_err(Error::io("open", &path))?;
-        match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&file)) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                let pid = fs::read_to_string(self.path.join(LOCK)).ok().and_then(|text| text.trim().parse().ok());
-                return Err(Error::Locked { store: self.path.display().to_string(), pid });
-            }
-            Err(error) => return Err(Error::io("lock", path)(error)),
-        }
-        // The directory as well, where the file system lets one: who deletes LOCK, taking it for stale, lets nobody in.
-        let directory = fs::File::open(&self.path).map_err(Error::io("open", self.path.display().to_string()))?;
-        match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&directory)) {
-            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                return Err(Error::Locked { store: self.path.display().to_string(), pid: None });
-            }
-            _ => {}
-        }
-        // Who holds it, for the message of the next one. The lock is the kernel's and dies with the process; the file
-        // stays, since deleting it would let two processes lock two files of one name.
-        let pid = format!("{}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(Error::io("write", path))?;
-        Ok(Box::new((file, directory)))
-    }
-
-    fn random(&self) -> io::Result<Uid> {
-        let mut bytes = Uid::default();
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        Ok(bytes)
-    }
-}
-
-impl File for fs::File {
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        read_full(buffer, offset, |piece, at| std::os::unix::fs::FileExt::read_at(self, piece, at))
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
-    }
-
-    fn truncate(&self, length: u64) -> io::Result<()> {
-        self.set_len(length)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
-
-fn read_full(
-    buffer: &mut [u8],
-    offset: u64,
-    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
-) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match read(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_published_file_has_its_bytes_and_no_temporary_is_left() {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::create(&directory.path().join("store")).unwrap();
-        publish(&disk, "a", b"hello").unwrap();
-        assert_eq!(disk.list().unwrap(), ["a"]);
-        let mut buffer = [0; 9];
-        assert_eq!(disk.open("a", false).unwrap().read_at(&mut buffer, 1).unwrap(), 4);
-        assert_eq!(&buffer[..4], b"ello");
-    }
-
-    #[test]
-    fn the_second_lock_is_refused_with_the_holder_and_the_third_gets_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::open(directory.path()).unwrap();
-        let held = disk.lock().unwrap();
-        match disk.lock() {
-            Err(Error::Locked { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
-            other => panic!("{:?}", other.map(|_| ())),
-        }
-        drop(held);
-        assert!(disk.lock().is_ok());
-        assert_eq!(disk.list().unwrap(), [LOCK]);
-    }
-
-    #[test]
-    fn a_store_is_a_directory() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        fs::write(&file, "x").unwrap();
-        assert!(matches!(Disk::open(&file), Err(Error::NoStore { .. })));
-        assert!(matches!(Disk::create(&file), Err(Error::NoStore { .. })));
-        assert!(matches!(Disk::open(&directory.path().join("none")), Err(Error::NoStore { .. })));
-    }
+/// Makes creations, renames and deletions durable.
+pub(crate) fn sync_directory(storage: &dyn Storage) -> Result<()> {
+    storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))
 }

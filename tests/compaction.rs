@@ -22,7 +22,7 @@ use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::render::{self, Format};
 use chatwal::report::{Report, ReportOptions, Totals};
-use chatwal::storage::{Disk, Storage};
+use chatwal::storage::{Disk, Names, Storage};
 use chatwal::store::{Input, View};
 use chatwal::summary::Window;
 use chatwal::timeline::timeline;
@@ -87,7 +87,7 @@ impl Way {
         let sim = (dice.below(10) > 0).then(|| SimDisk::new(seed));
         let storage: Arc<dyn Storage> = match &sim {
             Some(sim) => sim.storage(),
-            None => Arc::new(Disk::create(&sandbox.path("s")).unwrap()),
+            None => Arc::new(Disk::create(&sandbox.path("s"), Names::Durable).unwrap()),
         };
         let parts = (0..1 + dice.below(4)).map(|_| Part { lines: Vec::new(), known: false }).collect();
         let mut sites = sites();

@@ -17,7 +17,7 @@ use chatwal::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, ingest};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
-use chatwal::storage::{File, Storage};
+use chatwal::storage::{File, Identity, Stamp, Storage, Taken};
 use support::cli::{CHATWAL, Running, Sandbox, message, possible, until};
 use support::lives;
 use support::sim::{Choices, Count, Fault, SimDisk, Tell};
@@ -243,8 +243,17 @@ impl Storage for SlowDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
         self.disk.create(name)
     }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
+    fn open_or_create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.disk.open_or_create(name)
+    }
+    fn rename(&self, from: &str, to: &str, taken: Taken) -> io::Result<()> {
+        self.disk.rename(from, to, taken)
+    }
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        self.disk.identity(name)
+    }
+    fn in_place(&self) -> Result<Option<Stamp>> {
+        self.disk.in_place()
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.disk.remove(name)
@@ -277,6 +286,9 @@ impl File for SlowFile {
         let result = self.0.sync();
         self.1.pass();
         result
+    }
+    fn identity(&self) -> io::Result<Identity> {
+        self.0.identity()
     }
 }
 
@@ -356,15 +368,27 @@ fn the_name_of_a_new_store_is_durable_before_anything_in_it() {
             trace.iter().rposition(|call| call.contains("sync(") && call.contains(&end))
         };
         let inside = trace.iter().position(|call| call.contains("sync(") && call.contains("/a/b/s"));
-        let made = trace.iter().rposition(|call| call.contains("mkdir") && call.ends_with("= 0"));
+        let made = |name: &str| {
+            let end = format!("\"{name}\", 0700) = 0");
+            trace.iter().position(|call| {
+                call.contains("mkdir") && call.split_whitespace().collect::<Vec<_>>().join(" ").ends_with(&end)
+            })
+        };
+        let made = ["a", "a/b", "a/b/s"].map(made);
         ([parent(""), parent("a"), parent("a/b")], inside.expect("a sync in the store"), made, trace)
     };
     let (parents, inside, made, trace) = ingest();
-    let in_order = |place: &Option<usize>| place.is_some_and(|place| Some(place) > made && place < inside);
-    assert!(made.is_some() && parents.iter().all(in_order), "{parents:?} {trace:#?}");
+    // Each is made once the name of the one around it is durable.
+    let order: Vec<Option<usize>> = made.into_iter().zip(parents).flat_map(|(made, synced)| [made, synced]).collect();
+    assert!(order.is_sorted() && order[0].is_some() && order[5] < Some(inside), "{order:?} {trace:#?}");
     // Who finds the directory may find what a run made that died before its sync.
-    std::fs::remove_dir_all(sandbox.path("a/b/s")).unwrap();
-    std::fs::create_dir(sandbox.path("a/b/s")).unwrap();
+    let store = sandbox.path("a/b/s");
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::create_dir(&store).unwrap();
     let (parents, inside, _, trace) = ingest();
     assert!(parents[2].is_some_and(|place| place < inside), "{parents:?} {trace:#?}");
+    std::fs::remove_dir_all(&store).unwrap();
+    let (parents, inside, made, trace) = ingest();
+    assert!(parents[1].is_some() && parents[1] < made[2], "{parents:?} {trace:#?}");
+    assert!(made[2] < parents[2] && parents[2] < Some(inside), "{parents:?} {trace:#?}");
 }

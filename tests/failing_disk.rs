@@ -48,8 +48,10 @@ fn restore(sandbox: &Sandbox) {
 /// Runs a command on the store `s`, with a call failing; `None` if the call was not met.
 fn failing(sandbox: &Sandbox, arguments: &str, call: &str, error: &str, when: &str, paths: &[String]) -> Option<Ran> {
     let mut command = sandbox.program("strace", "-f -qqq -o trace");
+    let root = sandbox.root().canonicalize().unwrap();
     for path in paths {
-        command.args(["-P", path]);
+        // What is relative to an open directory is known to strace by the whole path; what is not there yet, by no other.
+        command.args(["-P", path]).arg("-P").arg(root.join(path));
     }
     command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error={error}:when={when}")]);
     command.arg(CHATWAL).args(arguments.split_whitespace());
@@ -171,6 +173,42 @@ fn files_and_directories_that_cannot_be_opened_or_made() {
         }
         println!("{met} failures met");
         assert!(met > 40, "only {met} failures");
+        // What leads to a new store is opened to be synced.
+        let nested = "ingest --store x/y/s --no-compact a.jsonl";
+        let ran = failing(&sandbox, nested, "openat", "EIO", "1", &["x".into()]).expect("a look at what was made");
+        ran.fails(1, &["x: cannot sync: Input/output error"]);
+        sandbox.run(nested).expect(3);
+    }
+}
+
+/// Whether what is written is in its place is asked with calls that can fail, too: then nobody knows, and it is not acknowledged.
+#[test]
+fn looks_at_the_place_that_fail() {
+    if traced() {
+        let (sandbox, all) = sandbox(&["ingest --no-compact --segment-size 4096 a.jsonl"]);
+        restore(&sandbox);
+        sandbox.run(INGEST).expect(3);
+        let (mut refused, mut harmless) = (0, 0);
+        for call in ["/^statx", "/^(new)?fstat(at)?(64)?$", "/^getdents"] {
+            for n in 1.. {
+                restore(&sandbox);
+                // The loader asks as well.
+                let paths = names(&sandbox);
+                let Some(ran) = failing(&sandbox, INGEST, call, "EIO", &n.to_string(), &paths) else { break };
+                println!("{call}:{n}: {:?} {}", ran.code, ran.err.lines().last().unwrap_or_default());
+                if ran.code == Some(3) {
+                    // Asked only for the sake of a message, or of a better way.
+                    harmless += 1;
+                } else {
+                    ran.fails(1, &["Input/output error"]);
+                    sandbox.run(INGEST).expect(3);
+                    refused += 1;
+                }
+                sandbox.reports(&all);
+            }
+        }
+        println!("{refused} refused, {harmless} harmless");
+        assert!(refused > 20 && harmless < 10, "{refused} refused, {harmless} harmless");
     }
 }
 
@@ -184,7 +222,8 @@ fn calls_that_are_interrupted_are_made_again() {
         let mut paths = names(&sandbox);
         paths.extend(INPUTS.map(str::to_owned));
         let mut met = 0;
-        for call in ["openat", "read", "pread64", "pwrite64", "fdatasync", "fsync", "ftruncate", "flock"] {
+        for call in ["openat", "read", "pread64", "pwrite64", "fdatasync", "fsync", "ftruncate", "flock", "/^getdents"]
+        {
             // The loader opens and reads as well, and makes none of the others.
             let paths = if ["openat", "read", "pread64"].contains(&call) { paths.as_slice() } else { &[] };
             for n in 1.. {
@@ -200,6 +239,124 @@ fn calls_that_are_interrupted_are_made_again() {
         println!("{met} calls interrupted");
         assert!(met > 40, "only {met} interrupted");
     }
+}
+
+/// Runs `chatwal` on a system that lacks some calls: each of `lacking` is a call and the error it always answers with.
+fn lacking(sandbox: &Sandbox, lacking: &[(&str, &str)], arguments: &str) -> Ran {
+    let mut command = sandbox.program("strace", "-f -qqq -o trace");
+    for (call, error) in lacking {
+        command.args(["-e", &format!("inject={call}:error={error}")]);
+    }
+    command.arg(CHATWAL).args(arguments.split_whitespace());
+    run(command)
+}
+
+/// CIFS and vboxsf, among others. Nothing but directories is fsynced; files are fdatasynced.
+#[test]
+fn a_file_system_that_cannot_fsync_a_directory() {
+    if !traced() {
+        return;
+    }
+    for error in ["EINVAL", "EOPNOTSUPP"] {
+        let (sandbox, all) = sandbox(&[]);
+        let fsync = [("fsync", error)];
+        let ingest = "ingest --store s --segment-size 4096 --no-compact a.jsonl b.jsonl c.jsonl";
+        let ran = lacking(&sandbox, &fsync, ingest).fails(1, &["cannot fsync a directory"]);
+        ran.says(&["hint", "ext4", "`--durability os`"]);
+        let ran = lacking(&sandbox, &fsync, &format!("{ingest} --durability os")).expect(3);
+        let warnings: Vec<&str> = ran.err.lines().filter(|line| line.contains("cannot fsync a directory")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains("warning: s: "), "{ran:?}");
+        sandbox.reports(&all);
+        for command in ["compact --store s", "repair --store s", ingest] {
+            let ran = lacking(&sandbox, &fsync, command).fails(1, &["cannot sync", "cannot fsync a directory"]);
+            ran.says(&["hint", "`--durability os`"]);
+        }
+        for command in ["report --store s", "verify --store s", "stat --store s"] {
+            lacking(&sandbox, &fsync, command).expect(0).silently();
+        }
+        sandbox.reports(&all);
+        // What compacts beside an ingest works there, too.
+        let compacting =
+            "ingest --store s --durability os --compact-at 1 --segment-size 4096 --from-start a.jsonl b.jsonl";
+        lacking(&sandbox, &fsync, compacting).expect(3).says(&["folded segments"]);
+        sandbox.reports(&all);
+    }
+    // A disk that fails is no such file system.
+    let (sandbox, _) = sandbox(&[]);
+    let os = "ingest --store s --durability os --no-compact a.jsonl";
+    lacking(&sandbox, &[("fsync", "EIO")], os).fails(1, &["Input/output error"]);
+}
+
+#[test]
+fn a_file_system_without_locks() {
+    if !traced() {
+        return;
+    }
+    let (sandbox, all) = sandbox(&["ingest --no-compact a.jsonl b.jsonl c.jsonl"]);
+    restore(&sandbox);
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+        for command in ["ingest --store s a.jsonl", "compact --store s", "repair --store s"] {
+            let ran = lacking(&sandbox, &[("flock", error)], command);
+            ran.fails(1, &["s/LOCK: cannot lock: this file system has no locks"]).says(&["hint", "NFS"]);
+        }
+        lacking(&sandbox, &[("flock", error)], "report --store s").expect(0).silently();
+    }
+    // Where only directories cannot be locked, the file has to do.
+    let (call, when) = ("flock:error=EBADF:when=2", "ingest --store s --no-compact a.jsonl");
+    let mut command = sandbox.program("strace", &format!("-f -qqq -o trace -e inject={call}"));
+    command.arg(CHATWAL).args(when.split_whitespace());
+    run(command).expect(3);
+    sandbox.reports(&all);
+}
+
+/// Linux before 3.15 and some file systems cannot rename without taking a name over; some have no links either. Where a link
+/// does it, it has two steps, and a kill may come between them.
+#[test]
+fn a_system_without_a_renaming_that_takes_no_name() {
+    if !traced() {
+        return;
+    }
+    let ways: [&[(&str, &str)]; 4] = [
+        &[("renameat2", "ENOSYS")],
+        &[("renameat2", "EINVAL")],
+        &[("renameat2", "EINVAL"), ("linkat", "EPERM")],
+        // As Linux 3.2 is, the oldest that Rust runs on.
+        &[("renameat2", "ENOSYS"), ("statx", "ENOSYS"), ("getrandom", "ENOSYS")],
+    ];
+    for way in ways {
+        let (sandbox, all) = sandbox(&[]);
+        lacking(&sandbox, way, INGEST).expect(3);
+        let injected = String::from_utf8(sandbox.read("trace")).unwrap();
+        assert!(way.iter().all(|(call, _)| injected.contains(&format!("{call}("))), "{injected}");
+        sandbox.reports(&all);
+        lacking(&sandbox, way, "compact --store s --all").expect(0);
+        sandbox.reports(&all);
+        sandbox.run("verify --store s").expect(0);
+    }
+    let mut kills = 0;
+    for call in ["linkat", "unlinkat", "fsync", "pwrite64"] {
+        for n in 1.. {
+            let (sandbox, all) = sandbox(&[]);
+            let mut command = sandbox.program("strace", "-f -qqq -o trace -e inject=renameat2:error=ENOSYS");
+            command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={n}")]);
+            command.arg(CHATWAL).args(INGEST.split_whitespace());
+            if run(command).code == Some(3) {
+                break;
+            }
+            // The rerun may be on the same system, or on a better one.
+            if n % 2 == 0 {
+                lacking(&sandbox, &[("renameat2", "ENOSYS")], INGEST).expect(3);
+            } else {
+                sandbox.run(INGEST).expect(3);
+            }
+            sandbox.reports(&all);
+            sandbox.run("verify --store s").expect(0);
+            assert!(!sandbox.segments("s").keys().any(|name| name.ends_with(".tmp")), "{call}:{n}");
+            kills += 1;
+        }
+    }
+    println!("{kills} kills");
+    assert!(kills > 15, "only {kills}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use chatwal::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows}
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::{Uid, digest};
 use chatwal::log::{Batch, Log, LogOptions};
-use chatwal::storage::{Disk, File, Storage};
+use chatwal::storage::{Disk, File, Identity, Stamp, Storage, Taken};
 use chatwal::table::Table;
 
 /// A disk whose random bytes are those of the page.
@@ -31,8 +31,17 @@ impl Storage for Fixed {
     fn create(&self, name: &str) -> std::io::Result<Box<dyn File>> {
         self.0.create(name)
     }
-    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        self.0.rename(from, to)
+    fn open_or_create(&self, name: &str) -> std::io::Result<Box<dyn File>> {
+        self.0.open_or_create(name)
+    }
+    fn rename(&self, from: &str, to: &str, taken: Taken) -> std::io::Result<()> {
+        self.0.rename(from, to, taken)
+    }
+    fn identity(&self, name: &str) -> std::io::Result<Identity> {
+        self.0.identity(name)
+    }
+    fn in_place(&self) -> Result<Option<Stamp>> {
+        self.0.in_place()
     }
     fn remove(&self, name: &str) -> std::io::Result<()> {
         self.0.remove(name)

@@ -1,18 +1,19 @@
-//! P6, one writer: a second is refused at once and told who the first is. The lock dies with its process; its file stays.
+//! P6, one writer: a second is refused at once and told who holds the lock at that moment. The lock dies with its process; its
+//! file stays.
 
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use support::cli::{Running, Sandbox, generated, message, until};
+use support::cli::{Running, Sandbox, generated, message, possible, until};
 
 /// A writer that holds the store `s` until its pipe is closed.
 fn held(sandbox: &Sandbox, line: &str) -> Running {
     let mut writer = sandbox.start("ingest --store s -");
     writer.send(line);
-    let pid = format!("{}\n", writer.pid());
-    until("the writer holds the lock", || fs::read_to_string(sandbox.path("s/LOCK")).is_ok_and(|text| text == pid));
+    until("the writer holds the lock", || writer.holds_a_lock());
     writer
 }
 
@@ -62,14 +63,62 @@ fn the_lock_dies_with_its_process_and_the_file_stays() {
 }
 
 #[test]
-fn a_stale_pid_in_the_file_holds_nothing() {
+fn what_the_file_says_holds_nothing_and_names_nobody() {
     let sandbox = Sandbox::new();
     sandbox.write("in.jsonl", line("file"));
     sandbox.run("ingest --store s in.jsonl").expect(0);
-    // Alive, and no writer.
-    sandbox.write("s/LOCK", format!("{}\n", std::process::id()));
+    assert_eq!(sandbox.read("s/LOCK"), b"", "nothing is written through a name that anybody could have made");
+    // As an earlier program left it; this process is alive, and no writer.
+    let own = format!("{}\n", std::process::id());
+    for stale in [&own, "no number, and longer than any number is: \u{1b}[31m\n"] {
+        sandbox.write("s/LOCK", stale);
+        sandbox.run("ingest --store s in.jsonl").expect(0);
+        let writer = held(&sandbox, "");
+        let ran =
+            sandbox.run("ingest --store s in.jsonl").fails(11, &["s: locked", &format!("({})", named(writer.pid()))]);
+        assert!(!ran.err.contains(&named(std::process::id())), "{ran:?}");
+        writer.end().expect(0);
+        assert_eq!(sandbox.read("s/LOCK"), stale.as_bytes());
+    }
+}
+
+fn named(pid: u32) -> String {
+    format!("process {pid}")
+}
+
+/// Somebody else can take the lock where the modes let him; whoever it is, he is named only while he holds it.
+#[test]
+fn a_holder_that_is_no_chatwal_is_named_and_the_hint_says_what_to_do() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
     sandbox.run("ingest --store s in.jsonl").expect(0);
-    sandbox.write("s/LOCK", "no number, and longer than any number is: \u{1b}[31m\n");
+    for name in ["s/LOCK", "s"] {
+        let held = fs::File::open(sandbox.path(name)).unwrap();
+        fs2::FileExt::lock_shared(&held).unwrap();
+        let own = std::process::id();
+        let ran = sandbox.run("ingest --store s in.jsonl").fails(11, &["s: locked by another writer", &named(own)]);
+        let ran = ran.says(&["hint", &format!("process {own} is `"), &format!("`kill {own}`")]);
+        assert!(!ran.err.contains("chmod"), "nobody else can: {ran:?}");
+        fs::set_permissions(sandbox.path("s"), fs::Permissions::from_mode(0o755)).unwrap();
+        sandbox.run("compact --store s").fails(11, &["s: locked"]).says(&["hint", "`chmod 700 s`"]);
+        fs::set_permissions(sandbox.path("s"), fs::Permissions::from_mode(0o700)).unwrap();
+        drop(held);
+        sandbox.run("ingest --store s in.jsonl").expect(0);
+    }
+}
+
+/// `flock` takes the lock on what the shell has open, and is gone; the shell holds it, and the kernel names `flock`.
+#[test]
+fn a_process_that_is_gone_is_not_named() {
+    if !possible("flock", &["--version"], "a lock that its taker has handed on") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", line("file"));
+    sandbox.run("ingest --store s in.jsonl").expect(0);
+    let ran = sandbox.shell("exec 9<s/LOCK; flock -n 9 || exit 99; $chatwal ingest --store s in.jsonl");
+    let ran = ran.fails(11, &["s: locked by another writer"]).says(&["hint", "wait"]);
+    assert!(!ran.err.contains("process"), "{ran:?}");
     sandbox.run("ingest --store s in.jsonl").expect(0);
 }
 
@@ -80,7 +129,16 @@ fn a_link_in_the_place_of_the_file_is_not_followed() {
     sandbox.write("precious", "not to be written to");
     fs::create_dir(sandbox.path("s")).unwrap();
     std::os::unix::fs::symlink(sandbox.path("precious"), sandbox.path("s/LOCK")).unwrap();
-    sandbox.run("ingest --store s in.jsonl").fails(1, &["s/LOCK: cannot lock: not a regular file"]);
+    let ran = sandbox.run("ingest --store s in.jsonl");
+    ran.fails(1, &["s/LOCK: cannot open: not a regular file but a symbolic link"]).says(&["hint", "move it away"]);
+    assert_eq!(sandbox.read("precious"), b"not to be written to");
+    // A store that shares its lock with another is locked whenever that is.
+    fs::remove_file(sandbox.path("s/LOCK")).unwrap();
+    fs::hard_link(sandbox.path("precious"), sandbox.path("s/LOCK")).unwrap();
+    let ran = sandbox.run("ingest --store s in.jsonl").fails(1, &["s/LOCK: cannot lock: it has 2 names"]);
+    let hint = ran.err.split('`').nth(1).unwrap();
+    sandbox.shell(hint).expect(0);
+    sandbox.run("ingest --store s in.jsonl").expect(0);
     assert_eq!(sandbox.read("precious"), b"not to be written to");
 }
 
@@ -125,7 +183,9 @@ fn who_deletes_the_lock_file_lets_nobody_in() {
     sandbox.write("in.jsonl", line("file"));
     let mut writer = held(&sandbox, &line("pipe"));
     fs::remove_file(sandbox.path("s/LOCK")).unwrap();
-    sandbox.run("ingest --store s in.jsonl").fails(11, &["s: locked by another writer"]);
+    // Of the directory's lock, which says so as well.
+    let holder = format!("({})", named(writer.pid()));
+    sandbox.run("ingest --store s in.jsonl").fails(11, &["s: locked by another writer", &holder]);
     writer.send(line("later"));
     writer.end().expect(0);
     sandbox.run("ingest --store s in.jsonl").expect(0);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chatwal::error::Result;
 use chatwal::format::Uid;
-use chatwal::storage::{File, Storage};
+use chatwal::storage::{File, Identity, Stamp, Storage, Taken};
 use chatwal::store::View;
 use support::beside::{Prefixes, can_trace, only_reads, report_beside};
 use support::cli::{Dice, Sandbox, generated};
@@ -143,7 +143,19 @@ impl Storage for Racing<'_> {
         unreachable!("a reader")
     }
 
-    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+    fn open_or_create(&self, _: &str) -> io::Result<Box<dyn File>> {
+        unreachable!("a reader")
+    }
+
+    fn rename(&self, _: &str, _: &str, _: Taken) -> io::Result<()> {
+        unreachable!("a reader")
+    }
+
+    fn identity(&self, _: &str) -> io::Result<Identity> {
+        unreachable!("a reader")
+    }
+
+    fn in_place(&self) -> Result<Option<Stamp>> {
         unreachable!("a reader")
     }
 

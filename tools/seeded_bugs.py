@@ -43,6 +43,7 @@ class Bug:
 LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store/mod.rs"
 JUDGE, CONTENT = "src/segment/judge.rs", "src/segment/content.rs"
 SEGMENT, FRAME, BATCH = "src/segment/mod.rs", "src/format/frame.rs", "src/format/batch.rs"
+DISK, HOLDER, PLACE = "src/storage/disk.rs", "src/storage/holder.rs", "src/place.rs"
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
@@ -58,13 +59,13 @@ BUGS = [
         "fsync-of-frames",
         "the syncer does not fsync what it calls durable",
         "durability every_image_at_every_stop",
-        (LOG, "let result = file.sync();", "let result: io::Result<()> = Some(&file).map_or(Ok(()), |_| Ok(()));"),
+        (LOG, "let result = written.file.sync();", "let result = std::io::Result::Ok(());"),
     ),
     Bug(
         "fsync-before-publish",
         "a file gets its name before its bytes are on the disk",
         "durability every_image_at_every_stop",
-        (STORAGE, '        self.file.sync().map_err(Error::io("sync", path()))?;\n', ""),
+        (STORAGE, '        file.sync().map_err(Error::io("sync", &path))?;\n', ""),
     ),
     Bug(
         "directory-fsync-of-publish",
@@ -72,8 +73,8 @@ BUGS = [
         "durability every_image_at_every_stop",
         (
             STORAGE,
-            '        self.storage.sync_directory().map_err(Error::io("sync", self.storage.path().display().to_string()))',
-            "        Ok(())",
+            "        sync_directory(storage)?;\n",
+            "",
         ),
     ),
     Bug(
@@ -112,7 +113,13 @@ BUGS = [
         "fsync-of-the-store's-name",
         "the directory of a new store vanishes, with all that was acknowledged in it",
         "durability the_name_of_a_new_store",
-        (STORAGE, "match sync_directory(parent) {", "match io::Result::Ok(drop(parent)) {"),
+        (DISK, "let unsynced = sync_directory_at(&disk.directory, Path::new(\"..\"), names, missing > 0);", "let unsynced = io::Result::Ok(missing > 999);"),
+    ),
+    Bug(
+        "fsync-of-the-names-around-a-store",
+        "the directory around a new store, which was made with it, vanishes with it",
+        "durability the_name_of_a_new_store",
+        (DISK, "            sync_name_of(parent, names, made > 0)?;\n", "            let _ = (parent, made);\n"),
     ),
     Bug(
         "fsync-of-the-seal",
@@ -161,7 +168,7 @@ BUGS = [
         "retry-after-failed-fsync",
         "a failed fsync is tried again, and the second one says yes to pages that are lost",
         "failed_writes a_writer_stops_at_the_first_failure",
-        (LOG, "let result = file.sync();", "let result = file.sync().or_else(|_| file.sync());"),
+        (LOG, "let result = written.file.sync();", "let result = written.file.sync().or_else(|_| written.file.sync());"),
     ),
     Bug(
         "goes-on-after-failed-write",
@@ -169,9 +176,9 @@ BUGS = [
         "failed_writes a_writer_stops_at_the_first_failure",
         (
             LOG,
-            '            state.fail("write to", self.path.clone(), &error);\n            self.shared.changed.notify_all();\n'
-            "            return state.check();",
-            '            return state.check().and(Err(Error::io("write to", self.path.clone())(error)));',
+            "            state.fail(error);\n            self.shared.changed.notify_all();\n            return state.check();\n        }\n"
+            "        self.end",
+            "            return state.check().and(Err(error));\n        }\n        self.end",
         ),
     ),
     Bug(
@@ -403,20 +410,206 @@ BUGS = [
             "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
         ),
     ),
+    # The right place.
+    Bug(
+        "path-unlooked",
+        "a writer goes on in a directory that was moved away, and calls it durable",
+        "displaced a_writer_whose_directory_is_moved",
+        (PLACE, "let stamp = storage.in_place()?;", "let stamp = None;"),
+    ),
+    Bug(
+        "name-unlooked",
+        "a writer goes on in a file that another one has taken the place of",
+        "displaced a_writer_whose_files_are_meddled_with",
+        (PLACE, "let led = leads_to(storage, &name, file);", "let led = Some(file).map_or(Ok(()), |_| Ok(()));"),
+    ),
+    Bug(
+        "list-unlooked",
+        "a writer acknowledges in a store of which older files were deleted",
+        "displaced a_writer_whose_files_are_meddled_with",
+        (PLACE, "if folded || stamp.is_none() || *seen != stamp {", "if folded {"),
+    ),
+    Bug(
+        "list-looked-at-once",
+        "a writer lists the directory when it begins, and no more",
+        "displaced a_writer_whose_files_are_meddled_with",
+        (PLACE, "if folded || stamp.is_none() || *seen != stamp {", "if folded || seen.is_none() {"),
+    ),
+    Bug(
+        "a-stamp-of-this-moment",
+        "a change right after another leaves the directory's time as it was, and goes unseen",
+        "lib the_stamp_is_another_one",
+        (DISK, "(!changed_lately(&found)).then_some(stamp)", "(!changed_lately(&found) || true).then_some(stamp)"),
+    ),
+    Bug(
+        "looks-only-when-it-syncs",
+        "with --durability os nobody looks whether the store is still there",
+        "displaced a_writer_that_does_not_sync",
+        (LOG, "if self.options.durability == Durability::Os && written.is_ok() {", "if false {"),
+    ),
+    Bug(
+        "the-end-unlooked",
+        "a run that has nothing more to sync ends well, though its store is gone",
+        "displaced a_writer_whose_files_are_meddled_with",
+        (LOG, "acknowledged again.\n        self.check_place()", "acknowledged again.\n        Ok(())"),
+    ),
+    Bug(
+        "acknowledged-before-the-look",
+        "what was fsynced is acknowledged wherever it is",
+        "displaced a_writer_whose_directory_is_moved",
+        (LOG, ".and_then(|()| self.look(&written));", ";"),
+    ),
+    Bug(
+        "told-without-a-look",
+        "an offset is told as durable long after anybody looked where it is",
+        "displaced an_offset_is_told",
+        (INGEST, "            self.log.check_place()?;\n", ""),
+    ),
+    Bug(
+        "published-without-a-look",
+        "a compaction deletes the log in a directory that was moved away, or for a snapshot that is not its own",
+        "displaced",
+        (STORAGE, "        leads_to(storage, &name, &*file)?;\n        storage.in_place().map(drop)", "        drop(file);\n        Ok(())"),
+    ),
+    Bug(
+        "folded-means-gone",
+        "a compaction that folds a segment before its seal is fsynced stops the writer beside it",
+        "compaction compacted_stores",
+        (PLACE, "Err(Error::Displaced { .. }) if number < last =>", "Err(Error::Displaced { .. }) if number > last =>"),
+    ),
+    Bug(
+        "calls-by-path",
+        "a writer lists the directory that its path leads to, whatever it has open",
+        "lib a_directory_that_is_moved",
+        (DISK, "for entry in Dir::read_from(&self.directory)? {", "for entry in Dir::new(rustix::fs::openat(CWD, &self.path, DIRECTORY, Mode::empty())?)? {"),
+    ),
+    Bug(
+        "moved-in-silence",
+        "that a store was moved is said without a word on how far its inputs are safe",
+        "directory whatever_happens_to_the_directory",
+        (INGEST, "        (appender.notify)(Notice::Failed(&appender.outcome));\n", ""),
+    ),
+    Bug(
+        "names-taken-over",
+        "a new segment replaces a file that has its name",
+        "strange_files a_roll_takes_no_name",
+        (DISK, "            Taken::Refuse => match rename_to_new(directory, from, to) {", "            Taken::Refuse => match rustix::fs::renameat(directory, from, directory, to) {"),
+    ),
+    Bug(
+        "no-way-to-rename",
+        "on an older Linux no segment gets its name",
+        "failing_disk a_system_without_a_renaming",
+        (DISK, "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.rename_by_link(from, to),", "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) if from == to => self.rename_by_link(from, to),"),
+    ),
+    Bug(
+        "a-link-that-is-its-own",
+        "a kill between the two steps of a renaming leaves a segment that no writer takes",
+        "failing_disk a_system_without_a_renaming",
+        (DISK, "is_ok_and(|other| other.is(&own));", "is_ok_and(|other| other.is(&own) && own.links == 0);"),
+    ),
+    Bug(
+        "taken-by-a-look-too-late",
+        "where there are no links, a name that is taken is taken over",
+        "lib a_name_that_is_taken",
+        (DISK, "            Ok(_) => Err(Errno::EXIST),", "            Ok(_) => rustix::fs::renameat(directory, from, directory, to),"),
+    ),
+    Bug(
+        "links-are-followed",
+        "a link in the place of a file of the store leads readers and writers elsewhere",
+        "strange_files what_stands_in_the_place_of_a_file",
+        (DISK, "union(OFlags::NOFOLLOW)", "union(OFlags::empty())"),
+    ),
+    Bug(
+        "pipes-are-waited-for",
+        "whoever opens a pipe in the place of a file waits for its other end",
+        "strange_files what_stands_in_the_place_of_a_file",
+        (DISK, ".union(OFlags::NONBLOCK)", ""),
+    ),
+    Bug(
+        "written-through-what-is-there",
+        "a new file is written through whatever has its temporary name",
+        "lib what_is_in_the_way",
+        (DISK, "let new = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;", "let new = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;"),
+    ),
+    Bug(
+        "hard-links-are-written-to",
+        "a segment that has another name, in a copy of the store for example, changes under it",
+        "strange_files a_second_name",
+        (DISK, "if own.links <= 1 {", "if own.links <= 9 {"),
+    ),
+    Bug(
+        "every-segment-is-opened-for-writing",
+        "a store of which sealed files are hard links to a copy is refused",
+        "strange_files a_second_name",
+        (STORE, "let writable = writable && number.saturating_add(1) >= *listing.segments.end();\n", ""),
+    ),
+    Bug(
+        "files-for-everybody",
+        "rejects, which hold what visitors wrote, can be read by every user",
+        "directory what_is_made",
+        (DISK, "const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);", "const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::ROTH);"),
+    ),
+    Bug(
+        "directories-for-everybody",
+        "every user can take the writer's lock, of a directory that anybody can open",
+        "directory what_is_made",
+        (DISK, "const PRIVATE_DIRECTORY: u32 = 0o700;", "const PRIVATE_DIRECTORY: u32 = 0o755;"),
+    ),
+    Bug(
+        "a-dead-process-is-named",
+        "a process is named as the holder of the lock that took it and is gone",
+        "one_writer a_process_that_is_gone",
+        (HOLDER, "            Evidence::None => false,", "            Evidence::None => listed,"),
+    ),
+    Bug(
+        "any-holder-is-named",
+        "a process is named that holds the lock of another store",
+        "lib a_process_is_named",
+        (HOLDER, "            Evidence::Open | Evidence::Hidden => listed,", "            Evidence::Open | Evidence::Hidden | Evidence::None => true,"),
+    ),
+    Bug(
+        "a-waiting-process-is-named",
+        "a process is named that waits for the lock",
+        "lib the_kernels_list",
+        (HOLDER, "        if fields.next() != Some(\"FLOCK\") {", "        if fields.find(|field| *field != \"->\") != Some(\"FLOCK\") {"),
+    ),
+    Bug(
+        "loose-modes-unsaid",
+        "that any user can hold the lock is not said where one does",
+        "one_writer a_holder_that_is_no_chatwal",
+        (HOLDER, "    if loose {", "    if loose && pid.is_none() {"),
+    ),
+    Bug(
+        "directories-that-cannot-be-fsynced",
+        "names that no fsync made durable are called durable",
+        "failing_disk a_file_system_that_cannot",
+        (DISK, "if names == Names::DurableIfPossible => Ok(true),", "if names == Names::DurableIfPossible || true => Ok(true),"),
+    ),
+    Bug(
+        "any-failed-fsync-of-a-directory-will-do",
+        "with --durability os a directory's fsync that fails is taken for one that cannot be",
+        "failing_disk a_file_system_that_cannot",
+        (DISK, "        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if names", "        Err(_) if names"),
+    ),
+    Bug(
+        "no-locks-no-matter",
+        "on a file system without locks two writers append to one log",
+        "failing_disk a_file_system_without_locks",
+        (HOLDER, "            Ok(()) => return Ok(()),", "            Ok(()) => return Ok(()),\n            Err(error) if without_locks.contains(&error.raw_os_error()) => return Ok(()),"),
+    ),
     # One writer.
     Bug(
         "lock-not-taken",
         "two writers append to one log",
         "one_writer every_second_writer",
-        (STORAGE, "match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&file)) {", "match io::Result::Ok(()) {"),
-        (STORAGE, "match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&directory)) {", "match io::Result::Ok(()) {"),
+        (HOLDER, "match fs2::FileExt::try_lock_exclusive(file) {", "match io::Result::Ok(()) {"),
     ),
     Bug(
         "lock-file-deleted-at-exit",
         "two processes lock two files of one name",
         "one_writer the_lock_dies",
         (
-            STORAGE,
+            DISK,
             "        Ok(Box::new((file, directory)))",
             "        struct Tidy(PathBuf);\n"
             "        impl Drop for Tidy {\n"
@@ -431,7 +624,7 @@ BUGS = [
         "directory-not-locked",
         "whoever deletes LOCK, taking it for stale, lets a second writer in",
         "one_writer who_deletes_the_lock_file",
-        (STORAGE, "match again_if_interrupted(|| fs2::FileExt::try_lock_exclusive(&directory)) {", "match io::Result::Ok(()) {"),
+        (DISK, "if let Err(error @ Error::Locked { .. }) = held {", "if let (true, Err(error @ Error::Locked { .. })) = (false, held) {"),
     ),
     Bug(
         "repair-judges-what-it-cannot-read",
@@ -441,15 +634,15 @@ BUGS = [
     ),
     Bug(
         "lock-through-a-link",
-        "the pid is written into whatever LOCK is a link to",
+        "a link in the place of LOCK is followed: whatever it leads to is locked, and made if it is not there",
         "one_writer a_link_in_the_place",
-        (STORAGE, "match fs::symlink_metadata(self.path.join(LOCK))", "match fs::metadata(self.path.join(LOCK))"),
+        (DISK, "union(OFlags::NOFOLLOW)", "union(OFlags::empty())"),
     ),
     Bug(
         "interrupted-calls-fail",
         "a signal that nobody waits for ends a run with an error",
         "failing_disk calls_that_are_interrupted",
-        (STORAGE, "            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}\n            result => return result,", "            result => return result,"),
+        (DISK, "let file = match retry_on_intr(open) {\n            Err(Errno::LOOP)", "let file = match open() {\n            Err(Errno::LOOP)"),
     ),
     Bug(
         "no-mark-in-a-lull",
@@ -474,13 +667,13 @@ BUGS = [
         "pipes-are-opened",
         "a reader waits for ever for the other end of a pipe that has the name of a segment",
         "bad_input a_pipe_in_the_place",
-        (STORAGE, "        refuse_non_file(&fs::metadata(&path)?)?;\n", ""),
+        (DISK, "        refuse_non_file(&file.metadata()?)?;\n", ""),
     ),
     Bug(
         "directory-that-cannot-be-opened",
         "a directory that cannot be opened for its sync counts as synced",
         "failing_disk files_and_directories",
-        (STORAGE, "fs::File::open(path)?.sync_all()", "fs::File::open(path).map_or(Ok(()), |it| it.sync_all())"),
+        (DISK, "        directory if made => sync_names(directory?, names),\n", "        Err(_) => Ok(false),\n        directory if made => sync_names(directory?, names),\n"),
     ),
     Bug(
         "compactor-fails-in-silence",
@@ -839,11 +1032,11 @@ BUGS = [
         "repair a_repair_that_is_interrupted_anywhere",
         (
             REPAIR,
-            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
+            "        self.publish_segment(storage)?;\n        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };",
             "        for name in std::mem::take(&mut self.repair.replaced) {\n"
             "            storage.remove(&name).map_err(Error::io(\"remove\", path_of(storage, &name)))?;\n"
             "        }\n"
-            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
+            "        self.publish_segment(storage)?;\n        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };",
         ),
     ),
     Bug(
@@ -862,8 +1055,8 @@ BUGS = [
         "repair a_repair_that_is_interrupted_anywhere",
         (
             REPAIR,
-            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
-            "        writer.publish(copies)?;\n        self.publish_segment(storage)?;",
+            "        self.publish_segment(storage)?;\n        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };",
+            "        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };\n        self.publish_segment(storage)?;",
         ),
     ),
     Bug(

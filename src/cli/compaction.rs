@@ -43,7 +43,9 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
     let progress = console.share("compacting");
     let outcome = compact_store(&*disk, &options, &signals.stop, &|share| progress.update(share));
     progress.finish();
-    match outcome? {
+    let outcome = outcome?;
+    log.check_place()?;
+    match outcome {
         Some(outcome) => tell(&outcome, console),
         None if signals.stop.load(std::sync::atomic::Ordering::Relaxed) => {
             console.note("interrupted; the store is as it was");

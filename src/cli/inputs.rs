@@ -15,7 +15,7 @@ use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
 use chatwal::report::Report;
 use chatwal::shell::quoted;
-use chatwal::storage::{Disk, Storage};
+use chatwal::storage::{Disk, Names, Storage};
 use chatwal::store::View;
 use chatwal::threads::beside;
 
@@ -40,6 +40,7 @@ struct Interrupted {
 
 /// What became of all inputs together.
 struct Taken<'a> {
+    disk: Arc<Disk>,
     /// Ends before the log, which holds the lock.
     compactor: Option<Background>,
     log: Log,
@@ -55,7 +56,8 @@ struct Taken<'a> {
 pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let store = store(global)?;
     let Some(mut taken) = take(args, &store, global, console)? else { return Ok(status::FAILURE) };
-    taken.log.settle()?;
+    let settled = taken.log.settle();
+    taken.told(settled)?;
     ended(taken, &store, console)
 }
 
@@ -78,16 +80,18 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
     };
     let Some(mut taken) = take(&args.input, &path, global, console)? else { return Ok(status::FAILURE) };
     if taken.failed.is_some() || taken.interrupted.is_some() {
-        taken.log.settle()?;
+        let settled = taken.log.settle();
+        taken.told(settled)?;
         return ended(taken, &path, console);
     }
     // The report is made while the last fsync is in flight, and printed when it is proven.
-    let log = Mutex::new(&mut taken.log);
+    let (log, disk) = (Mutex::new(&mut taken.log), &*taken.disk);
+    // Of the directory that was written to, whatever the path leads to by now.
     let (settled, report) = beside(
         || log.lock().unwrap_or_else(PoisonError::into_inner).settle(),
-        || Report::of(&View::open(&Disk::open(&path)?)?, &report_options(global)),
+        || Report::of(&View::open(disk)?, &report_options(global)),
     );
-    settled?;
+    taken.told(settled)?;
     print_report(&report?, args.output.format.into(), console)?;
     ended(taken, &path, console)
 }
@@ -100,8 +104,20 @@ fn is_passing(file: &Path) -> bool {
     of_a_process || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
+impl Taken<'_> {
+    /// Says of each input how far it was acknowledged, if what was left to do has failed.
+    fn told(&self, settled: Result<()>) -> Result<()> {
+        if settled.is_err() {
+            self.read.iter().for_each(|(teller, outcome)| teller.acknowledged(outcome));
+        }
+        settled
+    }
+}
+
 /// Says what is left to say once everything is acknowledged, and gives the exit status.
 fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::Result<u8, Stop> {
+    // It may be long ago that it was settled: a report was made and printed meanwhile.
+    taken.told(taken.log.check_place())?;
     for (teller, outcome) in taken.read {
         teller.finish(outcome, taken.log.durability());
     }
@@ -110,6 +126,7 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
         compactor.outcomes.iter().for_each(|outcome| compaction::tell(outcome, console));
         compaction::tell_beside(finished, store, console)
     });
+    taken.log.check_place()?;
     let rejects = taken.rejects.values().sum();
     let status = match (&taken.interrupted, taken.failed) {
         (Some(Interrupted { status, piped }), _) => {
@@ -159,16 +176,27 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         DurabilityArg::Os => Durability::Os,
     };
     let options = LogOptions { durability, segment_size: args.segment_size };
-    let disk = Arc::new(Disk::create(path)?);
+    let names = match durability {
+        Durability::Sync => Names::Durable,
+        Durability::Os => Names::DurableIfPossible,
+    };
+    let disk = Arc::new(Disk::create(path, names)?);
     let (log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, options)?;
     let compactor = (!args.no_compact).then(|| {
         // One thread: ingest has a use for the others.
         let options = CompactOptions { threads: 1, memory: global.memory, all: false };
-        Background::new(disk, options, log.tail(), args.compact_at)
+        Background::new(Arc::clone(&disk) as Arc<dyn Storage>, options, log.tail(), args.compact_at)
     });
     tell_recovery(&recovery, console);
+    if disk.names_are_unsynced() {
+        let store = shown(path);
+        console.warning(&format!(
+            "{store}: this file system cannot fsync a directory: after a loss of power, files of the store may be missing or damaged"
+        ));
+    }
     let mut inputs = view.inputs;
-    let mut taken = Taken { compactor, log, read: Vec::new(), rejects: BTreeMap::new(), failed, interrupted: None };
+    let mut taken =
+        Taken { disk, compactor, log, read: Vec::new(), rejects: BTreeMap::new(), failed, interrupted: None };
     for file in files {
         let options = IngestOptions {
             threads: threads(global),
@@ -275,6 +303,7 @@ impl<'a> Teller<'a> {
                 console.note(&format!("{input}: going on at byte {offset}, after line {lines}"));
             }
             Notice::Progress(outcome) => self.progress.update(outcome),
+            Notice::Failed(outcome) => self.acknowledged(outcome),
             Notice::Reject(reject) => {
                 self.rejects += 1;
                 if self.rejects <= TOLD {
@@ -291,6 +320,12 @@ impl<'a> Teller<'a> {
                 self.progress.aside(|| console.warning(&text));
             }
         }
+    }
+
+    /// Says how far the input is acknowledged, if nothing more of it will be.
+    fn acknowledged(&self, outcome: &Outcome) {
+        let text = format!("{}: acknowledged up to byte {}, and no further", self.input, outcome.durable_offset);
+        self.progress.aside(|| self.console.note(&text));
     }
 
     /// Says what was done, once it is acknowledged.

@@ -163,9 +163,12 @@ fn status_of(error: &Error) -> u8 {
         Error::Corruption(_) => status::CORRUPT,
         Error::NoStore { .. } => status::NO_STORE,
         Error::Locked { .. } => status::LOCKED,
-        Error::Input { .. } | Error::Line { .. } | Error::Version { .. } | Error::Io { .. } | Error::Memory { .. } => {
-            status::FAILURE
-        }
+        Error::Input { .. }
+        | Error::Line { .. }
+        | Error::Version { .. }
+        | Error::Displaced { .. }
+        | Error::Memory { .. }
+        | Error::Io { .. } => status::FAILURE,
     }
 }
 

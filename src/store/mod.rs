@@ -605,6 +605,9 @@ fn open_files(storage: &dyn Storage, listing: &Listing, writable: bool) -> Resul
     for number in listing.segments.clone() {
         let name = segment_name(number);
         let path = path_of(storage, &name);
+        // Of the others, not a byte is ever written again: they may be somebody else's as well, by hard links. The last one may
+        // want a new end, the one before it its seal.
+        let writable = writable && number.saturating_add(1) >= *listing.segments.end();
         let file = storage.open(&name, writable).map_err(Error::io("open", &path))?;
         let segment = Segment::open(path, file)?;
         if segment.header.number != number {

@@ -294,6 +294,18 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it holds the lock of a file, as the kernel sees it.
+    pub fn holds_a_lock(&self) -> bool {
+        let pid = self.pid().to_string();
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("FLOCK") && line.split_whitespace().any(|field| field == pid))
+    }
+
+    /// Its standard input, for somebody else to feed.
+    pub fn input(&mut self) -> ChildStdin {
+        self.input.take().unwrap()
+    }
+
     /// Sends bytes to its standard input.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.input.as_mut().unwrap().write_all(bytes.as_ref()).unwrap();

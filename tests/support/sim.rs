@@ -12,6 +12,7 @@
 //!   succeeds and does not write them, and whatever the disk did not get before the failure, it never gets unless it is
 //!   written anew (Rebello et al., ATC'20).
 //! * The death of a process ([`SimDisk::kill`]) loses nothing but the lock; only power ([`SimDisk::crash`]) does.
+//! * The directory may be moved away under a process ([`SimDisk::displace`]): whatever it does then, it does there.
 //!
 //! Left out on purpose: sectors that are torn inside (the device writes 512 bytes or none), bytes that rot (tests do that
 //! with [`SimDisk::edit`]), and names that a failed directory sync forgets (they stay pending).
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
-use chatwal::storage::{File, LOCK, Storage};
+use chatwal::storage::{File, Identity, LOCK, Stamp, Storage, Taken};
 
 /// What the device writes whole or not at all.
 pub const SECTOR: usize = 512;
@@ -101,7 +102,7 @@ pub enum Fault {
 pub enum Count {
     /// Those that change the disk or sync it.
     Mutating,
-    /// The others: list, open, length, read.
+    /// The others: list, open, length, read, and looks at what has a name.
     Reading,
 }
 
@@ -154,6 +155,11 @@ struct State {
     /// The process is: whatever its handles are used for fails.
     gone: bool,
     locked: bool,
+    /// The path leads here no longer, or won't after so many operations.
+    displaced: bool,
+    displaced_after: Option<u64>,
+    /// Changes of names so far.
+    renamings: i64,
     operations: Vec<String>,
     mutations: u64,
 }
@@ -179,8 +185,18 @@ impl SimDisk {
 
     fn boot(disk: Disk, seed: u64) -> SimDisk {
         let choices = Choices::Random(seed);
-        let state =
-            State { disk, choices, plan: None, gone: false, locked: false, operations: Vec::new(), mutations: 0 };
+        let state = State {
+            disk,
+            choices,
+            plan: None,
+            gone: false,
+            locked: false,
+            displaced: false,
+            displaced_after: None,
+            renamings: 0,
+            operations: Vec::new(),
+            mutations: 0,
+        };
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -227,6 +243,22 @@ impl SimDisk {
         self.fail_at(Count::Mutating, n, Fault::Gone, true);
     }
 
+    /// Somebody moves the directory away before the `n`-th operation from now, whatever that is. A disk that is booted from this
+    /// one is found at the new place.
+    pub fn displace_at(&self, n: u64) {
+        self.state().displaced_after = Some(n);
+    }
+
+    /// Somebody moves the directory away.
+    pub fn displace(&self) {
+        self.state().displaced = true;
+    }
+
+    /// Whether somebody has moved it away.
+    pub fn is_displaced(&self) -> bool {
+        self.state().displaced
+    }
+
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.state().plan = None;
@@ -266,20 +298,24 @@ impl SimDisk {
 
     /// Damages a file behind everybody's back, durably; makes it if need be.
     pub fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
-        let disk = &mut self.state().disk;
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let disk = &mut state.disk;
         let mut bytes = disk.names.get(name).map(|&inode| disk.inodes[inode].cache.clone()).unwrap_or_default();
         edit(&mut bytes);
         disk.inodes.push(Inode { cache: bytes.clone(), disk: bytes, pending: Vec::new() });
         let inode = disk.inodes.len() - 1;
         disk.names.insert(name.into(), inode);
         disk.durable_names.insert(name.into(), inode);
+        state.renamings += 1;
     }
 
     /// Deletes a file behind everybody's back, durably.
     pub fn lose(&self, name: &str) {
-        let disk = &mut self.state().disk;
-        disk.names.remove(name);
-        disk.durable_names.remove(name);
+        let mut state = self.state();
+        state.disk.names.remove(name);
+        state.disk.durable_names.remove(name);
+        state.renamings += 1;
     }
 }
 
@@ -431,15 +467,27 @@ impl Disk {
         change.apply(&mut self.names);
         self.pending_names.push(change);
     }
+
+    fn identity(&self, inode: usize) -> Identity {
+        let links = self.names.values().filter(|&&it| it == inode).count() as u64;
+        Identity { device: 0, inode: inode as u64, links }
+    }
 }
 
 impl State {
+    fn name(&mut self, change: NameChange) {
+        self.disk.name(change);
+        self.renamings += 1;
+    }
+
     /// Notes an operation; the error if it is one that has to fail.
     fn operation(&mut self, count: Count, what: String) -> io::Result<()> {
         if self.gone {
             return Err(io::Error::other("the process is gone"));
         }
         self.mutations += u64::from(count == Count::Mutating);
+        self.displaced |= self.displaced_after == Some(0);
+        self.displaced_after = self.displaced_after.and_then(|left| left.checked_sub(1));
         let fault = match &mut self.plan {
             Some(plan) if plan.count == count => match plan.left {
                 Some(0) => {
@@ -488,29 +536,32 @@ impl Storage for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        let there = self.state().disk.inode(name).is_ok();
+        if there {
+            self.remove(name)?;
+        }
         let mut state = self.state();
         state.operation(Count::Mutating, format!("create {name}"))?;
-        let inode = match state.disk.inode(name) {
-            Ok(inode) => {
-                state.disk.inodes[inode].cache.clear();
-                state.disk.inodes[inode].pending.push(Change::Truncate(0));
-                inode
-            }
-            Err(_) => {
-                state.disk.inodes.push(Inode::default());
-                let inode = state.disk.inodes.len() - 1;
-                state.disk.name(NameChange::Create(name.into(), inode));
-                inode
-            }
-        };
+        state.disk.inodes.push(Inode::default());
+        let inode = state.disk.inodes.len() - 1;
+        state.name(NameChange::Create(name.into(), inode));
         Ok(Box::new(SimFile { state: Arc::clone(&self.state), inode, name: name.into() }))
     }
 
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    fn open_or_create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        let there = self.state().disk.inode(name).is_ok();
+        if there { self.open(name, true) } else { self.create(name) }
+    }
+
+    fn rename(&self, from: &str, to: &str, taken: Taken) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(Count::Mutating, format!("rename {from} {to}"))?;
+        let verb = if taken == Taken::Replace { "rename over" } else { "rename" };
+        state.operation(Count::Mutating, format!("{verb} {from} {to}"))?;
         let inode = state.disk.inode(from)?;
-        state.disk.name(NameChange::Rename(from.into(), to.into(), inode));
+        if taken == Taken::Refuse && state.disk.inode(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.name(NameChange::Rename(from.into(), to.into(), inode));
         Ok(())
     }
 
@@ -518,8 +569,24 @@ impl Storage for SimDisk {
         let mut state = self.state();
         state.operation(Count::Mutating, format!("remove {name}"))?;
         state.disk.inode(name)?;
-        state.disk.name(NameChange::Remove(name.into()));
+        state.name(NameChange::Remove(name.into()));
         Ok(())
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        let mut state = self.state();
+        state.operation(Count::Reading, format!("identity of {name}"))?;
+        Ok(state.disk.identity(state.disk.inode(name)?))
+    }
+
+    fn in_place(&self) -> Result<Option<Stamp>> {
+        let mut state = self.state();
+        state.operation(Count::Reading, "in_place".into()).map_err(Error::io("look at", "sim"))?;
+        if state.displaced {
+            let (path, problem) = ("sim".into(), "moved away".into());
+            return Err(Error::Displaced { path, problem, hint: String::new() });
+        }
+        Ok(Some(Stamp([state.renamings, 0, 0, 0])))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -536,7 +603,7 @@ impl Storage for SimDisk {
             return Err(Error::io("lock", "sim")(io::Error::other("the process is gone")));
         }
         if std::mem::replace(&mut state.locked, true) {
-            return Err(Error::Locked { store: "sim".into(), pid: None });
+            return Err(Error::Locked { store: "sim".into(), pid: None, hint: String::new() });
         }
         state.disk.lock_file = true;
         Ok(Box::new(Held(Arc::clone(&self.state))))
@@ -619,6 +686,11 @@ impl File for SimFile {
         }
         answer
     }
+
+    fn identity(&self) -> io::Result<Identity> {
+        let (state, answer) = self.begin(Count::Reading, "identity of open");
+        answer.map(|()| state.disk.identity(self.inode))
+    }
 }
 
 #[cfg(test)]
@@ -678,7 +750,7 @@ mod tests {
         let disk = SimDisk::new(1);
         file(&disk, b"x").sync().unwrap();
         disk.sync_directory().unwrap();
-        disk.rename("a", "b").unwrap();
+        disk.rename("a", "b", Taken::Refuse).unwrap();
         let found: Vec<_> =
             images(&disk.fork()).into_iter().map(|files| files.into_keys().collect::<String>()).collect();
         assert_eq!(found, ["a", "b"]);
