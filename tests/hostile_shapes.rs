@@ -120,3 +120,67 @@ fn millions_of_wrong_lines_stay_small() {
         sandbox.run("compact --store s").expect(0);
     }
 }
+
+/// A directory `f` of so many small files, each with events of its own.
+fn files(sandbox: &Sandbox, count: usize) {
+    std::fs::create_dir(sandbox.path("f")).unwrap();
+    for number in 0..count {
+        let event = |nth: usize| message(&format!("{}", nth % 7), &format!("{number}-{nth}"), "v", nth as i64);
+        sandbox.write(format!("f/{number:05}.jsonl"), (0..1 + number % 9).map(event).collect::<String>());
+    }
+}
+
+/// The lines on stderr.
+fn said(ran: &support::cli::Ran) -> usize {
+    ran.err.lines().count()
+}
+
+#[test]
+fn of_thousands_of_inputs_only_those_are_told_of_that_have_something_to_say() {
+    let count = setting("CHATWAL_FILES", 2_000) as usize;
+    let lines: usize = (0..count).map(|number| 1 + number % 9).sum();
+    let sandbox = Sandbox::new();
+    files(&sandbox, count);
+    let all = |options: &str| sandbox.shell(&format!("$chatwal ingest --store s {options} f/*"));
+    let total = format!("{count} inputs: {lines} lines, {lines} events, 0 rejects");
+    let ran = all("").expect(0).says(&[&total, "durable"]);
+    assert_eq!(said(&ran), 1, "{}", ran.err);
+    let ran = all("").expect(0).says(&[&format!("{count} inputs, {count} with nothing new: 0 lines")]);
+    assert_eq!(said(&ran), 1, "{}", ran.err);
+    assert_eq!(sandbox.sources().len(), count);
+    assert_eq!(sandbox.stat()["events"], lines);
+    // Programs are told of each, and so is who asks for it.
+    assert_eq!(all("--progress json").expect(0).done().len(), count);
+    assert!(said(&all("-v").expect(0)) >= 2 * count);
+    // What has something to say: wrong lines, an end that is none, a file that is not there, one that holds no events.
+    sandbox.append("f/00003.jsonl", "oops\n".repeat(9));
+    sandbox.append("f/00004.jsonl", "{\"id\":");
+    sandbox.write("f/00005.jsonl", "");
+    sandbox.write("f/wrong", wrong(1000));
+    let ran = all("missing").expect(1);
+    let ran = ran.says(&["error", "missing"]).says(&["error", "f/wrong", "first 1000 lines"]);
+    let ran =
+        ran.says(&["00003.jsonl:", "rejected"]).says(&["00003.jsonl: and 6 more"]).says(&["00003.jsonl: 9 lines"]);
+    let ran = ran
+        .says(&["00004.jsonl", "no end"])
+        .says(&["00004.jsonl: 0 lines"])
+        .says(&[&format!("{count} inputs, "), "1 empty"]);
+    assert_eq!(said(&ran), 2 + 2 + 3 + 1 + 1 + 1 + 1 + 1, "{}", ran.err);
+    // Of many that have wrong lines, those of the first are told one by one.
+    for number in 0..30 {
+        sandbox.append(&format!("f/{number:05}.jsonl"), "\nwrong\n");
+    }
+    let ran = all("--max-rejects all").expect(3);
+    assert_eq!(ran.err.matches("rejected: ").count(), 10 + 1, "{}", ran.err);
+    assert_eq!(ran.err.matches("lines/s").count(), 30 + 1 + 1, "{}", ran.err);
+}
+
+/// Few are told of as ever.
+#[test]
+fn each_of_few_inputs_is_told_of() {
+    let sandbox = Sandbox::new();
+    files(&sandbox, 10);
+    let ran = sandbox.shell("$chatwal ingest --store s f/*").expect(0);
+    assert_eq!(said(&ran), 10, "{}", ran.err);
+    assert_eq!(said(&sandbox.shell("$chatwal ingest --store s f/*").expect(0)), 20);
+}

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::{Uid, unhex};
-use chatwal::ingest::{IngestOptions, MaxRejects, Notice, Outcome, ingest as ingest_source};
+use chatwal::ingest::{IngestOptions, Intake, MaxRejects, Notice, Outcome};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
@@ -19,11 +20,14 @@ use chatwal::storage::{Disk, Storage};
 use chatwal::store::View;
 
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
-use crate::console::{Console, count};
+use crate::console::{Console, Share, count};
 use crate::{Stop, compaction, print_report, report_options, shown, status, status_of, store, threads};
 
 /// Rejects that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
+
+/// Of more inputs than these, only those are told of that have something to say, and a line on all together.
+const FEW: usize = 10;
 
 /// The signals that end an ingest: the first one in order, the second at once.
 pub struct Signals {
@@ -56,6 +60,8 @@ struct Taken<'a> {
     log: Log,
     /// Those that were read to their end, to be told of once they are acknowledged.
     read: Vec<(Teller<'a>, Outcome)>,
+    /// All of them together, where they are many.
+    crowd: Option<Crowd>,
     /// Rejects of the inputs named that the store holds; an input may be named twice.
     rejects: BTreeMap<Uid, u64>,
     /// The status of an input that could not be read, or not to its end.
@@ -105,8 +111,12 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
 
 /// Says what is left to say once everything is acknowledged, and gives the exit status.
 fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::Result<u8, Stop> {
+    let durability = taken.log.durability();
     for (teller, outcome) in taken.read {
-        teller.finish(outcome, taken.log.durability());
+        teller.finish(outcome, durability);
+    }
+    if let Some(crowd) = taken.crowd {
+        crowd.finish(console, durability);
     }
     if let Some(mut compactor) = taken.compactor.take() {
         let finished = compactor.finish(taken.interrupted.is_some());
@@ -135,18 +145,20 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
 /// Ingests all inputs that can be read; `None` if none can.
 fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<Option<Taken<'a>>> {
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
+    // So that a typing error leaves no empty store behind: the first input that can be read makes it. The others are opened when
+    // it is their turn, each once.
     let mut failed = None;
-    let mut files = Vec::new();
-    for file in &args.files {
+    let mut files = args.files.as_slice();
+    while let [file, rest @ ..] = files {
         match check(file) {
-            Ok(()) => files.push(file),
+            Ok(()) => break,
             Err(error) => {
                 console.error(&error);
                 failed = Some(status_of(&error));
+                files = rest;
             }
         }
     }
-    // So that a typing error leaves no empty store behind.
     if files.is_empty() {
         return Ok(None);
     }
@@ -163,18 +175,20 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         Background::new(disk, options, log.tail(), args.compact_at)
     });
     tell_recovery(&recovery, console);
-    let mut inputs = view.inputs;
-    let mut taken = Taken { compactor, log, read: Vec::new(), rejects: BTreeMap::new(), failed, interrupted: None };
-    for file in files {
-        let options = IngestOptions {
-            threads: threads(global),
-            max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
-            from_start: args.from_start,
-            seek: Seek::default(),
-        };
+    let mut intake = Intake::new(view.inputs);
+    let options = IngestOptions {
+        threads: threads(global),
+        max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
+        from_start: args.from_start,
+        seek: Seek::default(),
+    };
+    let crowd = (args.files.len() > FEW && !console.verbose).then(|| Crowd::new(console));
+    let (read, rejects) = (Vec::new(), BTreeMap::new());
+    let mut taken = Taken { compactor, log, read, crowd, rejects, failed, interrupted: None };
+    for (number, file) in files.iter().enumerate() {
         let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
         let result = source.and_then(|source| {
-            let mut teller = Teller::new(console, &source);
+            let mut teller = Teller::new(console, &source, taken.crowd.as_ref());
             let stop = &signals.stop;
             let compactor = &mut taken.compactor;
             let tell = &mut |notice: Notice<'_>| {
@@ -183,12 +197,18 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
                 }
                 teller.tell(&notice);
             };
-            let outcome = ingest_source(&mut taken.log, &mut inputs, source, options, stop, tell)?;
+            let outcome = intake.ingest(&mut taken.log, source, options, stop, tell)?;
             Ok((teller, outcome))
         });
+        if let Some(crowd) = taken.crowd.as_ref().filter(|_| !console.is_read_by_programs()) {
+            crowd.share.update(number as f64 / files.len() as f64);
+        }
         match result {
             Ok((teller, outcome)) => {
                 taken.rejects.insert(outcome.instance, outcome.rejects_held);
+                if let Some(crowd) = &mut taken.crowd {
+                    crowd.add(&teller, &outcome);
+                }
                 taken.read.push((teller, outcome));
                 if outcome.stopped {
                     taken.interrupted = Some(signals.status());
@@ -197,7 +217,10 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
             }
             // One input that cannot be read on is no reason to leave out the others.
             Err(error @ Error::Input { .. }) => {
-                console.error(&error);
+                match &taken.crowd {
+                    Some(crowd) => crowd.share.aside(|| console.error(&error)),
+                    None => console.error(&error),
+                }
                 taken.failed = Some(status_of(&error));
             }
             Err(error) => {
@@ -238,6 +261,50 @@ pub fn tell_recovery(recovery: &Recovery, console: &Console) {
     }
 }
 
+/// Many inputs, of which most have nothing to say.
+struct Crowd {
+    share: Share,
+    started: Instant,
+    /// All that was read, added up.
+    sum: Outcome,
+    inputs: u64,
+    /// Those of which nothing was new.
+    unchanged: u64,
+    empty: u64,
+    /// Those whose rejects were told one by one.
+    told: u64,
+}
+
+impl Crowd {
+    fn new(console: &Console) -> Crowd {
+        let (share, started) = (console.share("inputs"), Instant::now());
+        Crowd { share, started, sum: Outcome::default(), inputs: 0, unchanged: 0, empty: 0, told: 0 }
+    }
+
+    fn add(&mut self, teller: &Teller<'_>, outcome: &Outcome) {
+        self.inputs += 1;
+        self.empty += u64::from(teller.size == Some(0));
+        self.unchanged += u64::from(outcome.bytes == 0 && teller.size != Some(0));
+        self.told += u64::from(teller.rejects > 0);
+        self.sum.lines += outcome.lines;
+        self.sum.events += outcome.events;
+        self.sum.rejects += outcome.rejects;
+        self.sum.bytes += outcome.bytes;
+    }
+
+    fn finish(self, console: &Console, durability: Durability) {
+        self.share.finish();
+        let some = |number: u64, what: &str| if number > 0 { format!(", {number} {what}") } else { String::new() };
+        let inputs = format!(
+            "{}{}{}",
+            count(self.inputs, "input"),
+            some(self.unchanged, "with nothing new"),
+            some(self.empty, "empty")
+        );
+        console.summary(&inputs, &self.sum, self.started.elapsed(), durability_of(durability));
+    }
+}
+
 /// Tells what happens to one input.
 struct Teller<'a> {
     console: &'a Console,
@@ -245,17 +312,26 @@ struct Teller<'a> {
     size: Option<u64>,
     progress: crate::console::Progress,
     rejects: u64,
+    /// It is one of many: said is only what has to be. Of rejects, a number, unless few inputs had some.
+    crowded: bool,
+    counted: bool,
+    /// Its end was left for the next run.
+    unterminated: bool,
 }
 
 impl<'a> Teller<'a> {
-    fn new(console: &'a Console, source: &Source) -> Teller<'a> {
-        let progress = console.progress(&source.name, source.size, source.taken.clone());
-        Teller { console, input: source.name.clone(), size: source.size, progress, rejects: 0 }
+    fn new(console: &'a Console, source: &Source, crowd: Option<&Crowd>) -> Teller<'a> {
+        let around = crowd.map(|crowd| &crowd.share);
+        let progress = console.progress(&source.name, source.size, source.taken.clone(), around);
+        let counted = crowd.is_some_and(|crowd| crowd.told >= FEW as u64);
+        let (input, size, crowded) = (source.name.clone(), source.size, crowd.is_some());
+        Teller { console, input, size, progress, rejects: 0, crowded, counted, unterminated: false }
     }
 
     fn tell(&mut self, notice: &Notice<'_>) {
         let (console, input) = (self.console, &self.input);
         match notice {
+            Notice::Begin { .. } if self.crowded => {}
             Notice::Begin { offset: 0, .. } if self.size == Some(0) => {
                 console.warning(&format!("{input}: empty, nothing to read"));
             }
@@ -265,10 +341,10 @@ impl<'a> Teller<'a> {
             }
             Notice::Progress(outcome) => self.progress.update(outcome),
             Notice::Reject(reject) => {
-                self.rejects += 1;
-                if self.rejects <= TOLD {
+                if self.rejects < TOLD && !self.counted {
                     let text = format!("{input}:{} (byte {}): rejected: {}", reject.line, reject.byte, reject.reason);
                     self.progress.aside(|| console.warning(&text));
+                    self.rejects += 1;
                 }
             }
             Notice::Unterminated(line) => {
@@ -277,19 +353,29 @@ impl<'a> Teller<'a> {
                     "{input}:{number} (byte {byte}): the last line has no end and is no event: {reason}; left for the next run"
                 );
                 self.progress.aside(|| console.warning(&text));
+                self.unterminated = true;
             }
         }
     }
 
     /// Says what was done, once it is acknowledged.
     fn finish(self, outcome: Outcome, durability: Durability) {
-        let more = outcome.rejects.saturating_sub(TOLD.min(self.rejects));
-        if more > 0 {
+        let more = outcome.rejects.saturating_sub(self.rejects);
+        if more > 0 && !self.counted {
             let more = count(more, "more rejected line");
             self.progress.aside(|| self.console.warning(&format!("{}: and {more}", self.input)));
         }
         let outcome = Outcome { durable_offset: outcome.offset, ..outcome };
-        self.progress.finish(self.console, &outcome, durability);
+        let silent = self.crowded && outcome.rejects == 0 && !self.unterminated;
+        self.progress.finish(self.console, &outcome, durability_of(durability), silent);
+    }
+}
+
+/// What an acknowledgement says of the bytes up to a place.
+fn durability_of(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Sync => "durable",
+        Durability::Os => "left to the system",
     }
 }
 

@@ -69,6 +69,11 @@ impl<'a> Chunker<'a> {
         Chunker { source, stop, offset, carry, head, head_digest, tail, ended: false, failure: None }
     }
 
+    /// Whether the input has ended: what is still to come was read already, and is no more than a line.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether there is nothing more to come, as far as that is known without a read.
     pub fn is_done(&self) -> bool {
         self.ended && self.carry.is_empty() && self.failure.is_none()
@@ -79,14 +84,14 @@ impl<'a> Chunker<'a> {
         self.source.error(self.offset, error)
     }
 
-    /// The next chunk, in `buffer`; `None` at the end. After an error there is nothing more.
-    pub fn next(&mut self, mut buffer: Vec<u8>) -> io::Result<Option<Chunk>> {
+    /// The next chunk, which takes `buffer` along; `None` at the end. After an error there is nothing more.
+    pub fn next(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<Chunk>> {
         if (self.stop)() {
             return Ok(None);
         }
         if buffer.len() != CHUNK {
             // Zeros that the system gives, and nobody has to write.
-            buffer = vec![0; CHUNK];
+            *buffer = vec![0; CHUNK];
         }
         let mut filled = self.carry.len();
         buffer[..filled].copy_from_slice(&self.carry);
@@ -116,7 +121,7 @@ impl<'a> Chunker<'a> {
         last_end = memchr::memrchr(b'\n', &buffer[searched..filled]).map(|at| searched + at).or(last_end);
         if let Some(at) = last_end {
             self.carry.extend_from_slice(&buffer[at + 1..filled]);
-            return Ok(Some(self.chunk(ChunkKind::Lines, buffer, at + 1)));
+            return Ok(Some(self.chunk(ChunkKind::Lines, std::mem::take(buffer), at + 1)));
         }
         if (self.stop)() {
             return Ok(None);
@@ -127,20 +132,21 @@ impl<'a> Chunker<'a> {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
-        Ok(match filled {
-            0 => None,
-            length if length <= MAX_LINE => Some(self.chunk(ChunkKind::Unterminated, buffer, length)),
-            length => Some(self.chunk(ChunkKind::UnterminatedTooLong(length as u64), buffer, length)),
-        })
+        let kind = match filled {
+            0 => return Ok(None),
+            length if length <= MAX_LINE => ChunkKind::Unterminated,
+            length => ChunkKind::UnterminatedTooLong(length as u64),
+        };
+        Ok(Some(self.chunk(kind, std::mem::take(buffer), filled)))
     }
 
     /// Ends a line that fills the whole buffer: only its start is kept.
-    fn skip_line(&mut self, mut buffer: Vec<u8>) -> io::Result<Option<Chunk>> {
+    fn skip_line(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<Chunk>> {
         let start = self.offset;
         let kept = buffer[..MAX_RAW].to_vec();
-        self.pass(&buffer);
+        self.pass(buffer);
         loop {
-            let count = match self.source.read(&mut buffer) {
+            let count = match self.source.read(buffer) {
                 Ok(Got::Bytes(count)) => count,
                 Ok(Got::Idle) => {
                     if (self.stop)() {
@@ -169,7 +175,7 @@ impl<'a> Chunker<'a> {
                 None => continue,
             };
             buffer[..MAX_RAW].copy_from_slice(&kept);
-            return Ok(Some(self.finish(kind, start, buffer, MAX_RAW)));
+            return Ok(Some(self.finish(kind, start, std::mem::take(buffer), MAX_RAW)));
         }
     }
 
@@ -210,6 +216,7 @@ impl<'a> Chunker<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::known::Known;
     use std::path::Path;
 
     /// Every chunk of a file with these bytes, from `offset`.
@@ -222,7 +229,7 @@ mod tests {
         let mut chunker = Chunker::new(start.0, offset, start.1, &never);
         let mut chunks = Vec::new();
         let mut buffer = Vec::new();
-        while let Some(chunk) = chunker.next(buffer).unwrap() {
+        while let Some(chunk) = chunker.next(&mut buffer).unwrap() {
             let (at, window) = (chunk.end as usize, (chunk.end as usize).min(WINDOW));
             assert_eq!(chunk.windows.head, digest(&bytes[..window]), "the head at {at}");
             assert_eq!(chunk.windows.tail, digest(&bytes[at - window..at]), "the tail at {at}");
@@ -254,8 +261,11 @@ mod tests {
             name: Vec::new(),
         };
         let mut source = Source::open(path).unwrap();
-        let known: &[_] = if offset > 0 { &[&checkpoint] } else { &[] };
-        let start = source.seek(known).unwrap();
+        let mut known = Known::default();
+        if offset > 0 {
+            known.advance(checkpoint, 0, 0);
+        }
+        let start = source.seek(&known).unwrap();
         assert_eq!(start.found.is_some(), offset > 0);
         (source, start)
     }
