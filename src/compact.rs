@@ -7,19 +7,20 @@
 //! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::error::{Corruption, Error, Result};
 use crate::event::sort_by_name;
-use crate::format::Uid;
-use crate::format::batch::EventsEncoder;
+use crate::format::batch::{Checkpoint, EventsEncoder, Windows};
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint, split_rejects};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER, SectionKind};
+use crate::format::{Digest, MAX_COUNT, MAX_OFFSET, STDIN, Uid, WINDOW};
 use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
+use crate::log::Tail;
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, path_of};
@@ -77,6 +78,43 @@ impl Plan {
     }
 }
 
+/// What a snapshot inherits of the inputs.
+struct Inherited {
+    known: BTreeMap<Uid, Input>,
+    /// None before the first segment.
+    forgotten: Vec<Uid>,
+}
+
+/// Makes one input of those standard inputs that have ended and stand nowhere else: a pipe that is read every minute would leave
+/// an input each minute, for ever, and none of them is gone on with. What is known of them is added up. Those that have
+/// rejects stay: a reject is named by its input. Gives those that are no more.
+fn add_up_pipes(known: &mut BTreeMap<Uid, Input>, elsewhere: &BTreeSet<Uid>) -> Vec<Uid> {
+    let ended = |input: &&Input| {
+        let Checkpoint { instance, name, .. } = &input.checkpoint;
+        name == STDIN && input.rejects == 0 && !elsewhere.contains(instance)
+    };
+    let mut gone = Vec::new();
+    let (mut bytes, mut lines, mut events, mut sum) = (0u64, 0u64, 0u64, None);
+    for input in known.values().filter(ended) {
+        let Checkpoint { instance, end, end_line, windows, .. } = &input.checkpoint;
+        bytes = bytes.saturating_add(*end).min(MAX_OFFSET - 1);
+        lines = lines.saturating_add(*end_line).min(MAX_OFFSET - 1);
+        events = events.saturating_add(input.events).min(MAX_COUNT - 1);
+        // That of an earlier sum stays its instance.
+        sum = sum.or(Some(*instance).filter(|_| windows.head == Digest::default()));
+        gone.push(*instance);
+    }
+    let (2.., Some(instance)) = (gone.len(), sum.or(gone.first().copied())) else { return Vec::new() };
+    gone.iter().for_each(|instance| drop(known.remove(instance)));
+    // No bytes have such digests, so that no input goes on here.
+    let window = bytes.min(WINDOW as u64) as u16;
+    let windows = Windows { head_length: window, tail_length: window, ..Windows::default() };
+    let name = STDIN.to_vec();
+    let checkpoint = Checkpoint { instance, start: 0, end: bytes, start_line: 0, end_line: lines, windows, name };
+    known.insert(instance, Input { checkpoint, events, rejects: 0 });
+    gone
+}
+
 /// How to compact.
 #[derive(Clone, Copy, Debug)]
 pub struct CompactOptions {
@@ -121,6 +159,17 @@ pub fn compact(
     stop: &AtomicBool,
     progress: &(dyn Fn(f64) + Sync),
 ) -> Result<Option<Outcome>> {
+    compact_beside(storage, options, stop, progress, &Tail::default())
+}
+
+/// The same, beside a writer.
+fn compact_beside(
+    storage: &dyn Storage,
+    options: &CompactOptions,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(f64) + Sync),
+    tail: &Tail,
+) -> Result<Option<Outcome>> {
     let view = View::open(storage)?;
     let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
     let inputs = Inputs {
@@ -129,9 +178,10 @@ pub fn compact(
         segments: &view.segments[..plan.segments],
         frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
     };
+    let inherited = inputs.inherited(&plan, &view, tail)?;
     let name = snapshot_name(&plan.covers);
     let mut writer = SnapshotWriter::create(storage, &name, inputs.header(&plan)?)?;
-    let (copies, events, sites) = match inputs.write(&mut writer, *plan.covers.start() == 1, options, stop, progress) {
+    let (copies, events, sites) = match inputs.write(&mut writer, &inherited, options, stop, progress) {
         Ok(Some(written)) if !stop.load(Ordering::Relaxed) => written,
         unfinished => {
             writer.abandon();
@@ -214,21 +264,39 @@ impl Inputs<'_> {
         })
     }
 
-    /// Writes all regions of the snapshot; gives the numbers of dropped copies, of events and of sites. Before the `first`
-    /// segment there is nothing to be forgotten.
+    /// What the snapshot says of the inputs.
+    fn inherited(&self, plan: &Plan, view: &View, tail: &Tail) -> Result<Inherited> {
+        let (mut known, forgotten) = inputs_of(self.snapshots, self.segments, self.frames)?;
+        let mut elsewhere = BTreeSet::new();
+        for snapshot in &view.snapshots[..view.snapshots.len() - plan.snapshots] {
+            elsewhere.extend(snapshot.inputs.iter().map(|input| input.checkpoint.instance));
+        }
+        let batches = view.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch);
+        for place in batches.filter(|place| place.segment >= plan.segments) {
+            elsewhere.insert(place.checkpoint(&view.segments[place.segment])?.instance);
+        }
+        tail.take_away(|read| {
+            elsewhere.extend(read);
+            add_up_pipes(&mut known, &elsewhere)
+        });
+        // Before the first segment there is nothing to be forgotten.
+        let forgotten = if *plan.covers.start() == 1 { Vec::new() } else { forgotten };
+        Ok(Inherited { known, forgotten })
+    }
+
+    /// Writes all regions of the snapshot; gives the numbers of dropped copies, of events and of sites.
     fn write(
         &self,
         writer: &mut SnapshotWriter<'_>,
-        first: bool,
+        inherited: &Inherited,
         options: &CompactOptions,
         stop: &AtomicBool,
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<Option<(u64, u64, u64)>> {
         let Some((sites, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
         writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
-        let (known, forgotten) = inputs_of(self.snapshots, self.segments, self.frames)?;
-        writer.inputs(known.values(), if first { &[] } else { &forgotten })?;
-        self.rejects(&known, writer)?;
+        writer.inputs(inherited.known.values(), &inherited.forgotten)?;
+        self.rejects(&inherited.known, writer)?;
         let copies = copies_of(self.snapshots, self.frames) + dropped;
         Ok(Some((copies, sites.iter().map(|site| site.entry.events).sum(), sites.len() as u64)))
     }
@@ -461,8 +529,7 @@ impl Piece {
 pub struct Background {
     storage: Arc<dyn Storage>,
     options: CompactOptions,
-    /// Bytes of sealed segments that are in no snapshot.
-    tail: Arc<AtomicU64>,
+    tail: Arc<Tail>,
     bound: u64,
     stop: Arc<AtomicBool>,
     running: Option<JoinHandle<Result<Option<Outcome>>>>,
@@ -473,7 +540,7 @@ pub struct Background {
 
 impl Background {
     /// Watches the tail of a log, which [`crate::log::Log::tail`] gives.
-    pub fn new(storage: Arc<dyn Storage>, options: CompactOptions, tail: Arc<AtomicU64>, bound: u64) -> Background {
+    pub fn new(storage: Arc<dyn Storage>, options: CompactOptions, tail: Arc<Tail>, bound: u64) -> Background {
         let stop = Arc::default();
         Background { storage, options, tail, bound, stop, running: None, outcomes: Vec::new(), failure: None }
     }
@@ -483,15 +550,15 @@ impl Background {
         if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
             self.join();
         }
-        if self.running.is_some() || self.failure.is_some() || self.tail.load(Ordering::Relaxed) < self.bound {
+        if self.running.is_some() || self.failure.is_some() || self.tail.bytes() < self.bound {
             return;
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options);
         let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
         let thread = std::thread::Builder::new().name("compactor".into()).spawn(move || {
-            let outcome = compact(&*storage, &options, &stop, &|_| ())?;
+            let outcome = compact_beside(&*storage, &options, &stop, &|_| (), &tail)?;
             if let Some(outcome) = &outcome {
-                tail.fetch_sub(outcome.tail, Ordering::Relaxed);
+                tail.folded(outcome.tail);
             }
             Ok(outcome)
         });

@@ -12,10 +12,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::Uid;
 use crate::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows, decode_rejects};
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::{Entry, SectionKind};
+use crate::format::{STDIN, Uid};
 use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
 use crate::input::fast;
 use crate::input::known::Known;
@@ -174,6 +174,13 @@ impl Intake {
         notify: &mut (dyn FnMut(Notice<'_>) + Send),
     ) -> Result<Outcome> {
         let mut start = source.seek(&self.known)?;
+        // A file can go on where a pipe with its content ended, as long as that is known.
+        let was_piped = |instance| self.known.get(&instance).is_some_and(|input| input.checkpoint.name == STDIN);
+        if let Some(instance) = start.found.filter(|instance| was_piped(*instance) && !log.keep_pipe(*instance)) {
+            self.known.remove(&instance);
+            source.rewind()?;
+            start = Start::default();
+        }
         if let (true, Some(instance)) = (options.from_start, start.found) {
             log.append_forget(&[instance])?;
             self.known.remove(&instance);
@@ -184,6 +191,9 @@ impl Intake {
             Some(instance) => instance,
             None => log.random()?,
         };
+        if source.name_bytes() == STDIN {
+            log.keep_pipe(instance);
+        }
         let before = self.known.get(&instance);
         let (offset, line) = before.map_or((0, 0), |input| (input.checkpoint.end, input.checkpoint.end_line));
         let held = before.map_or(0, |input| input.rejects);

@@ -45,7 +45,8 @@ SEGMENT, FRAME, BATCH = "src/segment.rs", "src/format/frame.rs", "src/format/bat
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
-REJECTS = "src/format/rejects.rs"
+REJECTS, KNOWN, SOURCE = "src/format/rejects.rs", "src/input/known.rs", "src/input/source.rs"
+CLI_INPUTS = "src/cli/inputs.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -560,6 +561,55 @@ BUGS = [
         "lib a_table_is_written",
         ("src/render.rs", "match self.rows.len() < MEASURED_ROWS && self.held < MEASURED_BYTES {", "match self.rows.len() < usize::MAX {"),
     ),
+    Bug(
+        "a-nearer-place-will-do",
+        "of the checkpoints that an input matches not the furthest is taken, and more is read again",
+        "lib the_furthest_match_is_found",
+        (KNOWN, "range(..=(most, [u8::MAX; 16])).next_back()?;", "range(..=(most, [u8::MAX; 16])).next()?;"),
+    ),
+    Bug(
+        "a-moved-checkpoint-stays",
+        "the index of known inputs keeps the places where they stood before",
+        "lib what_moved_or_was_forgotten",
+        (KNOWN, "            self.unindex(&before.checkpoint);", "            let _ = before;"),
+    ),
+    Bug(
+        "every-tail-is-tried",
+        "of thousands of inputs that begin alike each is compared with each",
+        "lib of_many_that_begin_alike",
+        (SOURCE, "for _ in 0..TAILS + size / WINDOW as u64 {", "for _ in 0..size {"),
+    ),
+    Bug(
+        "each-of-thousands-is-told-of",
+        "20,000 inputs of which nothing is new say so twice each",
+        "hostile_shapes of_thousands_of_inputs",
+        (CLI_INPUTS, "(args.files.len() > FEW && !console.verbose)", "(args.files.len() > FEW * 99_999 && !console.verbose)"),
+    ),
+    Bug(
+        "pipes-stay-for-ever",
+        "each standard input there ever was stays an input of its own",
+        "hostile_shapes standard_inputs_that_have_ended",
+        (COMPACT, "let (2.., Some(instance)) = (gone.len(),", "let (99_999.., Some(instance)) = (gone.len(),"),
+    ),
+    Bug(
+        "rejects-of-a-pipe-that-is-no-more",
+        "standard inputs become one whose rejects name them",
+        "hostile_shapes standard_inputs_that_have_ended",
+        (COMPACT, "name == STDIN && input.rejects == 0 &&", "name == STDIN &&"),
+    ),
+    Bug(
+        "a-pipe-that-is-being-read-goes",
+        "a compaction beside an ingest takes the input away that is being read",
+        "hostile_shapes a_standard_input_that_is_being_read",
+        (COMPACT, "            elsewhere.extend(read);\n", "            let _ = read;\n"),
+        (COMPACT, "batches.filter(|place| place.segment >= plan.segments)", "batches.filter(|place| place.segment >= usize::MAX)"),
+    ),
+    Bug(
+        "a-file-goes-on-behind-nothing",
+        "a file goes on in an input that a compaction beside the ingest has taken away",
+        "hostile_shapes a_file_does_not_go_on",
+        (LOG, "let kept = !pipes.gone.contains(&instance);", "let kept = true;"),
+    ),
     # The same bytes.
     Bug(
         "names-fall-into-two-parts",
@@ -664,7 +714,7 @@ BUGS = [
         "forgetting-is-forgotten",
         "a compaction drops the word that an input is to be forgotten, and an older snapshot brings it back",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "writer.inputs(known.values(), if first { &[] } else { &forgotten })?;", "writer.inputs(known.values(), if first { &[] } else { &[] })?;\n        drop(forgotten);"),
+        (COMPACT, "let forgotten = if *plan.covers.start() == 1 { Vec::new() } else { forgotten };", "let forgotten = Vec::from_iter(forgotten.into_iter().take(0));"),
     ),
     Bug(
         "rejects-of-the-forgotten",

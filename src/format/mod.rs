@@ -20,6 +20,9 @@ pub const WINDOW: usize = 4096;
 /// The most bytes of a rejected line that are kept.
 pub const MAX_RAW: usize = 4096;
 
+/// What standard input is called in checkpoints.
+pub const STDIN: &[u8] = b"-";
+
 /// The longest name of an input, in bytes.
 pub const MAX_SOURCE_NAME: usize = 4096;
 
