@@ -7,7 +7,10 @@
 //! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
 
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,11 +31,20 @@ use crate::store::{Input, Place, View, copies_of, inputs_of, segment_name, snaps
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
 
+pub use room::{measure, refuse_no_room, room_of};
+
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;
 
 /// Events of a block, but for a site that begins a block: what is read and decoded to answer for one small site.
 const BLOCK_EVENTS: usize = 2048;
+
+/// Bytes up to which a block may grow that is full of one large site, if most of them are names: each block has the names of
+/// its events in it, so that those of thousands of visitors would be written again and again.
+const BLOCK_OF_NAMES: usize = 1 << 20;
+
+/// What a compaction beside an ingest leaves free for the ingest.
+const SPARE: u64 = 64 << 20;
 
 /// What a compaction takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,33 +164,60 @@ pub(crate) struct Inputs<'a> {
 }
 
 /// Folds what [`Plan::of`] finds in a store of which the caller holds the lock; `progress` is told the share that is done.
-/// Gives nothing if there is nothing to fold, or once `stop` is set: then the store is as it was.
+/// Gives nothing if there is nothing to fold, or once `stop` is set: then the store is as it was. Whether there is room,
+/// [`refuse_no_room`] tells.
 pub fn compact(
     storage: &dyn Storage,
     options: &CompactOptions,
     stop: &AtomicBool,
     progress: &(dyn Fn(f64) + Sync),
 ) -> Result<Option<Outcome>> {
-    compact_beside(storage, options, stop, progress, &Tail::default())
+    let view = View::open(storage)?;
+    let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
+    fold_into_one(storage, (&view, plan), &Tail::default(), options, stop, progress)
 }
 
-/// The same, beside a writer.
+/// The same beside a writer, to which it leaves room.
 fn compact_beside(
     storage: &dyn Storage,
     options: &CompactOptions,
-    stop: &AtomicBool,
-    progress: &(dyn Fn(f64) + Sync),
+    give_up: &AtomicBool,
     tail: &Tail,
 ) -> Result<Option<Outcome>> {
     let view = View::open(storage)?;
     let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
-    let inputs = Inputs {
-        store: view.store(),
-        snapshots: &view.snapshots[view.snapshots.len() - plan.snapshots..],
-        segments: &view.segments[..plan.segments],
-        frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
+    if !refuse_no_room(storage, &view, &plan, options, give_up, SPARE)? {
+        return Ok(None);
+    }
+    // The ingest writes meanwhile, and whoever else. Looked at after each piece, as the signal to give up is.
+    let (stop, full) = (AtomicBool::new(give_up.load(Ordering::Relaxed)), AtomicBool::new(false));
+    let look = |_| {
+        let is_full = room_of(storage).is_ok_and(|room| room.is_some_and(|room| room < SPARE / 2));
+        full.fetch_or(is_full, Ordering::Relaxed);
+        stop.fetch_or(is_full | give_up.load(Ordering::Relaxed), Ordering::Relaxed);
     };
-    let inherited = inputs.inherited(&plan, &view, tail)?;
+    let path = path_of(storage, &snapshot_name(&plan.covers));
+    let outcome = fold_into_one(storage, (&view, plan), tail, options, &stop, &look)?;
+    match outcome {
+        None if full.load(Ordering::Relaxed) => {
+            let problem = "the disk became so full that the ingest needs what is left";
+            Err(Error::io("write", path)(io::Error::new(io::ErrorKind::StorageFull, problem)))
+        }
+        outcome => Ok(outcome),
+    }
+}
+
+/// Writes and publishes the snapshot, and removes what it replaces.
+fn fold_into_one(
+    storage: &dyn Storage,
+    (view, plan): (&View, Plan),
+    tail: &Tail,
+    options: &CompactOptions,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(f64) + Sync),
+) -> Result<Option<Outcome>> {
+    let inputs = Inputs::of(view, &plan);
+    let inherited = inputs.inherited(&plan, view, tail)?;
     let name = snapshot_name(&plan.covers);
     let mut writer = SnapshotWriter::create(storage, &name, inputs.header(&plan)?)?;
     let (copies, events, sites) = match inputs.write(&mut writer, &inherited, options, stop, progress) {
@@ -238,7 +277,17 @@ impl<'w, 's> Turns<'w, 's> {
     }
 }
 
-impl Inputs<'_> {
+impl<'v> Inputs<'v> {
+    /// What a plan takes of a view.
+    fn of(view: &'v View, plan: &Plan) -> Inputs<'v> {
+        Inputs {
+            store: view.store(),
+            snapshots: &view.snapshots[view.snapshots.len() - plan.snapshots..],
+            segments: &view.segments[..plan.segments],
+            frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
+        }
+    }
+
     /// Where the chain of frames comes in and where it goes on.
     fn header(&self, plan: &Plan) -> Result<SnapshotHeader> {
         let (first, last) = (self.frames.first().map(|place| place.frame.header), self.frames.last());
@@ -474,7 +523,7 @@ impl Piece {
         order.clear();
         for rows in groups {
             if order.len() + rows.len() > BLOCK_EVENTS && !order.is_empty() {
-                self.block(shard, table, encoder, order, open);
+                self.block(shard, table, encoder, order, open, false);
                 open = self.sites.len();
             }
             let (first, last) = (rows[0], rows[rows.len() - 1]);
@@ -488,15 +537,23 @@ impl Piece {
                 length: 0,
             };
             self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
-            for row in rows {
-                order.push(*row);
-                if order.len() == BLOCK_EVENTS {
-                    self.block(shard, table, encoder, order, open);
-                    // The site at hand may go on.
-                    open = self.sites.len() - 1;
-                    if self.bytes.len() >= PIECE {
-                        flush(self)?;
-                    }
+            let (mut rest, mut most) = (rows, BLOCK_EVENTS);
+            while !rest.is_empty() {
+                let (some, behind) = rest.split_at(rest.len().min(most - order.len()));
+                order.extend_from_slice(some);
+                rest = behind;
+                if order.len() < most {
+                    break;
+                }
+                if !self.block(shard, table, encoder, order, open, !rest.is_empty()) {
+                    most *= 2;
+                    continue;
+                }
+                most = BLOCK_EVENTS;
+                // The site at hand may go on.
+                open = self.sites.len() - 1;
+                if self.bytes.len() >= PIECE {
+                    flush(self)?;
                 }
             }
             if order.is_empty() {
@@ -504,16 +561,29 @@ impl Piece {
             }
         }
         if !order.is_empty() {
-            self.block(shard, table, encoder, order, open);
+            self.block(shard, table, encoder, order, open, false);
         }
         Ok(())
     }
 
-    /// Ends the block at hand.
-    fn block(&mut self, shard: u8, table: &Table, encoder: &mut EventsEncoder, order: &mut Vec<Row>, open: usize) {
+    /// Ends the block at hand; not if it `may_grow` and most of its bytes are names. Says whether it did.
+    fn block(
+        &mut self,
+        shard: u8,
+        table: &Table,
+        encoder: &mut EventsEncoder,
+        order: &mut Vec<Row>,
+        open: usize,
+        may_grow: bool,
+    ) -> bool {
         let (held, start) = (self.bytes.len(), self.written + self.bytes.len() as u64);
         self.bytes.resize(held + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);
+        let section = self.bytes.len() - held - BLOCK_HEADER;
+        if may_grow && encoder.bytes_of_names() > section / 2 && section < BLOCK_OF_NAMES / 2 {
+            self.bytes.truncate(held);
+            return false;
+        }
         let payload = &self.bytes[held + BLOCK_HEADER..];
         self.blocks.push(PendingBlock::new(BlockKind::Events, shard, order.len() as u32, payload));
         let end = self.written + self.bytes.len() as u64;
@@ -522,6 +592,7 @@ impl Piece {
             site.entry.length = end - site.entry.at;
         }
         order.clear();
+        true
     }
 }
 
@@ -535,28 +606,31 @@ pub struct Background {
     running: Option<JoinHandle<Result<Option<Outcome>>>>,
     /// What was done so far.
     pub outcomes: Vec<Outcome>,
+    /// Why there is no further compaction, if there was no room for one: no failure of the ingest.
+    pub skipped: Option<Error>,
     failure: Option<Error>,
 }
 
 impl Background {
     /// Watches the tail of a log, which [`crate::log::Log::tail`] gives.
     pub fn new(storage: Arc<dyn Storage>, options: CompactOptions, tail: Arc<Tail>, bound: u64) -> Background {
-        let stop = Arc::default();
-        Background { storage, options, tail, bound, stop, running: None, outcomes: Vec::new(), failure: None }
+        let (stop, outcomes) = (Arc::default(), Vec::new());
+        Background { storage, options, tail, bound, stop, running: None, outcomes, skipped: None, failure: None }
     }
 
-    /// Starts a compaction if one is due; never waits. After one that failed there is none.
+    /// Starts a compaction if one is due; never waits. After one that failed, or had no room, there is none.
     pub fn poke(&mut self) {
         if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
             self.join();
         }
-        if self.running.is_some() || self.failure.is_some() || self.tail.bytes() < self.bound {
+        let over = self.failure.is_some() || self.skipped.is_some();
+        if self.running.is_some() || over || self.tail.bytes() < self.bound {
             return;
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options);
         let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
         let thread = std::thread::Builder::new().name("compactor".into()).spawn(move || {
-            let outcome = compact_beside(&*storage, &options, &stop, &|_| (), &tail)?;
+            let outcome = compact_beside(&*storage, &options, &stop, &tail)?;
             if let Some(outcome) = &outcome {
                 tail.folded(outcome.tail);
             }
@@ -575,6 +649,7 @@ impl Background {
         let Some(thread) = self.running.take() else { return };
         match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
             Ok(outcome) => self.outcomes.extend(outcome),
+            Err(error) if error.is_full() => self.skipped = Some(error),
             Err(error) => self.failure = Some(error),
         }
     }

@@ -353,3 +353,44 @@ fn a_standard_input_that_is_being_read_stays() {
     sandbox.write("piped.jsonl", &input);
     sandbox.run("ingest --store s piped.jsonl").expect(0).says(&["piped.jsonl: going on at byte"]);
 }
+
+/// How many times the bytes of its segments a store's only snapshot takes.
+fn grows(sandbox: &Sandbox, input: &str) -> f64 {
+    let bytes = |sandbox: &Sandbox| {
+        let files = sandbox.listing("s").into_iter().filter(|(name, _)| name != "LOCK");
+        files.map(|(_, (bytes, _))| bytes.len()).sum::<usize>() as f64
+    };
+    sandbox.write("in.jsonl", input);
+    sandbox.run("ingest --store s --no-compact in.jsonl").expect(0);
+    let before = bytes(sandbox);
+    sandbox.run("compact --store s").expect(0);
+    sandbox.reports(input);
+    sandbox.run("verify --store s").expect(0);
+    bytes(sandbox) / before
+}
+
+/// A name of this length, like no other.
+fn long_name(number: usize, length: usize) -> String {
+    let hash = |half: u64| (number as u64 + half).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    (0..).map(|half| format!("{:016x}", hash(half).wrapping_mul(half | 1))).take(length / 16 + 1).collect::<String>()
+        [..length]
+        .into()
+}
+
+/// What compaction needs of room is bounded, whatever names are like.
+#[test]
+fn long_names_make_a_snapshot_at_most_about_twice_as_large() {
+    let usual = grows(&Sandbox::new(), &String::from_utf8(support::cli::generated("-n 20000 --sites 500")).unwrap());
+    // Sites of which each has one event: the name stands in the events and in the index.
+    let sites: String = (0..3000).map(|site| message(&long_name(site, 1000), "a", "v", 1)).collect();
+    let of_sites = grows(&Sandbox::new(), &sites);
+    // One site, and visitors each of whom writes now and then: their names stand in each block of its events.
+    let visitor = |number: usize| long_name(number * 7919 % 1500, 100);
+    let hot: String =
+        (0..20_000).map(|number| message("7", &number.to_string(), &visitor(number), number as i64)).collect();
+    let of_visitors = grows(&Sandbox::new(), &hot);
+    println!("usual: {usual:.3}, long names of sites: {of_sites:.3}, of visitors: {of_visitors:.3}");
+    assert!(usual < 1.1, "{usual}");
+    assert!(of_sites < 2.08, "{of_sites}");
+    assert!(of_visitors < 1.1, "{of_visitors}");
+}

@@ -46,7 +46,7 @@ COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
 REJECTS, KNOWN, SOURCE = "src/format/rejects.rs", "src/input/known.rs", "src/input/source.rs"
-CLI_INPUTS = "src/cli/inputs.rs"
+CLI_INPUTS, ROOM = "src/cli/inputs.rs", "src/compact/room.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -609,6 +609,42 @@ BUGS = [
         "a file goes on in an input that a compaction beside the ingest has taken away",
         "hostile_shapes a_file_does_not_go_on",
         (LOG, "let kept = !pipes.gone.contains(&instance);", "let kept = true;"),
+    ),
+    Bug(
+        "no-look-at-the-room",
+        "a compaction fills the disk to find out that it does not fit",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room || spare == 0 {"),
+    ),
+    Bug(
+        "room-for-the-old-is-room-for-the-new",
+        "a snapshot with long names takes more room than the segments, and that is not looked at",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "const PLENTY: u64 = 3;", "const PLENTY: u64 = 1;"),
+    ),
+    Bug(
+        "what-would-fit-is-refused",
+        "a compaction is refused wherever there is not plenty of room",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room / 2 {"),
+    ),
+    Bug(
+        "no-room-fails-the-ingest",
+        "a compaction that has no room beside an ingest ends the ingest with an error",
+        "failing_disk a_compaction_beside_an_ingest",
+        (COMPACT, "            Err(error) if error.is_full() => self.skipped = Some(error),\n", ""),
+    ),
+    Bug(
+        "names-in-each-block",
+        "the names of a large site's visitors are written again for every two thousand events",
+        "hostile_shapes long_names_make",
+        (COMPACT, "if may_grow && encoder.bytes_of_names() > section / 2 &&", "if may_grow && encoder.bytes_of_names() > section &&"),
+    ),
+    Bug(
+        "a-fence-for-eight-sites",
+        "long names are written a third time, one of eight, in the fences",
+        "hostile_shapes long_names_make",
+        (SNAPSHOT, "const INDEX_SITES: u32 = 64;", "const INDEX_SITES: u32 = 1;"),
     ),
     # The same bytes.
     Bug(

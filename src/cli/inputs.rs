@@ -121,6 +121,9 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
     if let Some(mut compactor) = taken.compactor.take() {
         let finished = compactor.finish(taken.interrupted.is_some());
         compactor.outcomes.iter().for_each(|outcome| compaction::tell(outcome, console));
+        if let Some(skipped) = &compactor.skipped {
+            console.warning(&format!("not compacted beside the ingest: {skipped}"));
+        }
         finished?;
     }
     if let Some(status) = taken.interrupted {
