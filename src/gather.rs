@@ -61,6 +61,11 @@ impl Task {
         self.passes == 1 || self.takes_among_passes(site)
     }
 
+    /// How many of so many sites the pass takes, more or less.
+    pub fn share(&self, sites: usize) -> usize {
+        sites / self.passes as usize
+    }
+
     #[cold]
     #[inline(never)]
     fn takes_among_passes(&self, site: Site<'_>) -> bool {
