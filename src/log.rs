@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
+use crate::format::acknowledged::Acknowledged;
 use crate::format::batch::Checkpoint;
 use crate::format::frame::{
     ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, SegmentHeader, crc,
@@ -21,7 +22,7 @@ use crate::place::Place;
 use crate::recover::{Recovery, publish_segment, recover};
 use crate::segment::{Link, Segment};
 use crate::storage::{File, Storage, explained, leads_to, path_of};
-use crate::store::{View, segment_name};
+use crate::store::{ACKNOWLEDGED_NAME, View, segment_name};
 use crate::threads::start;
 
 /// How long a segment grows before the next begins.
@@ -111,8 +112,10 @@ pub struct Log {
     /// Offset of the next frame.
     end: u64,
     link: Link,
-    /// The last frame that is not just a mark or a seal: what has to be acknowledged.
-    last_content: u64,
+    /// The last frame that is not just a mark or a seal, as the record of what was acknowledged names it.
+    last_content: Option<Acknowledged>,
+    /// What that record says, as far as this log knows.
+    recorded: u64,
     tail: Arc<Tail>,
     shared: Arc<Shared>,
     syncer: Option<JoinHandle<()>>,
@@ -295,7 +298,8 @@ impl Log {
             path: segment.path.clone(),
             end: segment.length,
             link: view.link,
-            last_content: last_content.map_or(0, |header| header.sequence),
+            last_content: last_content.as_ref().map(record_of),
+            recorded: view.acknowledged.map_or(0, |record| record.sequence),
             tail: Arc::new(Tail {
                 bytes: AtomicU64::new(view.segments.iter().rev().skip(1).map(|segment| segment.length).sum()),
                 pipes: Mutex::default(),
@@ -374,18 +378,18 @@ impl Log {
         if self.end > SEGMENT_HEADER as u64 && self.end + length > self.options.segment_size {
             self.roll()?;
         }
-        self.append(kind, &directory, first, rest)?;
-        self.last_content = self.link.sequence - 1;
-        Ok(self.last_content)
+        let header = self.append(kind, &directory, first, rest)?;
+        self.last_content = Some(record_of(&header));
+        Ok(header.sequence)
     }
 
-    fn append(&mut self, kind: FrameKind, directory: &[u8], first: &[u8], rest: &[u8]) -> Result<()> {
+    fn append(&mut self, kind: FrameKind, directory: &[u8], first: &[u8], rest: &[u8]) -> Result<FrameHeader> {
         let durable_upto = {
             let state = self.shared.lock();
             state.check()?;
             state.durable
         };
-        let header = FrameHeader {
+        let mut header = FrameHeader {
             kind,
             entries: (directory.len() / ENTRY) as u16,
             store: self.header.store,
@@ -412,18 +416,18 @@ impl Log {
         }
         let mut state = self.shared.lock();
         if let Err(error) = written {
-            state.fail(error);
+            state.fail(error.again());
             self.shared.changed.notify_all();
-            return state.check();
+            return Err(error);
         }
         self.end += header.length();
-        let sum = crc(&encoded[..FRAME_HEADER - 4]);
-        self.link = Link { sequence: header.sequence + 1, previous: Some(sum) };
+        header.crc = crc(&encoded[..FRAME_HEADER - 4]);
+        self.link = Link::after(&header);
         state.appended = Claim { sequence: header.sequence, durable_upto };
         // It is sealed before long, and should have little to wait for then.
         state.wanted |= self.end > self.options.segment_size / 2;
         self.shared.changed.notify_all();
-        Ok(())
+        Ok(header)
     }
 
     /// Begins the next segment. It is published before this one is sealed and gets frames only once the seal is durable:
@@ -462,6 +466,7 @@ impl Log {
         }
         self.append(FrameKind::Seal, &[], &[], &[])?;
         self.flush()?;
+        self.record()?;
         self.file = file.into();
         self.path = path;
         self.header = header;
@@ -496,13 +501,31 @@ impl Log {
     pub fn settle(&mut self) -> Result<()> {
         if self.options.durability == Durability::Sync {
             self.flush()?;
-            if self.acknowledged() < self.last_content {
+            if self.acknowledged() < self.last_content.map_or(0, |content| content.sequence) {
                 self.append(FrameKind::Mark, &[], &[], &[])?;
                 self.flush()?;
             }
         }
         // Where nothing was to be synced, nobody has looked yet; and what was acknowledged long ago is acknowledged again.
-        self.check_place()
+        self.check_place()?;
+        self.record()
+    }
+
+    /// Records what was acknowledged last, if nothing later was recorded and something fsynced proves it. The record is not
+    /// fsynced itself: it may be lost or be an older one after a loss of power, and is true all the same.
+    fn record(&mut self) -> Result<()> {
+        let proven = self.shared.lock().acknowledged;
+        let due = |content: &Acknowledged| content.sequence <= proven && content.sequence > self.recorded;
+        let Some(content) = self.last_content.filter(due) else { return Ok(()) };
+        let path = || path_of(&*self.storage, ACKNOWLEDGED_NAME);
+        let file = self.storage.open_or_create(ACKNOWLEDGED_NAME).map_err(Error::io("open", path()));
+        let written = file.and_then(|file| file.write_at(&content.encode(), 0).map_err(Error::io("write to", path())));
+        if let Err(error) = written {
+            self.shared.lock().fail(error.again());
+            return Err(error);
+        }
+        self.recorded = content.sequence;
+        Ok(())
     }
 
     /// Looks whether all that was written is where the store's path says. Whoever tells somebody of an acknowledgement that is
@@ -534,6 +557,12 @@ impl Log {
     pub fn watch(&self) -> Watch {
         Watch { shared: Arc::clone(&self.shared), durability: self.options.durability }
     }
+}
+
+/// The record that says of a frame that it was acknowledged.
+fn record_of(header: &FrameHeader) -> Acknowledged {
+    let FrameHeader { store, segment, offset, sequence, crc, .. } = *header;
+    Acknowledged { store, segment, end: offset + header.length(), sequence, header_crc: crc }
 }
 
 /// What becomes of the frames of a log, seen from outside.

@@ -7,7 +7,7 @@ use crate::format::Uid;
 use crate::format::frame::SegmentHeader;
 use crate::segment::Segment;
 use crate::storage::{LOCK, Storage, path_of, publish};
-use crate::store::{Depth, Name, Torn, View, parse_name, segment_name};
+use crate::store::{Depth, Name, Torn, View, all_gone, parse_name, read_acknowledged, segment_name};
 
 /// What opening for writing did to the store.
 #[derive(Debug, Default)]
@@ -48,6 +48,10 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
     // Listed again: the former holder of the lock may have changed it.
     let names = storage.list().map_err(Error::io("list", &directory))?;
     if !names.iter().any(|name| matches!(parse_name(name), Name::Segment(_) | Name::Snapshot(_))) {
+        // A log that begins anew where one has vanished would hide that.
+        if let Some(record) = read_acknowledged(storage)? {
+            return Err(all_gone(storage, &record).into());
+        }
         let store = storage.random().map_err(Error::io("get random bytes for", &directory))?;
         publish_segment(storage, store, 1, 1)?;
     }

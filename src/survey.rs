@@ -236,6 +236,9 @@ impl Survey {
         let mut survey = Survey { acknowledged, ..Survey::default() };
         survey.tile(storage)?;
         survey.open(storage)?;
+        if let (None, Some(record)) = (survey.store, acknowledged) {
+            survey.store = Some(record.store);
+        }
         survey.acknowledged = acknowledged.filter(|record| survey.store == Some(record.store));
         survey.durable_upto = survey.acknowledged.map_or(0, |record| record.sequence);
         survey.follow()?;

@@ -293,7 +293,9 @@ fn random_bytes_are_rejects_and_nothing_worse() {
     // Not what announces a compressed file.
     let noise = [b"x".to_vec(), Dice(7).bytes(300_000), b"\n".to_vec()].concat();
     sandbox.write("in.jsonl", &noise);
-    sandbox.run(INGEST).expect(3).says(&["rejected", "in.jsonl:1 (byte 0)"]).says(&["more rejected lines"]);
+    sandbox.run(INGEST).expect(1).says(&["its first 1000 lines are all wrong", "line 1 (byte 0)"]);
+    let all = format!("{INGEST} --max-rejects all");
+    sandbox.run(&all).expect(3).says(&["rejected", "in.jsonl:1 (byte 0)"]).says(&["more rejected lines"]);
     sandbox.reports("");
     let mut naive = Naive::new();
     naive.feed_input(&noise);

@@ -1,9 +1,10 @@
 //! P4 and P8 over a whole store, exhaustively: every file cut at every byte, every bit flipped, every sector zeroed,
 //! swapped and repeated, older and foreign files spliced in. Whatever it is, the store is refused or the report is the same.
 //!
-//! One thing cannot be told, and is exempt: a last segment that became an older copy of itself. So what may come out of a
-//! damaged last segment is computed here from the bytes that are left: a frame that an intact header proves to have been
-//! durable may not be lost in silence; one that nothing proves any more may, with all behind it.
+//! With the record of what was acknowledged (`ACKNOWLEDGED`) there is no exception. Without it, as in a copy of the other files, one thing
+//! cannot be told: a last segment that became an older copy of itself. So what may come out of a damaged last segment is computed
+//! here from the bytes that are left: a frame that an intact header proves to have been durable may not be lost in silence;
+//! one that nothing proves any more may, with all behind it.
 //!
 //! The gate flips every so-manieth bit, another set for every seed; `CHATWAL_FLIPS=all` flips each of them, and
 //! `CHATWAL_SEED` repeats a set.
@@ -24,7 +25,7 @@ use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::recover::recover;
-use chatwal::store::{Input, View, segment_name, snapshot_name};
+use chatwal::store::{ACKNOWLEDGED_NAME, Input, View, segment_name, snapshot_name};
 use support::EVERY_LINE;
 use support::naive::Naive;
 use support::sim::{Choices, SECTOR, SimDisk};
@@ -41,7 +42,10 @@ type Answer = (Vec<u8>, BTreeMap<Uid, Input>);
 
 struct Fixture {
     disk: SimDisk,
+    /// Its segments and snapshots.
     files: BTreeMap<String, Vec<u8>>,
+    /// Its record of what was acknowledged; none in a copy.
+    record: Option<Vec<u8>>,
     whole: Answer,
     /// The last segment, and its frames: where each begins and ends.
     last: String,
@@ -125,7 +129,8 @@ fn fixture(seed: u64) -> Fixture {
     let mut replaced = BTreeMap::new();
     let mut folded = 0;
     let segments = |disk: &SimDisk| disk.files().keys().filter(|name| name.ends_with(".wal")).count();
-    while segments(&disk) < 3 || folded < 2 || disk.files().last_key_value().unwrap().1.len() < SEGMENT as usize / 2 {
+    let last = |disk: &SimDisk| disk.files().iter().rfind(|(name, _)| name.ends_with(".wal")).unwrap().1.len();
+    while segments(&disk) < 3 || folded < 2 || last(&disk) < SEGMENT as usize / 2 {
         let number = reports.len();
         let lines = input(number, &mut choices);
         naive.feed_input(lines.as_bytes());
@@ -151,10 +156,11 @@ fn fixture(seed: u64) -> Fixture {
     }
     drop(log);
     // A disk that has these files and no past.
-    let files = disk.files();
+    let mut files = disk.files();
     replaced.retain(|name, _| !files.contains_key(name));
     let disk = SimDisk::new(seed);
     files.iter().for_each(|(name, bytes)| disk.edit(name, |file| *file = bytes.clone()));
+    let record = files.remove(ACKNOWLEDGED_NAME);
     let view = View::open(&disk).unwrap();
     let last = files.keys().next_back().unwrap().clone();
     let of_last = |place: &&chatwal::store::Place| place.segment + 1 == view.segments.len();
@@ -164,7 +170,16 @@ fn fixture(seed: u64) -> Fixture {
     let frames = view.frames.iter().filter(of_last).map(place).collect();
     let whole = (report(&view).unwrap(), view.inputs);
     assert_eq!(whole.0, reports[reports.len() - 1], "sound, and not what the oracle says");
-    Fixture { disk, files, whole, last, frames, reports, replaced }
+    Fixture { disk, files, record, whole, last, frames, reports, replaced }
+}
+
+/// The same, and a copy of its segments and snapshots alone.
+fn with_and_without_record(seed: u64) -> [Fixture; 2] {
+    let mut copy = fixture(seed);
+    copy.disk.lose(ACKNOWLEDGED_NAME);
+    copy.disk = copy.disk.fork();
+    copy.record = None;
+    [fixture(seed), copy]
 }
 
 impl Fixture {
@@ -241,6 +256,7 @@ impl Fixture {
         match found {
             // What no report needs, such as a rejected line, is looked at by the writer and by those who ask for it.
             Found::Refused | Found::Same => Ok(found),
+            Found::Older if self.record.is_some() => Err("acknowledged, and gone in silence".into()),
             Found::Older if proven >= lost.sequence => {
                 Err(format!("frame {} was durable, provably, and is gone in silence", lost.sequence))
             }
@@ -325,22 +341,27 @@ fn the_fixture_is_what_the_programme_asks_for() {
 
 #[test]
 fn a_file_cut_at_any_byte_is_corrupt_and_the_last_segment_is_what_it_was_before_the_cut() {
-    let (store, started) = (fixture(1), Instant::now());
-    let bytes = store.bytes();
-    let count = store.check_all(bytes.len(), |number| {
-        let (name, length) = bytes[number];
-        store.changed(name, |bytes| bytes.truncate(length))
-    });
-    count.tell("cut at every byte", started);
-    let last = store.files[&store.last].len();
-    assert_eq!(count.refused, bytes.len() - last + SEGMENT_HEADER);
-    assert!(count.same > 0 && count.older > last / 2);
+    for store in with_and_without_record(1) {
+        let started = Instant::now();
+        let bytes = store.bytes();
+        let count = store.check_all(bytes.len(), |number| {
+            let (name, length) = bytes[number];
+            store.changed(name, |bytes| bytes.truncate(length))
+        });
+        count.tell("cut at every byte", started);
+        let last = store.files[&store.last].len();
+        if store.record.is_some() {
+            // Of the mark at the end nothing was promised.
+            assert_eq!((count.same, count.older), (FRAME_HEADER, 0));
+        } else {
+            assert_eq!(count.refused, bytes.len() - last + SEGMENT_HEADER);
+            assert!(count.same > 0 && count.older > last / 2);
+        }
+    }
 }
 
 #[test]
 fn no_flipped_bit_changes_the_report_in_silence() {
-    let (store, started) = (fixture(1), Instant::now());
-    let bytes = store.bytes();
     let (every, first) = match setting("CHATWAL_FLIPS").as_deref() {
         Some("all") => (1, 0),
         _ => {
@@ -349,20 +370,30 @@ fn no_flipped_bit_changes_the_report_in_silence() {
             (GATE, seed % GATE)
         }
     };
-    let bits = bytes.len() * 8;
-    let count = store.check_all((bits - first).div_ceil(every), |number| {
-        let bit = first + number * every;
-        let (name, at) = bytes[bit / 8];
-        store.changed(name, |bytes| bytes[at] ^= 1 << (bit % 8))
-    });
-    count.tell(&format!("flipped bits, of {bits}"), started);
-    assert!(count.refused > 0);
-    assert_eq!(count.older, 0, "one bit takes no batch and its proof");
+    for store in with_and_without_record(1) {
+        let started = Instant::now();
+        let bytes = store.bytes();
+        let bits = bytes.len() * 8;
+        let count = store.check_all((bits - first).div_ceil(every), |number| {
+            let bit = first + number * every;
+            let (name, at) = bytes[bit / 8];
+            store.changed(name, |bytes| bytes[at] ^= 1 << (bit % 8))
+        });
+        count.tell(&format!("flipped bits, of {bits}"), started);
+        assert!(count.refused > 0);
+        assert_eq!(count.older, 0, "one bit takes no batch and its proof");
+    }
 }
 
 #[test]
 fn sectors_that_are_zeroed_swapped_or_repeated_change_no_report_in_silence() {
-    let (store, started) = (fixture(1), Instant::now());
+    for store in with_and_without_record(1) {
+        sectors_of(&store);
+    }
+}
+
+fn sectors_of(store: &Fixture) {
+    let started = Instant::now();
     let sectors = store.sectors();
     let mut damages: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
@@ -394,7 +425,8 @@ fn sectors_that_are_zeroed_swapped_or_repeated_change_no_report_in_silence() {
     }
     let count = store.check_all(damages.len(), |number| damages[number].clone());
     count.tell("sectors", started);
-    assert!(count.refused > damages.len() / 2 && count.older > 0);
+    assert!(count.refused > damages.len() / 2);
+    assert_eq!(count.older > 0, store.record.is_none());
 }
 
 #[test]
@@ -428,18 +460,35 @@ fn whole_files_that_are_older_foreign_or_missing_change_no_report_in_silence() {
         assert_eq!(found, Ok(expected), "{what}");
         count.add(expected);
     };
-    // An older copy of a segment that was sealed since: as it was behind each of its frames. The last one is exempt.
+    // An older copy of a segment: as it was behind each of its frames.
     let view = View::open(&store.disk).unwrap();
-    for place in &view.frames {
+    for (index, place) in view.frames.iter().enumerate() {
         let name = segment_name(view.segments[place.segment].header.number);
         let older = store.files[&name].get(..place.frame.end() as usize).unwrap();
-        if name != store.last && older.len() < store.files[&name].len() {
+        let lost = &view.frames[index + 1..];
+        if name != store.last && older.len() < store.files[&name].len()
+            || lost.iter().any(|place| place.frame.header.kind != FrameKind::Mark)
+        {
             judge(
                 format!("{name} of {} bytes", older.len()),
                 &store.damaged(&name, |bytes| older.clone_into(bytes)),
                 Found::Refused,
             );
         }
+    }
+    // The record says nothing that is wrong, whatever becomes of it.
+    let record = store.record.as_ref().unwrap();
+    for at in 0..record.len() {
+        let what = |what: &str| format!("the record {what} at byte {at}");
+        judge(what("cut"), &store.damaged(ACKNOWLEDGED_NAME, |bytes| bytes.truncate(at)), Found::Same);
+        judge(what("zeroed"), &store.damaged(ACKNOWLEDGED_NAME, |bytes| bytes[at..].fill(0)), Found::Same);
+        for bit in 0..8 {
+            judge(what("flipped"), &store.damaged(ACKNOWLEDGED_NAME, |bytes| bytes[at] ^= 1 << bit), Found::Same);
+        }
+    }
+    for (from, alien) in store.files.iter().chain([(&"another store's".into(), other.record.as_ref().unwrap())]) {
+        let disk = store.damaged(ACKNOWLEDGED_NAME, |bytes| alien.clone_into(bytes));
+        judge(format!("{from} as the record"), &disk, Found::Same);
     }
     // Any file in the place of any, of this store, of its past and of another store.
     let all = store.files.iter().chain(&store.replaced).chain(&other.files);

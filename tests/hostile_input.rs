@@ -232,7 +232,7 @@ fn names_are_only_names() {
         assert_eq!(ran.out, format!("{name},messages=1,emails=0,operators=1,visitors=1\n"));
     }
     let files: Vec<String> = sandbox.listing("s").into_keys().collect();
-    assert_eq!(files, ["0000000001.wal", "LOCK"]);
+    assert_eq!(files, ["0000000001.wal", "ACKNOWLEDGED", "LOCK"]);
     let events = sandbox.run("dump --events s/0000000001.wal").expect(0).out;
     assert_eq!(support::naive::report(events.as_bytes()), support::naive::report(input.as_bytes()));
 }

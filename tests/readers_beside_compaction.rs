@@ -21,7 +21,7 @@ use support::cli::{Dice, Sandbox, generated};
 use support::folds::{ALL, SHAPES, SMALL, append, fold, store_of};
 use support::setting;
 use support::sim::SimDisk;
-use support::store::{assert_no_leftovers, report, text};
+use support::store::{assert_no_leftovers, report, sync, text};
 
 /// Lines of one input, and so of one frame.
 const LINES: usize = 5;
@@ -99,22 +99,26 @@ fn reporters_beside_ingest_and_compaction() {
     assert!(rounds >= 50 && answers >= 10 && compactions >= 10, "too little to prove anything");
 }
 
-/// A disk on which something happens at one of a reader's calls; while it lists, in the middle of the list, since a
+/// A disk on which something happens at one of a reader's calls, or at each; while it lists, in the middle of the list, since a
 /// directory is not read at once.
 struct Racing<'r> {
     disk: SimDisk,
-    /// Calls before it happens.
-    left: AtomicU64,
+    /// Calls before it happens; none: it happens at each.
+    left: Option<AtomicU64>,
     /// Where the list is torn.
     tear: usize,
-    race: Mutex<Option<Box<dyn FnOnce() + Send + 'r>>>,
+    race: Mutex<Option<Box<dyn FnMut() + Send + 'r>>>,
 }
 
 impl Racing<'_> {
     fn call(&self) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
-            let race = self.race.lock().unwrap().take();
-            race.into_iter().for_each(|race| race());
+        let mut race = self.race.lock().unwrap();
+        match &self.left {
+            None => race.iter_mut().for_each(|race| race()),
+            Some(left) if left.fetch_sub(1, Ordering::Relaxed) == 0 => {
+                race.take().into_iter().for_each(|mut race| race())
+            }
+            Some(_) => (),
         }
     }
 }
@@ -191,8 +195,8 @@ fn a_compaction_at_any_call_of_a_reader() {
                     fold(&disk, &mut log, &options).unwrap();
                     append(&mut after, &mut log, 1, 1);
                 };
-                let race: Option<Box<dyn FnOnce() + Send>> = Some(Box::new(race));
-                let racing = Racing { disk: disk.clone(), left: left.into(), tear, race: race.into() };
+                let race: Option<Box<dyn FnMut() + Send>> = Some(Box::new(race));
+                let racing = Racing { disk: disk.clone(), left: Some(left.into()), tear, race: race.into() };
                 let view = View::open(&racing).unwrap_or_else(|error| panic!("call {left}, torn at {tear}: {error}"));
                 let met = racing.race.lock().unwrap().is_none();
                 drop(racing);
@@ -210,6 +214,25 @@ fn a_compaction_at_any_call_of_a_reader() {
         }
     }
     println!("{races} compactions under a reader's eyes");
+}
+
+/// What is acknowledged while a reader looks is no evidence against what it has seen before.
+#[test]
+fn a_writer_that_acknowledges_at_every_call_of_a_reader() {
+    for (snapshots, _) in SHAPES {
+        let (disk, mut model) = store_of(snapshots);
+        let mut log = model.reopen(disk.storage(), sync(1 << 20));
+        let before = model.written();
+        let race = || append(&mut model, &mut log, 1, 1);
+        let race: Option<Box<dyn FnMut() + Send>> = Some(Box::new(race));
+        let racing = Racing { disk: disk.clone(), left: None, tear: usize::MAX, race: race.into() };
+        let view = View::open(&racing).unwrap_or_else(|error| panic!("{error}"));
+        drop(racing);
+        let found = report(&view).unwrap();
+        let written = model.written();
+        assert!(written > before + 3, "the record, the list and a file");
+        assert!((before..=written).any(|count| found == model.report(count)), "the report of no prefix");
+    }
 }
 
 #[test]

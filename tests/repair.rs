@@ -607,7 +607,7 @@ fn the_program_says_what_is_lost_and_ingesting_again_makes_it_whole() {
         .says(&["hint", "chatwal ingest --store s"]);
     assert_eq!(sandbox.read("s/0000000002.wal.repair-1"), bytes);
     let names: Vec<String> = sandbox.listing("s").into_keys().filter(|name| !name.contains(".repair-")).collect();
-    assert_eq!(names, ["0000000001-0000000003.snap", "0000000004.wal", "LOCK"]);
+    assert_eq!(names, ["0000000001-0000000003.snap", "0000000004.wal", "ACKNOWLEDGED", "LOCK"]);
     sandbox.run("verify --store s").expect(0).silently();
     sandbox.run("dump s/0000000004.wal").expect(0).prints(&["hole", "segments=1..=3", &format!(":0..{end}")]);
     sandbox.run("ingest --store s a.jsonl b.jsonl c.jsonl").expect(3);

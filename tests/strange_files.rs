@@ -57,7 +57,7 @@ fn store() -> Sandbox {
         sandbox.run(&format!("{step} --store s {options}")).expect(0);
     }
     let names: Vec<String> = sandbox.listing("s").into_keys().collect();
-    assert_eq!(names, [SNAPSHOT, OLDER, SEALED, LAST, "LOCK"]);
+    assert_eq!(names, [SNAPSHOT, OLDER, SEALED, LAST, "ACKNOWLEDGED", "LOCK"]);
     fs::create_dir(sandbox.path("aside")).unwrap();
     sandbox.write("aside/precious", "not to be written to");
     sandbox

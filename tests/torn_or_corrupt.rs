@@ -6,10 +6,11 @@
 mod support;
 
 use chatwal::error::{Corruption, Error, Result};
+use chatwal::format::acknowledged::Acknowledged;
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, crc};
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
-use chatwal::store::{View, segment_name, snapshot_name};
+use chatwal::store::{ACKNOWLEDGED_NAME, View, segment_name, snapshot_name};
 use chatwal::verify::verify;
 use support::forge::Forged;
 use support::sim::{Choices, Count, Fault, SimDisk};
@@ -43,11 +44,18 @@ enum Verdict {
     Refused(String),
 }
 
-/// At least three segments, everything acknowledged, and behind it `unproven` batches that nothing proves durable.
+/// A copy without the record of what was acknowledged, so that proof is what the segments say.
 fn fixture(seed: u64, unproven: usize) -> Fixture {
+    let store = recorded(seed, unproven);
+    store.disk.lose(ACKNOWLEDGED_NAME);
+    Fixture { disk: store.disk.fork(), ..store }
+}
+
+/// At least three segments, everything acknowledged, and behind it `unproven` batches that nothing proves durable.
+fn recorded(seed: u64, unproven: usize) -> Fixture {
     let (disk, mut choices, mut model) = (SimDisk::new(seed), Choices::Random(seed), Model::default());
     let mut log = model.reopen(disk.storage(), sync(SEGMENT));
-    while disk.files().len() < 3 || disk.bytes(&segment_name(3)).len() < 700 {
+    while !disk.files().contains_key(&segment_name(3)) || disk.bytes(&segment_name(3)).len() < 700 {
         model.append(&mut log, 3, &mut choices).unwrap();
         model.settle(&mut log).unwrap();
     }
@@ -182,6 +190,101 @@ fn the_last_segment_cut_at_any_byte_holds_what_is_before_the_cut() {
                 assert_eq!(disk.bytes(&segment_name(last)).len(), start, "what is torn is cut");
             }
         }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_cannot_be_cut_off_or_rolled_back() {
+    let store = recorded(1, 2);
+    let last = store.last();
+    let record = Acknowledged::decode(&store.disk.bytes(ACKNOWLEDGED_NAME)).unwrap();
+    let frames = store.of_segment(last);
+    let acknowledged = frames.iter().find(|frame| frame.header.sequence == record.sequence).unwrap();
+    assert_eq!((record.segment, record.end), (last, acknowledged.end as u64));
+    assert_eq!(acknowledged.header.kind, FrameKind::Batch, "of a mark nothing is promised");
+    assert_eq!(store.batches_before(last, acknowledged.end), store.model.acknowledged);
+    for length in SEGMENT_HEADER..store.disk.bytes(&segment_name(last)).len() {
+        let disk = store.damaged(last, |bytes| bytes.truncate(length));
+        if length >= acknowledged.end {
+            assert_eq!(store.verdict(&disk), Verdict::Holds(store.batches_before(last, length)), "cut at {length}");
+            continue;
+        }
+        let due = frames.iter().map(|frame| frame.end).filter(|&end| end <= length).max().unwrap_or(SEGMENT_HEADER);
+        let what = store.assert_corrupt(&disk, last, due..due + 1);
+        let (sequence, end) = (record.sequence, record.end);
+        let expected = format!(
+            "frames up to {sequence}, which were acknowledged (byte {end} of segment {last}, says ACKNOWLEDGED)"
+        );
+        assert_eq!(what.expected, expected);
+        let found = verify(&disk, 1, &|_| ()).unwrap().findings;
+        assert_eq!(found.first().map(|found| (found.offset, &found.expected)), Some((what.offset, &expected)));
+    }
+}
+
+/// The last segment is an older copy of itself, and a writer that knew no better went on from there.
+#[test]
+fn a_log_that_went_on_differently_is_corrupt() {
+    let store = recorded(1, 0);
+    let last = store.last();
+    let (disk, first) = (store.disk.fork(), store.of_segment(last)[0]);
+    let record = disk.bytes(ACKNOWLEDGED_NAME);
+    disk.lose(ACKNOWLEDGED_NAME);
+    disk.edit(&segment_name(last), |bytes| bytes.truncate(first.start));
+    let (mut choices, mut model) = (Choices::Random(9), store.model.clone());
+    model.acknowledged = 0;
+    let mut log = model.reopen(disk.storage(), sync(1 << 20));
+    for _ in 0..10 {
+        model.append(&mut log, 3, &mut choices).unwrap();
+        model.settle(&mut log).unwrap();
+    }
+    drop(log);
+    let own = Acknowledged::decode(&disk.bytes(ACKNOWLEDGED_NAME)).unwrap();
+    let was = Acknowledged::decode(&record).unwrap();
+    assert!(own.sequence > was.sequence, "it has all the frames that were acknowledged, by number");
+    let view = View::open(&disk).unwrap();
+    let other =
+        view.frames.iter().map(|place| place.frame.header).find(|header| header.sequence == was.sequence).unwrap();
+    disk.edit(ACKNOWLEDGED_NAME, |bytes| *bytes = record);
+    let what = store.assert_corrupt(&disk, last, other.offset as usize..other.offset as usize + 1);
+    assert!(what.expected.contains(&format!("{:08x}", was.header_crc)) && what.found == format!("{:08x}", other.crc));
+    let found = verify(&disk, 1, &|_| ()).unwrap().findings;
+    assert!(found.contains(&what), "{found:?}");
+}
+
+#[test]
+fn of_a_store_of_which_only_the_record_is_left_all_is_missing() {
+    let store = recorded(1, 0);
+    let disk = store.disk.fork();
+    (1..=store.last()).for_each(|number| disk.lose(&segment_name(number)));
+    let what = store.assert_corrupt(&disk, 1, 0..1);
+    assert!(what.expected.contains("were acknowledged, says ACKNOWLEDGED"), "{what}");
+    // One that says nothing is no store, and a new one begins.
+    disk.edit(ACKNOWLEDGED_NAME, |bytes| bytes[20] ^= 1);
+    assert!(matches!(View::open(&disk), Err(Error::NoStore { .. })));
+    Model::default().reopen(disk.storage(), sync(SEGMENT));
+}
+
+/// Overwritten without an fsync, it may be older than the log, torn, missing: never ahead.
+#[test]
+fn an_older_record_or_none_changes_nothing() {
+    let (disk, mut choices, mut model) = (SimDisk::new(1), Choices::Random(1), Model::default());
+    let mut log = model.reopen(disk.storage(), sync(SEGMENT));
+    let mut records = Vec::new();
+    for _ in 0..12 {
+        model.append(&mut log, 3, &mut choices).unwrap();
+        model.settle(&mut log).unwrap();
+        records.push(disk.bytes(ACKNOWLEDGED_NAME));
+    }
+    drop(log);
+    records.dedup();
+    assert_eq!(records.len(), 12, "each settled batch has one");
+    for record in records {
+        let disk = disk.fork();
+        disk.edit(ACKNOWLEDGED_NAME, |bytes| *bytes = record.clone());
+        assert_eq!(model.look(&disk), 12);
+        // A writer that has nothing to add leaves it as it is, up to what it can prove itself.
+        drop(model.clone().reopen(disk.storage(), sync(SEGMENT)));
+        assert_eq!(disk.bytes(ACKNOWLEDGED_NAME), record);
     }
 }
 

@@ -47,6 +47,7 @@ DISK, HOLDER, PLACE = "src/storage/disk.rs", "src/storage/holder.rs", "src/place
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
+ACKNOWLEDGED = "src/format/acknowledged.rs"
 DUMP, SEARCH, STORE_INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
 REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compact/room.rs"
 THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
@@ -150,7 +151,7 @@ BUGS = [
         "settle-without-mark",
         "the end of a run writes no mark: its last frame is never acknowledged",
         "durability what_a_killed_process_left",
-        (LOG, "if self.acknowledged() < self.last_content {", "if false {"),
+        (LOG, "if self.acknowledged() < self.last_content.map_or(0, |content| content.sequence) {", "if false {"),
     ),
     Bug(
         "fsync-covers-what-came-later",
@@ -176,9 +177,9 @@ BUGS = [
         "failed_writes a_writer_stops_at_the_first_failure",
         (
             LOG,
-            "            state.fail(error);\n            self.shared.changed.notify_all();\n            return state.check();\n        }\n"
+            "            state.fail(error.again());\n            self.shared.changed.notify_all();\n            return Err(error);\n        }\n"
             "        self.end",
-            "            return state.check().and(Err(error));\n        }\n        self.end",
+            "            return Err(error);\n        }\n        self.end",
         ),
     ),
     Bug(
@@ -229,8 +230,8 @@ BUGS = [
         ),
         (
             LOG,
-            "let sum = crc(&encoded[..FRAME_HEADER - 4]);",
-            "let sum = crc(&[&encoded[..64], &encoded[68..FRAME_HEADER - 4]].concat());",
+            "header.crc = crc(&encoded[..FRAME_HEADER - 4]);",
+            "header.crc = crc(&[&encoded[..64], &encoded[68..FRAME_HEADER - 4]].concat());",
         ),
     ),
     Bug(
@@ -1503,6 +1504,69 @@ BUGS = [
         "lines that come again are never looked for",
         "lib lines_are_looked_up",
         (REPEATS, "self.watched.add(!self.known.insert(hash));", "self.watched.add(!self.known.insert(hash) && hash == 0);"),
+    ),
+    # The record of what was acknowledged.
+    Bug(
+        "no-record",
+        "what was acknowledged is recorded nowhere, so that a cut end is taken for one that was never acknowledged",
+        "torn_or_corrupt what_was_acknowledged_cannot",
+        (LOG, "let Some(content) = self.last_content.filter(due) else { return Ok(()) };", "let Some(content) = self.last_content.filter(|_| false).filter(due) else { return Ok(()) };"),
+    ),
+    Bug(
+        "recorded-before-it-is-durable",
+        "the record is ahead of the log: after a loss of power a store is called corrupt that lost nothing acknowledged",
+        "durability with_durability_os_a_kill",
+        (LOG, "content.sequence <= proven && content.sequence > self.recorded", "content.sequence > self.recorded.min(proven)"),
+    ),
+    Bug(
+        "marks-are-recorded",
+        "the record names a mark, of which nothing is promised",
+        "torn_or_corrupt what_was_acknowledged_cannot",
+        (LOG, "        let header = self.append(kind, &directory, first, rest)?;\n        self.last_content = Some(record_of(&header));", "        let header = self.append(kind, &directory, first, rest)?;"),
+        (LOG, "        header.crc = crc(&encoded[..FRAME_HEADER - 4]);", "        header.crc = crc(&encoded[..FRAME_HEADER - 4]);\n        self.last_content = Some(record_of(&header));"),
+    ),
+    Bug(
+        "the-record-bounds-nothing",
+        "a log that ends before what was acknowledged is taken for one with a torn end",
+        "torn_or_corrupt what_was_acknowledged_cannot",
+        (STORE, "acknowledged.map_or(0, |record| record.sequence).max(link.sequence - 1)", "acknowledged.map_or(0, |_| 0).max(link.sequence - 1)"),
+    ),
+    Bug(
+        "another-history",
+        "a log that was rolled back and went on otherwise is taken for the one that was acknowledged",
+        "torn_or_corrupt a_log_that_went_on_differently",
+        (STORE, "Some(place) if place.frame.header.crc != record.header_crc => {", "Some(place) if place.frame.header.crc != record.header_crc && false => {"),
+    ),
+    Bug(
+        "verify-sees-no-other-history",
+        "verify passes a log that was rolled back and went on otherwise",
+        "torn_or_corrupt a_log_that_went_on_differently",
+        (SURVEY, "acknowledged.filter(|frame| frame.header.crc != record.header_crc)", "acknowledged.filter(|frame| frame.header.crc == !record.header_crc)"),
+    ),
+    Bug(
+        "a-store-that-is-gone-begins-anew",
+        "a writer begins a new log where one has vanished, and the loss is hidden",
+        "torn_or_corrupt of_a_store_of_which_only_the_record",
+        (RECOVER, "if let Some(record) = read_acknowledged(storage)? {", "if let Some(record) = read_acknowledged(storage)?.filter(|_| false) {"),
+    ),
+    Bug(
+        "a-record-of-another-store",
+        "the record of another store is held against this one",
+        "damage whole_files",
+        (STORE, "segments.iter().all(|segment| segment.header.store == record.store)", "segments.iter().all(|segment| segment.header.number > 0 || segment.header.store == record.store)"),
+    ),
+    Bug(
+        "a-torn-record-counts",
+        "a record that a loss of power tore is held against the log",
+        "damage whole_files",
+        (ACKNOWLEDGED, "ACKNOWLEDGED_MAGIC, ACKNOWLEDGED).ok()?;", "ACKNOWLEDGED_MAGIC, ACKNOWLEDGED).ok().or_else(|| Some(super::coding::Reader::new(bytes.get(12..)?)))?;"),
+    ),
+    Bug(
+        "the-record-is-read-last",
+        "what a writer acknowledges while a reader looks is called lost",
+        "readers_beside_compaction a_writer_that_acknowledges",
+        (STORE, "        let acknowledged = read_acknowledged(storage)?;\n        let listing = match", "        let mut acknowledged = read_acknowledged(storage)?;\n        let listing = match"),
+        (STORE, "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        let mut view", "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        acknowledged = read_acknowledged(storage)?;\n        let mut view"),
     ),
 ]
 

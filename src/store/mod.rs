@@ -155,6 +155,7 @@ impl Listing {
 pub fn refuse_no_store(storage: &dyn Storage) -> Result<()> {
     match Listing::read(storage) {
         Err(Error::Corruption(_)) | Ok(_) => Ok(()),
+        Err(Error::NoStore { .. }) if read_acknowledged(storage)?.is_some() => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -232,7 +233,10 @@ impl View {
     /// One look at a store. The record comes first: what was acknowledged then is in the files that are opened later.
     pub(crate) fn look(storage: &dyn Storage, writable: bool, depth: Depth) -> Result<(View, Listing)> {
         let acknowledged = read_acknowledged(storage)?;
-        let listing = Listing::read(storage)?;
+        let listing = match (Listing::read(storage), &acknowledged) {
+            (Err(Error::NoStore { .. }), Some(record)) => return Err(all_gone(storage, record).into()),
+            (listing, _) => listing?,
+        };
         let (snapshots, segments) = open_files(storage, &listing, writable)?;
         let mut view = View::walk(snapshots, segments, acknowledged, depth)?;
         view.leftovers.clone_from(&listing.replaced);
@@ -488,7 +492,8 @@ pub(crate) fn blame(
             let expected = format!(
                 "frames up to {sequence}, which were acknowledged (byte {end} of segment {segment}, says {ACKNOWLEDGED_NAME})"
             );
-            (expected, before())
+            let copy = format!(" (of a copy that was made beside a writer, delete {ACKNOWLEDGED_NAME})");
+            (expected, before() + &copy)
         }
         (Why::Proven, ..) => (format!("frames up to {}, which were durable", stop.proven), before()),
         _ => ("a seal, since another segment follows".into(), "the end".into()),
@@ -509,6 +514,16 @@ pub(crate) fn another_history(segment: &Segment, frame: &Frame, record: &Acknowl
         "frame {sequence} with the header CRC {header_crc:08x}, which was acknowledged, says {ACKNOWLEDGED_NAME}"
     );
     segment.corrupt(frame.at, expected, format!("{:08x}", frame.header.crc))
+}
+
+/// The corruption of a store of which nothing is left but the record of what was acknowledged.
+pub(crate) fn all_gone(storage: &dyn Storage, record: &Acknowledged) -> Corruption {
+    let expected = format!(
+        "the files of a store of which frames up to {} were acknowledged, says {ACKNOWLEDGED_NAME}",
+        record.sequence
+    );
+    let found = format!("no segment and no snapshot (to begin anew on purpose, delete {ACKNOWLEDGED_NAME} too)");
+    Corruption { file: path_of(storage, &segment_name(1)), offset: 0, expected, found }
 }
 
 /// The record of what was acknowledged; none where there is no such file, or one that says nothing.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
+use chatwal::store::ACKNOWLEDGED_NAME;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -126,10 +127,10 @@ impl Sandbox {
         files.collect()
     }
 
-    /// The same without `LOCK`, which a writer that is refused may touch.
+    /// The same without `LOCK` and the record of what was acknowledged.
     pub fn segments(&self, name: &str) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
         let mut files = self.listing(name);
-        files.remove("LOCK");
+        files.retain(|name, _| !["LOCK", ACKNOWLEDGED_NAME].contains(&name.as_str()));
         files
     }
 

@@ -13,7 +13,7 @@ use chatwal::log::{Batch, Durability, Log, LogOptions};
 use chatwal::render::{self, Format};
 use chatwal::report::{Report, ReportOptions};
 use chatwal::storage::Storage;
-use chatwal::store::{Place, View};
+use chatwal::store::{ACKNOWLEDGED_NAME, Place, View};
 use chatwal::table::Table;
 
 use super::naive::{Naive, NaiveKind};
@@ -234,7 +234,8 @@ pub fn all_count<'n>(names: impl IntoIterator<Item = &'n String>) -> bool {
         }
         (None, None) => None,
     };
-    let intervals = names.into_iter().filter(|name| *name != "LOCK").map(interval);
+    let intervals =
+        names.into_iter().filter(|name| !["LOCK", ACKNOWLEDGED_NAME].contains(&name.as_str())).map(interval);
     let Some(mut intervals) = intervals.collect::<Option<Vec<(u64, u64)>>>() else { return false };
     intervals.sort_unstable();
     intervals.into_iter().try_fold(1, |next, (from, to)| (from == next).then_some(to + 1)).is_some()

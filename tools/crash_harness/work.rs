@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chatwal::store::ACKNOWLEDGED_NAME;
 use serde_json::Value;
 
 use crate::dice::Dice;
@@ -482,8 +483,10 @@ impl<'a> Job<'a> {
             return Err(format!("{found} rejects at {places} places; {expected} lines are no events"));
         }
         let is_copy = |name: &str| self.workload.damaged && name.contains(".repair-") && !name.ends_with(".tmp");
-        let known =
-            |name: &&String| *name == "LOCK" || name.ends_with(".wal") || name.ends_with(".snap") || is_copy(name);
+        let known = |name: &&String| {
+            let others = ["LOCK", ACKNOWLEDGED_NAME].contains(&name.as_str());
+            others || name.ends_with(".wal") || name.ends_with(".snap") || is_copy(name)
+        };
         match listing(store)?.iter().find(|name| !known(name)) {
             Some(name) => Err(format!("left over: {name}")),
             None => Ok(()),
