@@ -7,9 +7,12 @@
 //! The holder of the lock compacts: the `compact` command, or a thread of ingest. Nothing is deleted before the snapshot that
 //! replaces it is durable under its final name; a crash anywhere leaves at most files that the next writer removes.
 
+mod room;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -18,8 +21,9 @@ use crate::event::sort_by_name;
 use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint};
-use crate::format::frame::SEGMENT_HEADER;
+use crate::format::frame::{FrameKind, SEGMENT_HEADER};
 use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
+use crate::log::Tail;
 use crate::memory;
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
@@ -29,6 +33,8 @@ use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
 use crate::threads::start;
 
+pub use room::{measure, refuse_no_room, room_of};
+
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;
 
@@ -37,6 +43,15 @@ const BLOCK_EVENTS: usize = 2048;
 
 /// What the index is made of, in messages.
 const SITES: &str = "the sites of a snapshot";
+/// The same of what it leads to.
+const BLOCKS: &str = "the blocks of a snapshot";
+
+/// Bytes up to which a block may grow that is full of one large site, if most of them are names: each block has the names of
+/// its events in it, so that those of thousands of visitors would be written again and again.
+const BLOCK_OF_NAMES: usize = 1 << 20;
+
+/// What a compaction beside an ingest leaves free for the ingest.
+const SPARE: u64 = 64 << 20;
 
 /// What a compaction takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +134,8 @@ pub(crate) struct Inputs<'a> {
 }
 
 /// Folds what [`Plan::of`] finds in a store of which the caller holds the lock; `progress` is told the share that is done.
-/// Gives nothing if there is nothing to fold, or once `stop` is set: then the store is as it was.
+/// Gives nothing if there is nothing to fold, or once `stop` is set: then the store is as it was. Whether there is room,
+/// [`refuse_no_room`] tells.
 pub fn compact(
     storage: &dyn Storage,
     options: &CompactOptions,
@@ -137,15 +153,53 @@ fn compact_files(
 ) -> Result<Option<Outcome>> {
     let view = View::open(storage)?;
     let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
-    let inputs = Inputs {
-        store: view.store(),
-        snapshots: &view.snapshots[view.snapshots.len() - plan.snapshots..],
-        segments: &view.segments[..plan.segments],
-        frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
+    fold_into_one(storage, (&view, plan), &Tail::default(), options, stop, progress)
+}
+
+/// The same beside a writer, to which it leaves room.
+fn compact_beside(
+    storage: &dyn Storage,
+    options: &CompactOptions,
+    give_up: &AtomicBool,
+    tail: &Tail,
+) -> Result<Option<Outcome>> {
+    let view = View::open(storage)?;
+    let Some(plan) = Plan::of(&view, options.all, false) else { return Ok(None) };
+    if !refuse_no_room(storage, &view, &plan, options, give_up, SPARE)? {
+        return Ok(None);
+    }
+    // The ingest writes meanwhile, and whoever else. Looked at after each piece, as the signal to give up is.
+    let (stop, full) = (AtomicBool::new(give_up.load(Ordering::Relaxed)), AtomicBool::new(false));
+    let look = |_| {
+        let is_full = room_of(storage).is_ok_and(|room| room.is_some_and(|room| room < SPARE / 2));
+        full.fetch_or(is_full, Ordering::Relaxed);
+        stop.fetch_or(is_full | give_up.load(Ordering::Relaxed), Ordering::Relaxed);
     };
+    let path = path_of(storage, &snapshot_name(&plan.covers));
+    let outcome = fold_into_one(storage, (&view, plan), tail, options, &stop, &look)?;
+    match outcome {
+        None if full.load(Ordering::Relaxed) => {
+            let problem = "the disk became so full that the ingest needs what is left";
+            Err(Error::io("write", path)(io::Error::new(io::ErrorKind::StorageFull, problem)))
+        }
+        outcome => Ok(outcome),
+    }
+}
+
+/// Writes and publishes the snapshot, and removes what it replaces.
+fn fold_into_one(
+    storage: &dyn Storage,
+    (view, plan): (&View, Plan),
+    tail: &Tail,
+    options: &CompactOptions,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(f64) + Sync),
+) -> Result<Option<Outcome>> {
+    let inputs = Inputs::of(view, &plan);
+    let inherited = inputs.inherited(&plan, view, tail)?;
     let name = snapshot_name(&plan.covers);
     let mut writer = SnapshotWriter::create(storage, &name, inputs.header(&plan)?)?;
-    let (copies, events, sites) = match inputs.write(&mut writer, *plan.covers.start() == 1, options, stop, progress) {
+    let (copies, events, sites) = match inputs.write(&mut writer, &inherited, options, stop, progress) {
         Ok(Some(written)) if !stop.load(Ordering::Relaxed) => written,
         unfinished => {
             writer.abandon();
@@ -216,7 +270,17 @@ impl Drop for Over<'_, '_, '_> {
     }
 }
 
-impl Inputs<'_> {
+impl<'v> Inputs<'v> {
+    /// What a plan takes of a view.
+    fn of(view: &'v View, plan: &Plan) -> Inputs<'v> {
+        Inputs {
+            store: view.store(),
+            snapshots: &view.snapshots[view.snapshots.len() - plan.snapshots..],
+            segments: &view.segments[..plan.segments],
+            frames: &view.frames[..view.frames.partition_point(|place| place.segment < plan.segments)],
+        }
+    }
+
     /// Where the chain of frames comes in and where it goes on.
     fn header(&self, plan: &Plan) -> Result<SnapshotHeader> {
         let (first, last) = (self.frames.first().map(|place| place.frame.header), self.frames.last());
@@ -242,21 +306,46 @@ impl Inputs<'_> {
         })
     }
 
-    /// Writes all regions of the snapshot; gives the numbers of dropped copies, of events and of sites. Before the `first`
-    /// segment there is nothing to be forgotten.
+    /// What the snapshot says of the inputs.
+    fn inherited(&self, plan: &Plan, view: &View, tail: &Tail) -> Result<Known> {
+        let mut known = Known::of(self.snapshots, self.segments, self.frames)?;
+        let mut elsewhere = BTreeSet::new();
+        for snapshot in &view.snapshots[..view.snapshots.len() - plan.snapshots] {
+            elsewhere.extend(snapshot.inputs.iter().map(|input| input.checkpoint.instance));
+        }
+        for place in view.frames.iter().filter(|place| place.segment >= plan.segments) {
+            let segment = &view.segments[place.segment];
+            match place.frame.header.kind {
+                FrameKind::Batch => drop(elsewhere.insert(place.checkpoint(segment)?.instance)),
+                // In a sum it would be forgotten no longer, or all of the sum with it.
+                FrameKind::Forget => elsewhere.extend(place.forgotten(segment)?),
+                _ => {}
+            }
+        }
+        tail.take_away(|read| {
+            elsewhere.extend(read);
+            known.add_up_pipes(&elsewhere)
+        });
+        if *plan.covers.start() == 1 {
+            // Before the first segment there is nothing to be forgotten.
+            known.forgotten.clear();
+        }
+        Ok(known)
+    }
+
+    /// Writes all regions of the snapshot; gives the numbers of dropped copies, of events and of sites.
     fn write(
         &self,
         writer: &mut SnapshotWriter<'_>,
-        first: bool,
+        inherited: &Known,
         options: &CompactOptions,
         stop: &AtomicBool,
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<Option<(u64, u64, u64)>> {
         let Some((sites, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
         writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
-        let known = Known::of(self.snapshots, self.segments, self.frames)?;
-        writer.inputs(known.inputs.values(), if first { &[] } else { &known.forgotten })?;
-        self.rejects(&known, writer)?;
+        writer.inputs(inherited.inputs.values(), &inherited.forgotten)?;
+        self.rejects(inherited, writer)?;
         let copies = copies_of(self.snapshots, self.frames) + dropped;
         Ok(Some((copies, sites.iter().map(|site| site.entry.events).sum(), sites.len() as u64)))
     }
@@ -420,7 +509,7 @@ impl Piece {
         order.clear();
         for rows in groups {
             if order.len() + rows.len() > BLOCK_EVENTS && !order.is_empty() {
-                self.block(shard, table, encoder, order, open)?;
+                self.block(shard, table, encoder, order, open, false)?;
                 open = self.sites.len();
             }
             let (first, last) = (rows[0], rows[rows.len() - 1]);
@@ -435,15 +524,24 @@ impl Piece {
             };
             memory::reserve(&mut self.sites, 1, SITES)?;
             self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
-            for row in rows {
-                order.push(*row);
-                if order.len() == BLOCK_EVENTS {
-                    self.block(shard, table, encoder, order, open)?;
-                    // The site at hand may go on.
-                    open = self.sites.len() - 1;
-                    if self.bytes.len() >= PIECE {
-                        flush(self)?;
-                    }
+            let (mut rest, mut most) = (rows, BLOCK_EVENTS);
+            while !rest.is_empty() {
+                let (some, behind) = rest.split_at(rest.len().min(most - order.len()));
+                memory::reserve(order, some.len(), BLOCKS)?;
+                order.extend_from_slice(some);
+                rest = behind;
+                if order.len() < most {
+                    break;
+                }
+                if !self.block(shard, table, encoder, order, open, !rest.is_empty())? {
+                    most *= 2;
+                    continue;
+                }
+                most = BLOCK_EVENTS;
+                // The site at hand may go on.
+                open = self.sites.len() - 1;
+                if self.bytes.len() >= PIECE {
+                    flush(self)?;
                 }
             }
             if order.is_empty() {
@@ -451,12 +549,12 @@ impl Piece {
             }
         }
         if !order.is_empty() {
-            self.block(shard, table, encoder, order, open)?;
+            self.block(shard, table, encoder, order, open, false)?;
         }
         Ok(())
     }
 
-    /// Ends the block at hand.
+    /// Ends the block at hand; not if it `may_grow` and most of its bytes are names. Says whether it did.
     fn block(
         &mut self,
         shard: u8,
@@ -464,12 +562,18 @@ impl Piece {
         encoder: &mut EventsEncoder,
         order: &mut Vec<Row>,
         open: usize,
-    ) -> Result<()> {
+        may_grow: bool,
+    ) -> Result<bool> {
         let (held, start) = (self.bytes.len(), self.written + self.bytes.len() as u64);
         // More only where ids are no UUIDs.
-        memory::reserve(&mut self.bytes, BLOCK_HEADER + order.len() * size_of::<Row>(), "the blocks of a snapshot")?;
+        memory::reserve(&mut self.bytes, BLOCK_HEADER + order.len() * size_of::<Row>(), BLOCKS)?;
         self.bytes.resize(held + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);
+        let section = self.bytes.len() - held - BLOCK_HEADER;
+        if may_grow && encoder.bytes_of_names() > section / 2 && section < BLOCK_OF_NAMES / 2 {
+            self.bytes.truncate(held);
+            return Ok(false);
+        }
         let payload = &self.bytes[held + BLOCK_HEADER..];
         self.blocks.push(PendingBlock::new(BlockKind::Events, shard, order.len() as u32, payload));
         let end = self.written + self.bytes.len() as u64;
@@ -478,7 +582,7 @@ impl Piece {
             site.entry.length = end - site.entry.at;
         }
         order.clear();
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -490,29 +594,31 @@ const BESIDES: u64 = 32 << 20;
 pub struct Background {
     storage: Arc<dyn Storage>,
     options: CompactOptions,
-    /// Bytes of sealed segments that are in no snapshot.
-    tail: Arc<AtomicU64>,
+    tail: Arc<Tail>,
     bound: u64,
     stop: Arc<AtomicBool>,
     running: Option<JoinHandle<Result<Option<Outcome>>>>,
     /// What was done so far.
     pub outcomes: Vec<Outcome>,
+    /// Why there is no further compaction, if there was no room for one: no failure of the ingest.
+    pub skipped: Option<Error>,
     failure: Option<Error>,
 }
 
 impl Background {
     /// Watches the tail of a log, which [`crate::log::Log::tail`] gives.
-    pub fn new(storage: Arc<dyn Storage>, options: CompactOptions, tail: Arc<AtomicU64>, bound: u64) -> Background {
-        let stop = Arc::default();
-        Background { storage, options, tail, bound, stop, running: None, outcomes: Vec::new(), failure: None }
+    pub fn new(storage: Arc<dyn Storage>, options: CompactOptions, tail: Arc<Tail>, bound: u64) -> Background {
+        let (stop, outcomes) = (Arc::default(), Vec::new());
+        Background { storage, options, tail, bound, stop, running: None, outcomes, skipped: None, failure: None }
     }
 
-    /// Starts a compaction if one is due; never waits. After one that failed there is none.
+    /// Starts a compaction if one is due; never waits. After one that failed, or had no room, there is none.
     pub fn poke(&mut self) {
         if self.running.as_ref().is_some_and(JoinHandle::is_finished) {
             self.join();
         }
-        if self.running.is_some() || self.failure.is_some() || self.tail.load(Ordering::Relaxed) < self.bound {
+        let over = self.failure.is_some() || self.skipped.is_some();
+        if self.running.is_some() || over || self.tail.bytes() < self.bound {
             return;
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options);
@@ -520,9 +626,10 @@ impl Background {
         self.run(move || {
             // Of what it takes only the large pieces can be refused it without an end of the whole process.
             memory::probe(options.memory.saturating_add(BESIDES), "a compaction beside the ingest")?;
-            let outcome = compact(&*storage, &options, &stop, &|_| ())?;
+            let outcome = compact_beside(&*storage, &options, &stop, &tail);
+            let outcome = outcome.map_err(|error| explained(&*storage, error))?;
             if let Some(outcome) = &outcome {
-                tail.fetch_sub(outcome.tail, Ordering::Relaxed);
+                tail.folded(outcome.tail);
             }
             Ok(outcome)
         });
@@ -539,6 +646,7 @@ impl Background {
         let Some(thread) = self.running.take() else { return };
         match thread.join() {
             Ok(Ok(outcome)) => self.outcomes.extend(outcome),
+            Ok(Err(error)) if error.is_full() => self.skipped = Some(error),
             Ok(Err(error)) => self.failure = Some(error),
             // A bug, which said so itself. Nothing of what the ingest does depends on it.
             Err(_) => self.failure = Some(Error::io("compact", self.path())(io::Error::other("it panicked"))),
@@ -576,7 +684,7 @@ mod tests {
     fn a_compaction_that_panics_is_one_that_failed() {
         let directory = tempfile::tempdir().unwrap();
         let disk = Arc::new(Disk::open(directory.path()).unwrap());
-        let mut background = Background::new(disk, OPTIONS, Arc::new(AtomicU64::new(5)), 5);
+        let mut background = Background::new(disk, OPTIONS, Arc::default(), 0);
         background.run(|| panic!("a bug"));
         match background.finish(false) {
             Err(Error::Io { source, .. }) => assert_eq!(source.to_string(), "it panicked"),

@@ -1,4 +1,4 @@
-//! A segment or a snapshot for human eyes: every frame or block and its verdict, past any damage.
+//! A file of a store for human eyes: every frame or block of it and its verdict, past any damage.
 
 mod snapshot;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, Kind, UUID_TEXT};
+use crate::format::acknowledged::{ACKNOWLEDGED, ACKNOWLEDGED_MAGIC, Acknowledged};
 use crate::format::batch::EventsDecoder;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::{FrameKind, SectionKind};
@@ -17,7 +18,7 @@ use crate::render::{is_plain, json, printable};
 use crate::segment::judge::{Here, Next, Stop, Verdict as Judgement, judge};
 use crate::segment::{Found, Frame, Gap, Link, Segment};
 use crate::storage::{File, open_regular};
-use crate::store::{Place, blame, misencoded};
+use crate::store::{ACKNOWLEDGED_NAME, Place, blame, misencoded};
 use crate::table::Table;
 
 /// What a dump says of a file; a segment is judged as if it were the last of its store.
@@ -92,6 +93,7 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Shown<'_>) -> Result<()>) -> Re
 enum Opened {
     Segment(Segment),
     Snapshot(String, Box<dyn File>),
+    Record(String, Vec<u8>),
 }
 
 fn open(path: &Path) -> Result<Opened> {
@@ -104,7 +106,27 @@ fn open(path: &Path) -> Result<Opened> {
     if magic[..read] == SNAPSHOT_MAGIC {
         return Ok(Opened::Snapshot(shown, file));
     }
+    // One that is torn may begin with anything.
+    if magic[..read] == ACKNOWLEDGED_MAGIC || path.file_name().is_some_and(|name| name == ACKNOWLEDGED_NAME) {
+        let mut bytes = vec![0; ACKNOWLEDGED];
+        let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &shown))?;
+        bytes.truncate(read);
+        return Ok(Opened::Record(shown, bytes));
+    }
     Ok(Opened::Segment(Segment::open(shown, file)?))
+}
+
+/// Writes what the record of what was acknowledged says.
+fn record(path: &str, bytes: &[u8], out: &mut dyn Write) -> Result<()> {
+    let path = printable(path);
+    written(match Acknowledged::decode(bytes) {
+        Some(Acknowledged { store, segment, end, sequence, .. }) => writeln!(
+            out,
+            "record of store {}: acknowledged up to frame {sequence}, which ends at byte {end} of segment {segment}, {path}",
+            hex(store)
+        ),
+        None => writeln!(out, "record that is torn and says nothing, {path}"),
+    })
 }
 
 fn written(result: std::io::Result<()>) -> Result<()> {
@@ -117,6 +139,7 @@ pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     let segment = match open(path)? {
         Opened::Segment(segment) => segment,
         Opened::Snapshot(path, file) => return snapshot::blocks(path, file, out),
+        Opened::Record(path, bytes) => return record(&path, &bytes, out).map(|()| Verdict::default()),
     };
     let header = &segment.header;
     written(writeln!(
@@ -221,6 +244,8 @@ pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     let segment = match open(path)? {
         Opened::Segment(segment) => segment,
         Opened::Snapshot(path, file) => return snapshot::events(path, file, out),
+        // There are none in it.
+        Opened::Record(..) => return Ok(Verdict::default()),
     };
     let mut decoder = EventsDecoder::default();
     let mut table = Table::default();

@@ -150,6 +150,11 @@ impl From<Corruption> for Error {
 }
 
 impl Error {
+    /// Whether there was no room: on the disk, by a quota, or by a limit on the size of files.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if is_full(source))
+    }
+
     /// An [`Error::Io`]; for `map_err`.
     pub fn io(operation: &'static str, path: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         let path = path.into();

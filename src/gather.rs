@@ -63,8 +63,19 @@ impl Task {
     /// Whether the pass takes the site: by a hash that nobody can foresee, so that no choice of names makes one pass take
     /// them all.
     pub fn takes(&self, site: Site<'_>) -> bool {
+        self.passes == 1 || self.takes_among_passes(site)
+    }
+
+    /// How many of so many sites the pass takes, more or less.
+    pub fn share(&self, sites: usize) -> usize {
+        sites / self.passes as usize
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn takes_among_passes(&self, site: Site<'_>) -> bool {
         // Not the lowest bits: those place the sites of a pass in tables.
-        self.passes == 1 || (secret::hash(site) >> 40) & (self.passes - 1) == self.pass
+        (secret::hash(site) >> 40) & (self.passes - 1) == self.pass
     }
 }
 

@@ -12,12 +12,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::format::Uid;
 use crate::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows, decode_rejects};
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::{Entry, SectionKind};
+use crate::format::{STDIN, Uid};
 use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
 use crate::input::fast;
+use crate::input::known::Known;
 use crate::input::parse::{self, MAX_LINE, Reason, Scratch};
 use crate::input::repeats::{BLOCK, Filter, Line, Repeats, Seek};
 use crate::input::source::{Source, Start, no_thread};
@@ -143,82 +144,136 @@ struct Parsed {
     unterminated: Option<RejectedLine>,
 }
 
-/// Appends the events and rejects of an input to the log, from where the store left it. `inputs` are those the store
-/// knows, and is kept up to date. Returns when all is appended; [`Log::settle`] then makes it durable.
-///
-/// Once `stop` is set, the chunks at hand are finished and nothing more is read. `notify` is called by whichever thread has
-/// something to tell, by one at a time, and holds it up.
+/// Takes inputs in, one after the other, and keeps what serves for the next: what the store knows of inputs, and the buffers of
+/// the threads. Inputs may be small, and many.
+pub struct Intake {
+    known: Known,
+    workers: Vec<Worker>,
+}
+
+/// What a thread takes chunks with.
+#[derive(Default)]
+struct Worker {
+    parser: ChunkParser,
+    buffer: Option<Zeros>,
+    batch: Batch,
+}
+
+impl Intake {
+    /// For a store that knows these inputs.
+    pub fn new(inputs: BTreeMap<Uid, Input>) -> Intake {
+        Intake { known: Known::new(inputs), workers: Vec::new() }
+    }
+
+    /// The inputs that the store knows by now.
+    pub fn into_inputs(self) -> BTreeMap<Uid, Input> {
+        self.known.into_inputs()
+    }
+
+    /// Appends the events and rejects of an input to the log, from where the store left it. Returns when all is appended;
+    /// [`Log::settle`] then makes it durable.
+    ///
+    /// Once `stop` is set, the chunks at hand are finished and nothing more is read. `notify` is called by whichever thread
+    /// has something to tell, by one at a time, and holds it up.
+    pub fn ingest(
+        &mut self,
+        log: &mut Log,
+        mut source: Source,
+        options: IngestOptions,
+        stop: &AtomicBool,
+        notify: &mut (dyn FnMut(Notice<'_>) + Send),
+    ) -> Result<Outcome> {
+        let (start, instance) = self.begin(log, &mut source, options.from_start)?;
+        let before = self.known.get(&instance);
+        let (offset, line) = before.map_or((0, 0), |input| (input.checkpoint.end, input.checkpoint.end_line));
+        let held = before.map_or(0, |input| input.rejects);
+        let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
+        notify(Notice::Begin { offset, lines: line });
+
+        // More would only wait, each with a buffer.
+        let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
+        self.workers.resize_with(self.workers.len().max(threads), Worker::default);
+        let halt = AtomicBool::new(false);
+        let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
+        let (input, name) = (source.name.clone(), source.name_bytes());
+        let piped = source.is_pipe().then(|| source.name.clone());
+        let pipeline = Pipeline {
+            watch: log.watch(),
+            halt: &halt,
+            reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, &ended), next: 0 }),
+            appender: Mutex::new(Appender {
+                log,
+                known: &mut self.known,
+                name,
+                line,
+                outcome,
+                early: BTreeMap::new(),
+                next: 0,
+                free: IN_FLIGHT / CHUNK,
+                unsafe_frames: VecDeque::new(),
+                unproven: VecDeque::new(),
+                spent: Vec::new(),
+                failure: None,
+                unreadable: None,
+                input,
+                max_rejects: options.max_rejects,
+                first_reject: None,
+                notify,
+            }),
+            appended: Condvar::new(),
+        };
+        pipeline.run(&mut self.workers[..threads], options.seek, piped)?;
+        let appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // A rejected line stops only what comes behind it: what came before is still to be acknowledged.
+        if !matches!(appender.failure, None | Some(Error::Line { .. })) {
+            (appender.notify)(Notice::Failed(&appender.outcome));
+        }
+        match appender.failure.or(appender.unreadable) {
+            Some(error) => Err(error),
+            None => Ok(Outcome { stopped: stop.load(Ordering::Relaxed), ..appender.outcome }),
+        }
+    }
+
+    /// Moves to the place where an input is gone on with; gives that, and its instance.
+    fn begin(&mut self, log: &mut Log, source: &mut Source, from_start: bool) -> Result<(Start, Uid)> {
+        let mut start = source.seek(&self.known)?;
+        // A file can go on where a pipe with its content ended, as long as that is known.
+        let was_piped = |instance| self.known.get(&instance).is_some_and(|input| input.checkpoint.name == STDIN);
+        if let Some(instance) = start.found.filter(|instance| was_piped(*instance) && !log.keep_pipe(*instance)) {
+            self.known.remove(&instance);
+            source.rewind()?;
+            start = Start::default();
+        }
+        if let (true, Some(instance)) = (from_start, start.found) {
+            log.append_forget(&[instance])?;
+            self.known.remove(&instance);
+            source.rewind()?;
+            start = Start::default();
+        }
+        let instance = match start.found {
+            Some(instance) => instance,
+            None => log.random()?,
+        };
+        if source.name_bytes() == STDIN {
+            log.keep_pipe(instance);
+        }
+        Ok((start, instance))
+    }
+}
+
+/// Takes in one input, as [`Intake::ingest`] does; keeps `inputs`, which are those the store knows, up to date.
 pub fn ingest(
     log: &mut Log,
     inputs: &mut BTreeMap<Uid, Input>,
-    mut source: Source,
+    source: Source,
     options: IngestOptions,
     stop: &AtomicBool,
     notify: &mut (dyn FnMut(Notice<'_>) + Send),
 ) -> Result<Outcome> {
-    let known: Vec<&Checkpoint> = inputs.values().map(|input| &input.checkpoint).collect();
-    let mut start = source.seek(&known)?;
-    let mut found = start.found.map(|index| known[index].instance);
-    if let (true, Some(instance)) = (options.from_start, found) {
-        log.append_forget(&[instance])?;
-        inputs.remove(&instance);
-        source.rewind()?;
-        start = Start::default();
-        found = None;
-    }
-    let instance = match found {
-        Some(instance) => instance,
-        None => log.random()?,
-    };
-    let name = source.name_bytes();
-    let before = inputs.get(&instance);
-    let (offset, line) = before.map_or((0, 0), |input| (input.checkpoint.end, input.checkpoint.end_line));
-    let held = before.map_or(0, |input| input.rejects);
-    let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
-    notify(Notice::Begin { offset, lines: line });
-
-    // More would only wait, each with a buffer.
-    let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
-    let halt = AtomicBool::new(false);
-    let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
-    let input = source.name.clone();
-    let piped = source.is_pipe().then(|| source.name.clone());
-    let pipeline = Pipeline {
-        watch: log.watch(),
-        halt: &halt,
-        reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, &ended), next: 0 }),
-        appender: Mutex::new(Appender {
-            log,
-            inputs,
-            instance,
-            name,
-            line,
-            outcome,
-            early: BTreeMap::new(),
-            next: 0,
-            free: IN_FLIGHT / CHUNK,
-            unsafe_frames: VecDeque::new(),
-            unproven: VecDeque::new(),
-            spent: Vec::new(),
-            failure: None,
-            unreadable: None,
-            input,
-            max_rejects: options.max_rejects,
-            first_reject: None,
-            notify,
-        }),
-        appended: Condvar::new(),
-    };
-    pipeline.run(threads, options.seek, piped)?;
-    let appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // A rejected line stops only what comes behind it: what came before is still to be acknowledged.
-    if !matches!(appender.failure, None | Some(Error::Line { .. })) {
-        (appender.notify)(Notice::Failed(&appender.outcome));
-    }
-    match appender.failure.or(appender.unreadable) {
-        Some(error) => Err(error),
-        None => Ok(Outcome { stopped: stop.load(Ordering::Relaxed), ..appender.outcome }),
-    }
+    let mut intake = Intake::new(std::mem::take(inputs));
+    let outcome = intake.ingest(log, source, options, stop, notify);
+    *inputs = intake.into_inputs();
+    outcome
 }
 
 /// What the workers share. Whoever holds both locks took that of the reader first.
@@ -239,19 +294,38 @@ struct Reader<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    /// Works off the input with so many threads, or fewer where the system gives no more: if it gives none, with the calling
-    /// one. That one then has no time to look for lulls, so it cannot serve an input that is `piped`, whose name is given.
-    fn run(&self, threads: usize, seek: Seek, piped: Option<String>) -> Result<()> {
+    /// Works off the input with a thread for each worker, or fewer where the system gives no more: if it gives none, or the input
+    /// is read in one go, with the calling one. That one then has no time to look for lulls, so it cannot serve an input
+    /// that is `piped`, whose name is given.
+    fn run(&self, workers: &mut [Worker], seek: Seek, piped: Option<String>) -> Result<()> {
+        let (threads, mut first) = (workers.len(), None);
+        if let (None, Some(worker)) = (&piped, workers.first_mut()) {
+            first = self.next(&mut worker.buffer);
+            if first.is_none() {
+                return Ok(());
+            }
+            if self.has_ended() {
+                self.work(worker, Repeats::new(seek, 1), first);
+                return Ok(());
+            }
+        }
         let (send, ended) = channel();
-        let work = || {
+        let waiting = Mutex::new((workers.iter_mut(), first));
+        let work = |threads| {
             let _ended = Ended(&send);
-            self.work(Repeats::new(seek, threads));
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let (worker, first) = (waiting.0.next(), waiting.1.take());
+            drop(waiting);
+            if let Some(worker) = worker {
+                self.work(worker, Repeats::new(seek, threads), first);
+            }
         };
+        let beside = || work(threads);
         std::thread::scope(|scope| {
-            let mut working = others(scope, threads, &work).len();
+            let mut working = others(scope, threads, &beside).len();
             match (working, piped, refused()) {
                 (0, Some(name), Some(refused)) => return Err(no_thread(&name, refused)),
-                (0, ..) => self.work(Repeats::new(seek, 1)),
+                (0, ..) => work(1),
                 _ => {}
             }
             let mut seen = 0;
@@ -267,20 +341,27 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    /// Takes chunks, parses and appends them, until there are no more.
-    fn work(&self, repeats: Repeats) {
+    /// Takes chunks, this one first, parses and appends them, until there are no more.
+    fn work(&self, worker: &mut Worker, repeats: Repeats, mut first: Option<(u64, Chunk)>) {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
-        let mut parser = ChunkParser::new(repeats);
-        let (mut buffer, mut batch) = (None, Batch::default());
-        while let Some((index, chunk)) = self.next(buffer) {
-            if let Err(error) = parser.make_room(&chunk, &mut batch) {
+        let Worker { parser, buffer, batch } = worker;
+        parser.repeats = repeats;
+        while let Some((index, chunk)) = first.take().or_else(|| self.next(buffer)) {
+            if let Err(error) = parser.make_room(&chunk, batch) {
                 return self.fail(&mut self.appender(), error);
             }
-            let parsed = parser.parse(index, &chunk, batch);
-            buffer = Some(chunk.buffer);
-            batch = self.append(parsed);
+            let parsed = parser.parse(index, &chunk, std::mem::take(batch));
+            *buffer = Some(chunk.buffer);
+            *batch = self.append(parsed);
         }
+        // What is remembered is of this input, and large.
+        parser.repeats = Repeats::default();
+    }
+
+    /// Whether all of the input was read.
+    fn has_ended(&self) -> bool {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).chunker.has_ended()
     }
 
     fn appender(&self) -> MutexGuard<'_, Appender<'a>> {
@@ -288,7 +369,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Waits for a permit and cuts the next chunk.
-    fn next(&self, buffer: Option<Zeros>) -> Option<(u64, Chunk)> {
+    fn next(&self, buffer: &mut Option<Zeros>) -> Option<(u64, Chunk)> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether there is more is known without a permit: the end must not wait for an fsync.
         if reader.chunker.is_done() || !self.permit() {
@@ -397,8 +478,7 @@ impl Drop for Ending<'_, '_> {
 /// The state of whoever appends.
 struct Appender<'a> {
     log: &'a mut Log,
-    inputs: &'a mut BTreeMap<Uid, Input>,
-    instance: Uid,
+    known: &'a mut Known,
     name: Vec<u8>,
     /// Line ends before the next chunk.
     line: u64,
@@ -492,18 +572,14 @@ impl Appender<'_> {
         outcome.rejects_held += parsed.rejects;
         outcome.bytes += parsed.end - parsed.start;
         outcome.offset = parsed.end;
-        let empty = Input { checkpoint: checkpoint.clone(), events: 0, rejects: 0 };
-        let input = self.inputs.entry(self.instance).or_insert(empty);
-        input.checkpoint = checkpoint;
-        input.events += parsed.events;
-        input.rejects += parsed.rejects;
+        self.known.advance(checkpoint, parsed.events, parsed.rejects);
         Ok(parsed.batch)
     }
 
     /// Where the input stands behind what was parsed.
     fn checkpoint(&self, parsed: &Parsed) -> Checkpoint {
         Checkpoint {
-            instance: self.instance,
+            instance: self.outcome.instance,
             start: parsed.start,
             end: parsed.end,
             start_line: self.line,
@@ -515,7 +591,8 @@ impl Appender<'_> {
 
     /// Refuses a chunk with which the input has too many rejects.
     fn check_rejects(&self, parsed: &Parsed, checkpoint: &Checkpoint) -> Result<()> {
-        let (events, held) = self.inputs.get(&self.instance).map_or((0, 0), |input| (input.events, input.rejects));
+        let (events, held) =
+            self.known.get(&self.outcome.instance).map_or((0, 0), |input| (input.events, input.rejects));
         match self.max_rejects {
             MaxRejects::Number(most) if held + parsed.rejects > most => {
                 Err(self.too_many(parsed, checkpoint, most, held))
@@ -564,6 +641,7 @@ impl Appender<'_> {
 }
 
 /// A worker's buffers.
+#[derive(Default)]
 struct ChunkParser {
     repeats: Repeats,
     /// Lines of the chunk that repeat an earlier one.
@@ -578,19 +656,6 @@ struct ChunkParser {
 }
 
 impl ChunkParser {
-    fn new(repeats: Repeats) -> ChunkParser {
-        ChunkParser {
-            repeats,
-            repeated: 0,
-            table: Table::default(),
-            rejects: RejectsEncoder::default(),
-            events: EventsEncoder::default(),
-            scratch: Scratch::default(),
-            told: Vec::new(),
-            leading: 0,
-        }
-    }
-
     /// Makes room for what most chunks come to, so that it is asked for at once and may be refused.
     fn make_room(&mut self, chunk: &Chunk, batch: &mut Batch) -> Result<()> {
         self.table.clear();

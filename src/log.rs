@@ -5,6 +5,7 @@
 //! from the syncer and from whoever holds the log, one at a time. After a failed write or fsync nothing more is acknowledged and nothing is tried
 //! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -61,6 +62,46 @@ pub struct Batch {
     pub sections: Vec<u8>,
 }
 
+/// What a writer and the compactor beside it know of each other.
+#[derive(Debug, Default)]
+pub struct Tail {
+    /// Bytes of sealed segments that are in no snapshot.
+    bytes: AtomicU64,
+    pipes: Mutex<Pipes>,
+}
+
+/// Standard inputs. Those that have ended become one input when they are compacted.
+#[derive(Debug, Default)]
+struct Pipes {
+    /// Those of which this writer appends frames, or did.
+    read: BTreeSet<Uid>,
+    /// Those that are, or are about to be, in the sum of them.
+    gone: BTreeSet<Uid>,
+}
+
+impl Tail {
+    /// Bytes of sealed segments that are in no snapshot: what a compaction would fold.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many of them are in a snapshot now.
+    pub(crate) fn folded(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn pipes(&self) -> MutexGuard<'_, Pipes> {
+        self.pipes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the compactor choose among standard inputs that have ended; it is told of which of them frames may come.
+    pub(crate) fn take_away(&self, choose: impl FnOnce(&BTreeSet<Uid>) -> Vec<Uid>) {
+        let mut pipes = self.pipes();
+        let gone = choose(&pipes.read);
+        pipes.gone.extend(gone);
+    }
+}
+
 /// The one writer of a store: holds its lock and the end of its log.
 pub struct Log {
     storage: Arc<dyn Storage>,
@@ -75,8 +116,7 @@ pub struct Log {
     last_content: Option<Acknowledged>,
     /// What that record says, as far as this log knows.
     recorded: u64,
-    /// Bytes of sealed segments that are in no snapshot.
-    tail: Arc<AtomicU64>,
+    tail: Arc<Tail>,
     shared: Arc<Shared>,
     syncer: Option<JoinHandle<()>>,
     _lock: Box<dyn Send + Sync>,
@@ -260,7 +300,10 @@ impl Log {
             link: view.link,
             last_content: last_content.as_ref().map(record_of),
             recorded: view.acknowledged.map_or(0, |record| record.sequence),
-            tail: Arc::new(AtomicU64::new(view.segments.iter().rev().skip(1).map(|segment| segment.length).sum())),
+            tail: Arc::new(Tail {
+                bytes: AtomicU64::new(view.segments.iter().rev().skip(1).map(|segment| segment.length).sum()),
+                pipes: Mutex::default(),
+            }),
             shared,
             syncer: syncer.ok(),
             _lock: recovered.lock,
@@ -277,9 +320,19 @@ impl Log {
         self.options.durability
     }
 
-    /// Bytes of sealed segments that are in no snapshot: what a compaction would fold.
-    pub fn tail(&self) -> Arc<AtomicU64> {
+    /// For a compactor beside this writer.
+    pub fn tail(&self) -> Arc<Tail> {
         Arc::clone(&self.tail)
+    }
+
+    /// Takes note that frames may come of an input that is, or was, a standard input; no if the compactor has taken it away.
+    pub(crate) fn keep_pipe(&self, instance: Uid) -> bool {
+        let mut pipes = self.tail.pipes();
+        let kept = !pipes.gone.contains(&instance);
+        if kept {
+            pipes.read.insert(instance);
+        }
+        kept
     }
 
     /// Seals the last segment if it has frames, so that all of them can be folded.
@@ -417,7 +470,7 @@ impl Log {
         self.file = file.into();
         self.path = path;
         self.header = header;
-        self.tail.fetch_add(self.end, Ordering::Relaxed);
+        self.tail.bytes.fetch_add(self.end, Ordering::Relaxed);
         self.end = SEGMENT_HEADER as u64;
         let mut state = self.shared.lock();
         let (file, path, number) = (Arc::clone(&self.file), self.path.clone(), header.number);

@@ -325,7 +325,8 @@ impl Worker {
         let mut places: Vec<At> = Vec::new();
         if !index.pieces.is_empty() {
             let name = |at: &At| index.get(*at).name.site();
-            let mut known = HashTable::new();
+            let held: usize = task.shards.clone().map(|shard| plan.held[usize::from(shard)].len()).sum();
+            let mut known = HashTable::with_capacity(task.share(held));
             let of_task = |at: &&At| task.takes(name(at));
             // Not by the hash of the shards: whoever names sites can make them all collide.
             for at in task.shards.clone().flat_map(|shard| &plan.held[usize::from(shard)]).filter(of_task) {

@@ -26,6 +26,9 @@ const PIECE: usize = 1 << 20;
 /// Bytes at which a block of the index ends: what is read and decoded to find one site.
 const INDEX_BLOCK: usize = 8 << 10;
 
+/// Sites that it has at least, unless their names are very long: the first of each is written once more, as a fence.
+const INDEX_SITES: u32 = 64;
+
 /// Bytes at which a block of inputs or fences ends.
 const TABLE_BLOCK: usize = 1 << 20;
 
@@ -584,7 +587,7 @@ impl<'a> SnapshotWriter<'a> {
             header.earliest = header.earliest.min(entry.earliest);
             header.latest = header.latest.max(entry.latest);
             let name = site.text(&mut buffer);
-            if payload.len() >= INDEX_BLOCK {
+            if payload.len() >= INDEX_BLOCK && (count >= INDEX_SITES || payload.len() >= 8 * INDEX_BLOCK) {
                 blocks.push(PendingBlock::new(BlockKind::Index, 0, count, &payload));
                 bytes.resize(bytes.len() + BLOCK_HEADER, 0);
                 bytes.append(&mut payload);

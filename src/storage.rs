@@ -51,6 +51,10 @@ pub trait Storage: Send + Sync {
     fn lock(&self) -> Result<Box<dyn Send + Sync>>;
     /// Random bytes for ids and salts.
     fn random(&self) -> io::Result<Uid>;
+    /// Bytes that files can take before the file system is full, where that can be told.
+    fn room(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// An open file; positioned reads and writes only, so that it can be shared.

@@ -216,6 +216,30 @@ fn dump_tells_every_frame_of_a_sound_segment() {
 }
 
 #[test]
+fn dump_tells_what_the_record_of_what_was_acknowledged_says() {
+    let (sandbox, _) = three_sites();
+    let length = sandbox.read(SEGMENT).len();
+    let [ran, _] = dumps(&sandbox, "s/ACKNOWLEDGED s/0000000001.wal");
+    let out = ran.expect(0).silently().out;
+    // The batch, of which the mark behind it says that it is durable.
+    let batch_ends = out.lines().nth(4).and_then(|mark| mark.split_whitespace().next()).unwrap().to_string();
+    assert!(out.starts_with("record of store ") && batch_ends.parse::<usize>().unwrap() < length, "{out}");
+    assert!(
+        out.contains(&format!(": acknowledged up to frame 1, which ends at byte {batch_ends} of segment 1, ")),
+        "{out}"
+    );
+    let [ran, _] = dumps(&sandbox, "--events s/ACKNOWLEDGED");
+    assert_eq!(ran.expect(0).silently().out, "");
+    for at in [0, 20] {
+        let mut torn = sandbox.read("s/ACKNOWLEDGED");
+        torn[at] ^= 1;
+        sandbox.write("s/ACKNOWLEDGED", torn);
+        let [ran, _] = dumps(&sandbox, "s/ACKNOWLEDGED");
+        assert_eq!(ran.expect(0).silently().out, "record that is torn and says nothing, s/ACKNOWLEDGED\n");
+    }
+}
+
+#[test]
 fn dump_notes_a_torn_tail_and_exits_0() {
     let (sandbox, input) = three_sites();
     // What a crash leaves of the frame behind the last: a piece of it.

@@ -466,9 +466,8 @@ fn whole_files_that_are_older_foreign_or_missing_change_no_report_in_silence() {
         let name = segment_name(view.segments[place.segment].header.number);
         let older = store.files[&name].get(..place.frame.end() as usize).unwrap();
         let lost = &view.frames[index + 1..];
-        if name != store.last && older.len() < store.files[&name].len()
-            || lost.iter().any(|place| place.frame.header.kind != FrameKind::Mark)
-        {
+        let is_cut = older.len() < store.files[&name].len();
+        if is_cut && (name != store.last || lost.iter().any(|place| place.frame.header.kind != FrameKind::Mark)) {
             judge(
                 format!("{name} of {} bytes", older.len()),
                 &store.damaged(&name, |bytes| older.clone_into(bytes)),

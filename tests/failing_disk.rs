@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::cli::{CHATWAL, Ran, Sandbox, generated, possible, run};
+use support::cli::{CHATWAL, Ran, Sandbox, generated, message, possible, run};
 use support::naive;
 
 /// Calls on the store's files; whatever the C library calls these.
@@ -380,30 +380,109 @@ fn a_limit_on_the_size_of_files_ends_a_compaction_in_order() {
     assert!(!sandbox.segments("s").keys().any(|name| name.ends_with(".tmp")));
 }
 
+/// Whether a file system of a size of its own can be had, and a shell in which it is.
+fn mounts(what: &str) -> bool {
+    possible("unshare", &["-rm", "sh", "-c", "mount -t tmpfs none /mnt"], what)
+}
+
+/// What a script begins with: on a small file system of its own, the store `disk/s`, and `room` in KiB, rounded up, that its
+/// snapshot takes, as a compaction of a copy elsewhere tells.
+const SMALL_DISK: &str = "
+    mount -t tmpfs -o size=64m none disk
+    $chatwal ingest --store disk/s --no-compact --segment-size 4096 a.jsonl b.jsonl c.jsonl more.jsonl; test $? = 3 || exit 101
+    cp -r disk/s copy
+    $chatwal compact --store copy || exit 102
+    room=$((($(stat -c %s copy/*.snap) + 4095) / 4096 * 4))
+    used=$(df -k disk | awk 'NR == 2 { print $3 }')
+    segments=$(cat disk/s/*.wal | wc -c)
+";
+
+fn on_a_small_disk(more: &[u8], script: &str) -> (Sandbox, Vec<u8>, Ran) {
+    let (sandbox, all) = sandbox(&[]);
+    sandbox.write("more.jsonl", more);
+    fs::create_dir(sandbox.path("disk")).unwrap();
+    fs::write(sandbox.path("script"), [SMALL_DISK, script].concat()).unwrap();
+    let ran = sandbox.shell("unshare -rm sh script");
+    (sandbox, [&all, more].concat(), ran)
+}
+
 #[test]
 fn a_full_file_system_in_the_middle_of_a_compaction_loses_nothing() {
-    if !possible("unshare", &["-rm", "sh", "-c", "mount -t tmpfs none /mnt"], "a full tmpfs") {
+    if !mounts("a full tmpfs") {
         return;
     }
-    let (sandbox, all) = sandbox(&[]);
-    let more = generated("-n 4000 --sites 50 --seed 9");
-    sandbox.write("more.jsonl", &more);
-    fs::create_dir(sandbox.path("disk")).unwrap();
+    // There is room when it begins; but what it seals takes some of it.
     let script = "
-        mount -t tmpfs -o size=64m none disk
-        $chatwal ingest --store disk/s --no-compact --segment-size 4096 a.jsonl b.jsonl c.jsonl more.jsonl; test $? = 3 || exit 101
-        used=$(df -k disk | awk 'NR == 2 { print $3 }')
-        mount -o remount,size=$((used + 24))k disk || exit 102
-        $chatwal compact --store disk/s; test $? = 1 || exit 103
-        $chatwal report --store disk/s > full || exit 104
+        mount -o remount,size=$((used + room))k disk || exit 103
+        $chatwal compact --store disk/s; test $? = 1 || exit 104
+        $chatwal report --store disk/s > full || exit 105
         mount -o remount,size=64m disk
-        $chatwal compact --store disk/s || exit 105
-        $chatwal report --store disk/s > whole || exit 106
+        $chatwal compact --store disk/s || exit 106
+        $chatwal report --store disk/s > whole || exit 107
         ls disk/s > names";
-    fs::write(sandbox.path("script"), script).unwrap();
-    let ran = sandbox.shell("unshare -rm sh script").expect(0);
-    ran.says(&["error: disk/s/", ".snap.tmp", "No space left on device"]).says(&["hint", "make room"]);
-    let expected = naive::report(&[all, more].concat());
+    let (sandbox, all, ran) = on_a_small_disk(&generated("-n 4000 --sites 50 --seed 9"), script);
+    ran.expect(0).says(&["error: disk/s/", ".snap.tmp", "No space left on device"]).says(&["hint", "make room"]);
+    let expected = naive::report(&all);
     assert!(sandbox.read("full") == expected && sandbox.read("whole") == expected);
     assert!(!String::from_utf8_lossy(&sandbox.read("names")).contains(".tmp"));
+}
+
+/// Sites with names so long that the snapshot, which has them twice, takes about twice what it frees.
+fn long_names() -> Vec<u8> {
+    let name = |site: u64| {
+        format!("{:x}", u128::from(site + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).repeat(30)
+    };
+    (0..700u64).flat_map(|site| message(&name(site), &site.to_string(), "v", 1).into_bytes()).collect()
+}
+
+#[test]
+fn a_compaction_without_room_is_refused_before_it_changes_anything() {
+    if !mounts("a small tmpfs") {
+        return;
+    }
+    let script = "
+        test $room -gt $((segments / 1024 * 3 / 2)) || exit 103
+        mount -o remount,size=$((used + room - 4))k disk || exit 104
+        ls -l disk/s > before
+        $chatwal compact --store disk/s; test $? = 1 || exit 105
+        $chatwal compact --store disk/s --dry-run || exit 106
+        ls -l disk/s > after
+        $chatwal report --store disk/s > full || exit 107
+        mount -o remount,size=$((used + room + 16))k disk || exit 108
+        $chatwal compact --store disk/s || exit 109
+        $chatwal report --store disk/s > whole || exit 110
+        echo $room > room";
+    let (sandbox, all, ran) = on_a_small_disk(&long_names(), script);
+    let ran = ran.expect(0);
+    let room: u64 = String::from_utf8(sandbox.read("room")).unwrap().trim().parse().unwrap();
+    let free = format!("the disk has {} free", (room - 4) << 10);
+    let ran = ran.says(&["error: disk/s/", ".snap: cannot write: it takes", &free]).says(&["hint", "make room"]);
+    let ran =
+        ran.says(&["would fold", "reads and frees", "writes", "the disk has"]).says(&["warning", "no room for that"]);
+    assert!(!ran.err.contains("No space left"), "{ran:?}");
+    assert_eq!(sandbox.read("before"), sandbox.read("after"));
+    assert!(sandbox.read("full") == naive::report(&all) && sandbox.read("whole") == naive::report(&all));
+}
+
+#[test]
+fn a_compaction_beside_an_ingest_is_skipped_where_it_has_no_room() {
+    if !mounts("a small tmpfs") {
+        return;
+    }
+    let script = "
+        $chatwal ingest --store disk/s --compact-at 1 --segment-size 4096 again.jsonl || exit 103
+        ls disk/s > names
+        $chatwal report --store disk/s > whole || exit 104";
+    let (sandbox, mut all) = sandbox(&[]);
+    let again = generated("-n 2000 --sites 50 --seed 10");
+    sandbox.write("more.jsonl", "");
+    sandbox.write("again.jsonl", &again);
+    fs::create_dir(sandbox.path("disk")).unwrap();
+    fs::write(sandbox.path("script"), [SMALL_DISK, script].concat()).unwrap();
+    let ran = sandbox.shell("unshare -rm sh script").expect(0);
+    assert_eq!(ran.err.matches("warning: not compacted beside the ingest").count(), 1, "{ran:?}");
+    assert!(!ran.err.contains("error"), "{ran:?}");
+    all.extend(again);
+    assert!(sandbox.read("whole") == naive::report(&all));
+    assert!(!String::from_utf8_lossy(&sandbox.read("names")).contains(".snap"));
 }

@@ -319,6 +319,10 @@ fn a_segment_of_anything_is_refused_with_bounded_memory() {
         sandbox.run("ingest --store s in.jsonl").fails(4, &["s/0000000001.wal", "corrupt"]);
         sandbox.run("dump s/0000000001.wal").expect(4);
     }
+    // What was acknowledged is known beside it.
+    sandbox.write("s/0000000001.wal", header);
+    sandbox.run("report --store s").fails(4, &["s/0000000001.wal (byte 64)", "corrupt", "ACKNOWLEDGED"]);
+    fs::remove_file(sandbox.path("s/ACKNOWLEDGED")).unwrap();
     // Nothing in it was ever acknowledged: a torn end, whatever its bytes are.
     for bytes in [vec![0; 5000], vec![0xff; 5000], b"CWfr".repeat(2000), dice.bytes(100_000)] {
         sandbox.write("s/0000000001.wal", [header, &bytes].concat());

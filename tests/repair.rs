@@ -12,7 +12,7 @@ use chatwal::log::Log;
 use chatwal::recover::publish_segment;
 use chatwal::repair::{Repair, RepairOptions, repair};
 use chatwal::report::{Report, ReportOptions, Totals};
-use chatwal::store::{View, segment_name, snapshot_name};
+use chatwal::store::{ACKNOWLEDGED_NAME, View, segment_name, snapshot_name};
 use chatwal::verify::verify;
 use support::cli::{Sandbox, generated};
 use support::faults::at_every_call;
@@ -212,10 +212,14 @@ fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
             |turn: usize| batches(&town).iter().any(|place| place.turn == Some(turn) && place.file == *segment);
         let disk = town.disk.fork();
         disk.lose(segment);
-        let repair = assert_repairs(&town, &disk, |turn, _| !of_segment(turn));
-        assert!(repair.unknown);
-        // Of a missing last segment alone, everything before stays as it is.
-        assert_eq!(repair.replaced.is_empty(), at + 1 == segments.len(), "{repair:?}");
+        let recorded = disk.fork();
+        disk.lose(ACKNOWLEDGED_NAME);
+        for (disk, kept) in [(&disk, at + 1 == segments.len()), (&recorded, false)] {
+            let repair = assert_repairs(&town, disk, |turn, _| !of_segment(turn));
+            assert!(repair.unknown);
+            // Of a missing last segment alone of which nothing is known to be acknowledged, everything before stays as it is.
+            assert_eq!(repair.replaced.is_empty(), kept, "{repair:?}");
+        }
         if at + 1 < segments.len() {
             let middle = town.disk.bytes(segment).len() / 2;
             let disk = damaged(&town, segment, |bytes| bytes.truncate(middle));
@@ -572,7 +576,7 @@ fn the_program_says_what_is_lost_and_ingesting_again_makes_it_whole() {
     sandbox.run("repair --store s --dry-run").expect(0).says(&["sound: nothing to repair"]);
     assert_eq!(sandbox.segments("s"), {
         let mut whole = whole.clone();
-        whole.remove("LOCK");
+        ["LOCK", ACKNOWLEDGED_NAME].iter().for_each(|name| drop(whole.remove(*name)));
         whole
     });
     let rejects = sandbox.run("rejects --store s").expect(0).out;
@@ -714,6 +718,12 @@ fn a_repair_that_is_interrupted_anywhere_is_finished_by_the_next() {
     let disk = damaged(&town, sealed, |bytes| bytes[section.at as usize] ^= 1);
     disk.lose(segments.last().unwrap());
     cases.push(disk);
+    // The last segment is missing, and nothing says that any of it was acknowledged.
+    for case in cases.len() - 2..cases.len() {
+        let disk = cases[case].fork();
+        disk.lose(ACKNOWLEDGED_NAME);
+        cases.push(disk);
+    }
     let (mut images, mut finished, mut refused) = (0, 0, 0);
     for (case, disk) in cases.iter().enumerate() {
         let refuses_writers = Log::open(disk.fork().storage(), sync(1 << 20)).is_err();

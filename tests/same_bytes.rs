@@ -14,7 +14,7 @@ use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::Log;
-use chatwal::store::{View, segment_name};
+use chatwal::store::{ACKNOWLEDGED_NAME, View, segment_name};
 use support::cli::{Dice, Running, Sandbox, generated, message, spread, status};
 use support::naive::{self, Naive};
 use support::sim::SimDisk;
@@ -124,6 +124,7 @@ fn each_prefix_of_the_log_holds_the_events_of_all_its_lines() {
         (read, batches) = (end, batches + 1);
         repeats += place.frame.count(SectionKind::Repeats);
         let cut = disk.fork();
+        cut.lose(ACKNOWLEDGED_NAME);
         cut.edit(&segment_name(1), |bytes| bytes.truncate(place.frame.end() as usize));
         let found = report(&View::open(&cut).unwrap()).unwrap();
         assert_eq!(text(&found), text(&naive.report()), "up to byte {end}");

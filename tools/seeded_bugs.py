@@ -48,8 +48,8 @@ COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
 ACKNOWLEDGED = "src/format/acknowledged.rs"
-DUMP, SEARCH, KNOWN = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
-REJECTS = "src/format/rejects.rs"
+DUMP, SEARCH, STORE_INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
+REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compact/room.rs"
 THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
 MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
 RENDER, SIGNALS = "src/render.rs", "src/cli/signals.rs"
@@ -914,6 +914,91 @@ BUGS = [
         "lib a_table_is_written",
         ("src/render.rs", "match self.rows.len() < MEASURED_ROWS && self.held < MEASURED_BYTES {", "match self.rows.len() < usize::MAX {"),
     ),
+    Bug(
+        "a-nearer-place-will-do",
+        "of the checkpoints that an input matches not the furthest is taken, and more is read again",
+        "lib the_furthest_match_is_found",
+        (KNOWN, "range(..=(most, [u8::MAX; 16])).next_back()?;", "range(..=(most, [u8::MAX; 16])).next()?;"),
+    ),
+    Bug(
+        "a-moved-checkpoint-stays",
+        "the index of known inputs keeps the places where they stood before",
+        "lib what_moved_or_was_forgotten",
+        (KNOWN, "            self.unindex(&before);", "            let _ = before;"),
+    ),
+    Bug(
+        "every-tail-is-tried",
+        "of thousands of inputs that begin alike each is compared with each",
+        "lib of_many_that_begin_alike",
+        (SOURCE, "for _ in 0..TAILS + size / WINDOW as u64 {", "for _ in 0..size {"),
+    ),
+    Bug(
+        "each-of-thousands-is-told-of",
+        "20,000 inputs of which nothing is new say so twice each",
+        "hostile_shapes of_thousands_of_inputs",
+        (INPUTS, "(args.files.len() > FEW && !console.verbose)", "(args.files.len() > FEW * 99_999 && !console.verbose)"),
+    ),
+    Bug(
+        "pipes-stay-for-ever",
+        "each standard input there ever was stays an input of its own",
+        "hostile_shapes standard_inputs_that_have_ended",
+        (STORE_INPUTS, "let (2.., Some(instance)) = (gone.len(),", "let (99_999.., Some(instance)) = (gone.len(),"),
+    ),
+    Bug(
+        "rejects-of-a-pipe-that-is-no-more",
+        "standard inputs become one whose rejects name them",
+        "hostile_shapes standard_inputs_that_have_ended",
+        (STORE_INPUTS, "name == STDIN && input.rejects == 0 &&", "name == STDIN &&"),
+    ),
+    Bug(
+        "a-pipe-that-is-being-read-goes",
+        "a compaction beside an ingest takes the input away that is being read",
+        "hostile_shapes a_standard_input_that_is_being_read",
+        (COMPACT, "            elsewhere.extend(read);\n", "            let _ = read;\n"),
+        (COMPACT, "filter(|place| place.segment >= plan.segments)", "filter(|place| place.segment == usize::MAX)"),
+    ),
+    Bug(
+        "a-file-goes-on-behind-nothing",
+        "a file goes on in an input that a compaction beside the ingest has taken away",
+        "hostile_shapes a_file_does_not_go_on",
+        (LOG, "let kept = !pipes.gone.contains(&instance);", "let kept = true;"),
+    ),
+    Bug(
+        "no-look-at-the-room",
+        "a compaction fills the disk to find out that it does not fit",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room || spare == 0 {"),
+    ),
+    Bug(
+        "room-for-the-old-is-room-for-the-new",
+        "a snapshot with long names takes more room than the segments, and that is not looked at",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "const PLENTY: u64 = 3;", "const PLENTY: u64 = 1;"),
+    ),
+    Bug(
+        "what-would-fit-is-refused",
+        "a compaction is refused wherever there is not plenty of room",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room / 2 {"),
+    ),
+    Bug(
+        "no-room-fails-the-ingest",
+        "a compaction that has no room beside an ingest ends the ingest with an error",
+        "failing_disk a_compaction_beside_an_ingest",
+        (COMPACT, "            Ok(Err(error)) if error.is_full() => self.skipped = Some(error),\n", ""),
+    ),
+    Bug(
+        "names-in-each-block",
+        "the names of a large site's visitors are written again for every two thousand events",
+        "hostile_shapes long_names_make",
+        (COMPACT, "if may_grow && encoder.bytes_of_names() > section / 2 &&", "if may_grow && encoder.bytes_of_names() > section &&"),
+    ),
+    Bug(
+        "a-fence-for-eight-sites",
+        "long names are written a third time, one of eight, in the fences",
+        "hostile_shapes long_names_make",
+        (SNAPSHOT, "const INDEX_SITES: u32 = 64;", "const INDEX_SITES: u32 = 1;"),
+    ),
     # The same bytes.
     Bug(
         "names-fall-into-two-parts",
@@ -1018,13 +1103,13 @@ BUGS = [
         "forgetting-is-forgotten",
         "a compaction drops the word that an input is to be forgotten, and an older snapshot brings it back",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "if first { &[] } else { &known.forgotten })?;", "if first { &[] } else { known.forgotten.get(..0).unwrap_or_default() })?;"),
+        (COMPACT, "if *plan.covers.start() == 1 {", "if *plan.covers.start() >= 1 {"),
     ),
     Bug(
         "rejects-of-the-forgotten",
         "a compaction keeps rejects of inputs that count no longer",
         "compaction a_compaction_drops_the_rejects",
-        (KNOWN, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
+        (STORE_INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
     ),
     # Repair.
     Bug(

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{CompactOptions, Outcome, Plan, compact as compact_store};
-use chatwal::error::{Error, Result};
+use chatwal::compact::{
+    Background, CompactOptions, Outcome, Plan, compact as compact_store, measure, refuse_no_room, room_of,
+};
+use chatwal::error::Error;
 use chatwal::log::{Log, LogOptions};
 use chatwal::shell::quoted;
 use chatwal::storage::{Disk, Storage};
@@ -21,25 +24,23 @@ use crate::{Stop, status, store, threads};
 pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let disk = Arc::new(Disk::open(&path)?);
+    let options = CompactOptions { threads: threads(global), memory: global.memory, all: args.all };
     if args.dry_run {
-        match Plan::of(&View::open(&*disk)?, args.all, true) {
-            Some(plan) => console.note(&format!(
-                "would fold {} and {} into one: reads and frees {}, writes about as much before",
-                count(plan.snapshots as u64, "snapshot"),
-                count(plan.segments as u64, "segment"),
-                HumanBytes(plan.bytes),
-            )),
-            None => console.note(NOTHING),
-        }
-        return Ok(status::DONE);
+        return dry_run(&disk, &options, console);
     }
     refuse_no_store(&*disk)?;
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     let (mut log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, LogOptions::default())?;
     tell_recovery(&recovery, console);
+    // Before anything is changed.
+    let room = match Plan::of(&view, args.all, true) {
+        Some(plan) => refuse_no_room(&*disk, &view, &plan, &options, &signals.stop, 0)?,
+        None => true,
+    };
     drop(view);
-    log.seal()?;
-    let options = CompactOptions { threads: threads(global), memory: global.memory, all: args.all };
+    if room {
+        log.seal()?;
+    }
     let progress = console.share("compacting");
     let outcome = compact_store(&*disk, &options, &signals.stop, &|share| progress.update(share));
     progress.finish();
@@ -56,9 +57,14 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
     Ok(status::DONE)
 }
 
-/// Says what became of a compaction beside an ingest. That it came to nothing is no failure of the ingest; whether it met
-/// damage of the store is given back.
-pub fn tell_beside(finished: Result<()>, store: &Path, console: &Console) -> bool {
+/// Waits for what is compacted beside an ingest, or gives it up, and says what became of it. That it came to nothing, or had
+/// no room, is no failure of the ingest; whether it met damage of the store is given back.
+pub fn tell_beside(mut compactor: Background, give_up: bool, store: &Path, console: &Console) -> bool {
+    let finished = compactor.finish(give_up);
+    compactor.outcomes.iter().for_each(|outcome| tell(outcome, console));
+    if let Some(skipped) = &compactor.skipped {
+        console.warning(&format!("not compacted beside the ingest: {skipped}"));
+    }
     match finished {
         Ok(()) => false,
         Err(error @ Error::Corruption(_)) => {
@@ -73,6 +79,32 @@ pub fn tell_beside(finished: Result<()>, store: &Path, console: &Console) -> boo
             false
         }
     }
+}
+
+/// Says what would be done, and what room it takes: it is folded for that, and nothing is written.
+fn dry_run(disk: &Disk, options: &CompactOptions, console: &Console) -> std::result::Result<u8, Stop> {
+    let view = View::open(disk)?;
+    let Some(plan) = Plan::of(&view, options.all, true) else {
+        console.note(NOTHING);
+        return Ok(status::DONE);
+    };
+    let progress = console.share("measuring");
+    let measured = measure(disk, &view, &plan, options, &AtomicBool::new(false), &|share| progress.update(share));
+    progress.finish();
+    let needed = measured?.unwrap_or(0);
+    let room = room_of(disk)?;
+    console.note(&format!(
+        "would fold {} and {} into one: reads and frees {}, and writes {} before{}",
+        count(plan.snapshots as u64, "snapshot"),
+        count(plan.segments as u64, "segment"),
+        HumanBytes(plan.bytes),
+        HumanBytes(needed),
+        room.map(|room| format!(", for which the disk has {}", HumanBytes(room))).unwrap_or_default(),
+    ));
+    if let Some(room) = room.filter(|room| *room < needed) {
+        console.warning(&format!("the disk has no room for that: it takes {needed} bytes, and {room} are free"));
+    }
+    Ok(status::DONE)
 }
 
 const NOTHING: &str = "nothing to fold";

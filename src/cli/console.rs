@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use chatwal::error::Error;
 use chatwal::ingest::Outcome;
-use chatwal::log::Durability;
 use chatwal::render::{json, printable};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 
@@ -81,6 +80,11 @@ impl Console {
         }
     }
 
+    /// Whether progress is told to a program, in records that have a meaning each.
+    pub fn is_read_by_programs(&self) -> bool {
+        self.progress == ProgressStyle::Json
+    }
+
     /// Starts to show the share of some work that is done.
     pub fn share(&self, what: &'static str) -> Share {
         let bar = (self.progress == ProgressStyle::Bar).then(|| {
@@ -95,9 +99,23 @@ impl Console {
         Share { style: self.progress, bar, what, told: Mutex::new(Instant::now()) }
     }
 
-    /// Starts to show how an input is read; `size` in the bytes that `taken` counts.
-    pub fn progress(&self, input: &str, size: Option<u64>, taken: Arc<AtomicU64>) -> Progress {
-        let bar = (self.progress == ProgressStyle::Bar).then(|| {
+    /// Says what was read.
+    pub fn summary(&self, what: &str, outcome: &Outcome, took: Duration, acknowledged: &str) {
+        let seconds = took.as_secs_f64();
+        self.note(&format!(
+            "{what}: {}, {}, {}, {} in {seconds:.2} s ({} lines/s); {acknowledged}",
+            count(outcome.lines, "line"),
+            count(outcome.events, "event"),
+            count(outcome.rejects, "reject"),
+            HumanBytes(outcome.bytes),
+            rate(outcome.lines, seconds),
+        ));
+    }
+
+    /// Starts to show how an input is read; `size` in the bytes that `taken` counts. Where it is a part of what is shown
+    /// `around` it, there is no bar of its own.
+    pub fn progress(&self, input: &str, size: Option<u64>, taken: Arc<AtomicU64>, around: Option<&Share>) -> Progress {
+        let bar = (self.progress == ProgressStyle::Bar && around.is_none()).then(|| {
             let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr_with_hz(10));
             let template = match size {
                 Some(_) => "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
@@ -112,6 +130,7 @@ impl Console {
         });
         Progress {
             style: self.progress,
+            around: around.and_then(|around| around.bar.clone()),
             bar,
             input: input.into(),
             size,
@@ -151,6 +170,14 @@ impl Share {
         };
     }
 
+    /// Something is about to be said on stderr.
+    pub fn aside(&self, say: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
+
     /// The end.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
@@ -163,6 +190,8 @@ impl Share {
 pub struct Progress {
     style: ProgressStyle,
     bar: Option<ProgressBar>,
+    /// That of which this is a part.
+    around: Option<ProgressBar>,
     input: String,
     size: Option<u64>,
     taken: Arc<AtomicU64>,
@@ -190,35 +219,24 @@ impl Progress {
 
     /// Something is about to be said on stderr.
     pub fn aside(&self, say: impl FnOnce()) {
-        match &self.bar {
+        match self.bar.as_ref().or(self.around.as_ref()) {
             Some(bar) => bar.suspend(say),
             None => say(),
         }
     }
 
-    /// The end; says what was done.
-    pub fn finish(self, console: &Console, outcome: &Outcome, durability: Durability) {
+    /// The end; says what was done, `silent` only to programs.
+    pub fn finish(self, console: &Console, outcome: &Outcome, acknowledged: &str, silent: bool) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         if self.style == ProgressStyle::Json {
             return self.json("done", outcome);
         }
-        let seconds = self.started.elapsed().as_secs_f64();
-        console.note(&format!(
-            "{}: {}, {}, {}, {} in {seconds:.2} s ({} lines/s); {} up to byte {}",
-            self.input,
-            count(outcome.lines, "line"),
-            count(outcome.events, "event"),
-            count(outcome.rejects, "reject"),
-            HumanBytes(outcome.bytes),
-            rate(outcome.lines, seconds),
-            match durability {
-                Durability::Sync => "durable",
-                Durability::Os => "left to the system",
-            },
-            outcome.durable_offset,
-        ));
+        if !silent {
+            let acknowledged = format!("{acknowledged} up to byte {}", outcome.durable_offset);
+            console.summary(&self.input, outcome, self.started.elapsed(), &acknowledged);
+        }
     }
 
     fn plain(&self, outcome: &Outcome) {

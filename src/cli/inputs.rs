@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::{Uid, unhex};
-use chatwal::ingest::{IngestOptions, MaxRejects, Notice, Outcome, ingest as ingest_source};
+use chatwal::ingest::{IngestOptions, Intake, MaxRejects, Notice, Outcome};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
@@ -16,11 +17,11 @@ use chatwal::recover::Recovery;
 use chatwal::report::Report;
 use chatwal::shell::quoted;
 use chatwal::storage::{Disk, Names, Storage};
-use chatwal::store::View;
+use chatwal::store::{Input, View};
 use chatwal::threads::beside;
 
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
-use crate::console::{Console, count};
+use crate::console::{Console, Share, count};
 use crate::signals::Signals;
 use crate::{
     Stop, compaction, descriptors, led_somewhere, print_report, report_options, shown, status, status_of, store,
@@ -29,6 +30,9 @@ use crate::{
 
 /// Rejects that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
+
+/// Of more inputs than these, only those are told of that have something to say, and a line on all together.
+const FEW: usize = 10;
 
 /// An input in the middle of which a signal asked to end.
 struct Interrupted {
@@ -46,6 +50,8 @@ struct Taken<'a> {
     log: Log,
     /// Those that were read to their end, to be told of once they are acknowledged.
     read: Vec<(Teller<'a>, Outcome)>,
+    /// All of them together, where they are many.
+    crowd: Option<Crowd>,
     /// Rejects of the inputs named that the store holds; an input may be named twice.
     rejects: BTreeMap<Uid, u64>,
     /// The status of an input that could not be read, or not to its end.
@@ -118,14 +124,16 @@ impl Taken<'_> {
 fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::Result<u8, Stop> {
     // It may be long ago that it was settled: a report was made and printed meanwhile.
     taken.told(taken.log.check_place())?;
+    let durability = taken.log.durability();
     for (teller, outcome) in taken.read {
-        teller.finish(outcome, taken.log.durability());
+        teller.finish(outcome, durability);
     }
-    let damaged = taken.compactor.take().is_some_and(|mut compactor| {
-        let finished = compactor.finish(taken.interrupted.is_some());
-        compactor.outcomes.iter().for_each(|outcome| compaction::tell(outcome, console));
-        compaction::tell_beside(finished, store, console)
-    });
+    if let Some(crowd) = taken.crowd {
+        crowd.finish(console, durability);
+    }
+    let give_up = taken.interrupted.is_some();
+    let damaged =
+        taken.compactor.take().is_some_and(|compactor| compaction::tell_beside(compactor, give_up, store, console));
     taken.log.check_place()?;
     let rejects = taken.rejects.values().sum();
     let status = match (&taken.interrupted, taken.failed) {
@@ -156,30 +164,92 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
 /// Ingests all inputs that can be read; `None` if none can.
 fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<Option<Taken<'a>>> {
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
+    // So that a typing error leaves no empty store behind: the first input that can be read makes it. The others are opened when
+    // it is their turn, each once.
     let mut failed = None;
-    let mut files = Vec::new();
-    for file in &args.files {
+    let mut files = args.files.as_slice();
+    while let [file, rest @ ..] = files {
         match check(file) {
-            Ok(()) => files.push(file),
+            Ok(()) => break,
             Err(error) => {
                 console.error(&error);
                 failed = Some(status_of(&error));
+                files = rest;
             }
         }
     }
-    // So that a typing error leaves no empty store behind.
     if files.is_empty() {
         return Ok(None);
     }
-    let durability = match args.durability {
-        DurabilityArg::Sync => Durability::Sync,
-        DurabilityArg::Os => Durability::Os,
+    let (mut taken, inputs) = begin(args, path, global, console)?;
+    taken.failed = failed;
+    let mut intake = Intake::new(inputs);
+    let options = IngestOptions {
+        threads: threads(global),
+        max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
+        from_start: args.from_start,
+        seek: Seek::default(),
+    };
+    for (number, file) in files.iter().enumerate() {
+        let result = open(file).and_then(|source| {
+            let mut teller = Teller::new(console, &source, taken.crowd.as_ref());
+            let stop = &signals.stop;
+            let compactor = &mut taken.compactor;
+            let tell = &mut |notice: Notice<'_>| {
+                if let (Notice::Progress(_), Some(compactor)) = (&notice, compactor.as_mut()) {
+                    compactor.poke();
+                }
+                teller.tell(&notice);
+            };
+            let outcome = intake.ingest(&mut taken.log, source, options, stop, tell)?;
+            Ok((teller, outcome))
+        });
+        if let Some(crowd) = taken.crowd.as_ref().filter(|_| !console.is_read_by_programs()) {
+            crowd.share.update(number as f64 / files.len() as f64);
+        }
+        match result {
+            Ok((teller, outcome)) => {
+                let piped = teller.piped;
+                taken.rejects.insert(outcome.instance, outcome.rejects_held);
+                if let Some(crowd) = &mut taken.crowd {
+                    crowd.add(&teller, &outcome);
+                }
+                taken.read.push((teller, outcome));
+                if outcome.stopped {
+                    taken.interrupted = Some(Interrupted { status: signals.status(), piped });
+                    break;
+                }
+            }
+            // One input that cannot be read on is no reason to leave out the others.
+            Err(error @ Error::Input { .. }) => {
+                match &taken.crowd {
+                    Some(crowd) => crowd.share.aside(|| console.error(&error)),
+                    None => console.error(&error),
+                }
+                taken.failed = Some(status_of(&error));
+            }
+            Err(error) => {
+                // What was appended before the error is safe all the same, if the log itself is sound.
+                let _ = taken.log.settle();
+                return Err(error);
+            }
+        }
+    }
+    Ok(Some(taken))
+}
+
+/// Opens the store to ingest into it; gives what it knows of inputs.
+fn begin<'a>(
+    args: &InputArgs,
+    path: &Path,
+    global: &Global,
+    console: &'a Console,
+) -> Result<(Taken<'a>, BTreeMap<Uid, Input>)> {
+    let (durability, names) = match args.durability {
+        DurabilityArg::Sync => (Durability::Sync, Names::Durable),
+        DurabilityArg::Os => (Durability::Os, Names::DurableIfPossible),
     };
     let options = LogOptions { durability, segment_size: args.segment_size };
-    let names = match durability {
-        Durability::Sync => Names::Durable,
-        Durability::Os => Names::DurableIfPossible,
-    };
     let disk = Arc::new(Disk::create(path, names)?);
     let (log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, options)?;
     let compactor = (!args.no_compact).then(|| {
@@ -194,63 +264,32 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
             "{store}: this file system cannot fsync a directory: after a loss of power, files of the store may be missing or damaged"
         ));
     }
-    let mut inputs = view.inputs;
-    let mut taken =
-        Taken { disk, compactor, log, read: Vec::new(), rejects: BTreeMap::new(), failed, interrupted: None };
-    for file in files {
-        let options = IngestOptions {
-            threads: threads(global),
-            max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
-            from_start: args.from_start,
-            seek: Seek::default(),
-        };
-        let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
-        let result = source.and_then(|source| {
-            let mut teller = Teller::new(console, &source);
-            let stop = &signals.stop;
-            let compactor = &mut taken.compactor;
-            let tell = &mut |notice: Notice<'_>| {
-                if let (Notice::Progress(_), Some(compactor)) = (&notice, compactor.as_mut()) {
-                    compactor.poke();
-                }
-                teller.tell(&notice);
-            };
-            let outcome = ingest_source(&mut taken.log, &mut inputs, source, options, stop, tell)?;
-            Ok((teller, outcome))
-        });
-        match result {
-            Ok((teller, outcome)) => {
-                let piped = teller.piped;
-                taken.rejects.insert(outcome.instance, outcome.rejects_held);
-                taken.read.push((teller, outcome));
-                if outcome.stopped {
-                    taken.interrupted = Some(Interrupted { status: signals.status(), piped });
-                    break;
-                }
-            }
-            // One input that cannot be read on is no reason to leave out the others.
-            Err(error @ Error::Input { .. }) => {
-                console.error(&error);
-                taken.failed = Some(status_of(&error));
-            }
-            Err(error) => {
-                // What was appended before the error is safe all the same, if the log itself is sound.
-                let _ = taken.log.settle();
-                return Err(error);
-            }
-        }
+    let crowd = (args.files.len() > FEW && !console.verbose).then(|| Crowd::new(console));
+    let (read, rejects) = (Vec::new(), BTreeMap::new());
+    let taken = Taken { disk, compactor, log, read, crowd, rejects, failed: None, interrupted: None };
+    Ok((taken, view.inputs))
+}
+
+fn open(file: &OsString) -> Result<Source> {
+    if file == "-" {
+        check_stdin()?;
+        return Source::stdin();
     }
-    Ok(Some(taken))
+    Source::open(Path::new(file))
+}
+
+fn check_stdin() -> Result<()> {
+    descriptors::stdin().map_err(|error| Error::Input {
+        input: "-".into(),
+        problem: format!("cannot read standard input: {error}"),
+        hint: "pass the input on it, or name a file".into(),
+    })
 }
 
 /// Whether there is something to read. What is neither file nor directory is not opened: a pipe can be only once.
 fn check(file: &OsString) -> Result<()> {
     if file == "-" {
-        return descriptors::stdin().map_err(|error| Error::Input {
-            input: "-".into(),
-            problem: format!("cannot read standard input: {error}"),
-            hint: "pass the input on it, or name a file".into(),
-        });
+        return check_stdin();
     }
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
@@ -275,6 +314,50 @@ pub fn tell_recovery(recovery: &Recovery, console: &Console) {
     }
 }
 
+/// Many inputs, of which most have nothing to say.
+struct Crowd {
+    share: Share,
+    started: Instant,
+    /// All that was read, added up.
+    sum: Outcome,
+    inputs: u64,
+    /// Those of which nothing was new.
+    unchanged: u64,
+    empty: u64,
+    /// Those whose rejects were told one by one.
+    told: u64,
+}
+
+impl Crowd {
+    fn new(console: &Console) -> Crowd {
+        let (share, started) = (console.share("inputs"), Instant::now());
+        Crowd { share, started, sum: Outcome::default(), inputs: 0, unchanged: 0, empty: 0, told: 0 }
+    }
+
+    fn add(&mut self, teller: &Teller<'_>, outcome: &Outcome) {
+        self.inputs += 1;
+        self.empty += u64::from(teller.size == Some(0));
+        self.unchanged += u64::from(outcome.bytes == 0 && teller.size != Some(0));
+        self.told += u64::from(teller.rejects > 0);
+        self.sum.lines += outcome.lines;
+        self.sum.events += outcome.events;
+        self.sum.rejects += outcome.rejects;
+        self.sum.bytes += outcome.bytes;
+    }
+
+    fn finish(self, console: &Console, durability: Durability) {
+        self.share.finish();
+        let some = |number: u64, what: &str| if number > 0 { format!(", {number} {what}") } else { String::new() };
+        let inputs = format!(
+            "{}{}{}",
+            count(self.inputs, "input"),
+            some(self.unchanged, "with nothing new"),
+            some(self.empty, "empty")
+        );
+        console.summary(&inputs, &self.sum, self.started.elapsed(), durability_of(durability));
+    }
+}
+
 /// Tells what happens to one input.
 struct Teller<'a> {
     console: &'a Console,
@@ -283,18 +366,27 @@ struct Teller<'a> {
     piped: bool,
     progress: crate::console::Progress,
     rejects: u64,
+    /// It is one of many: said is only what has to be. Of rejects, a number, unless few inputs had some.
+    crowded: bool,
+    counted: bool,
+    /// Its end was left for the next run.
+    unterminated: bool,
 }
 
 impl<'a> Teller<'a> {
-    fn new(console: &'a Console, source: &Source) -> Teller<'a> {
-        let progress = console.progress(&source.name, source.size, source.taken.clone());
+    fn new(console: &'a Console, source: &Source, crowd: Option<&Crowd>) -> Teller<'a> {
+        let around = crowd.map(|crowd| &crowd.share);
+        let progress = console.progress(&source.name, source.size, source.taken.clone(), around);
+        let counted = crowd.is_some_and(|crowd| crowd.told >= FEW as u64);
         let (input, size, piped) = (source.name.clone(), source.size, source.is_pipe());
-        Teller { console, input, size, piped, progress, rejects: 0 }
+        let crowded = crowd.is_some();
+        Teller { console, input, size, piped, progress, rejects: 0, crowded, counted, unterminated: false }
     }
 
     fn tell(&mut self, notice: &Notice<'_>) {
         let (console, input) = (self.console, &self.input);
         match notice {
+            Notice::Begin { .. } if self.crowded => {}
             Notice::Begin { offset: 0, .. } if self.size == Some(0) => {
                 console.warning(&format!("{input}: empty, nothing to read"));
             }
@@ -305,10 +397,10 @@ impl<'a> Teller<'a> {
             Notice::Progress(outcome) => self.progress.update(outcome),
             Notice::Failed(outcome) => self.acknowledged(outcome),
             Notice::Reject(reject) => {
-                self.rejects += 1;
-                if self.rejects <= TOLD {
+                if self.rejects < TOLD && !self.counted {
                     let text = format!("{input}:{} (byte {}): rejected: {}", reject.line, reject.byte, reject.reason);
                     self.progress.aside(|| console.warning(&text));
+                    self.rejects += 1;
                 }
             }
             Notice::Unterminated(line) => {
@@ -318,6 +410,7 @@ impl<'a> Teller<'a> {
                     "{input}:{number} (byte {byte}): the last line has no end and is no event: {reason}; {left}"
                 );
                 self.progress.aside(|| console.warning(&text));
+                self.unterminated = true;
             }
         }
     }
@@ -330,13 +423,22 @@ impl<'a> Teller<'a> {
 
     /// Says what was done, once it is acknowledged.
     fn finish(self, outcome: Outcome, durability: Durability) {
-        let more = outcome.rejects.saturating_sub(TOLD.min(self.rejects));
-        if more > 0 {
+        let more = outcome.rejects.saturating_sub(self.rejects);
+        if more > 0 && !self.counted {
             let more = count(more, "more rejected line");
             self.progress.aside(|| self.console.warning(&format!("{}: and {more}", self.input)));
         }
         let outcome = Outcome { durable_offset: outcome.offset, ..outcome };
-        self.progress.finish(self.console, &outcome, durability);
+        let silent = self.crowded && outcome.rejects == 0 && !self.unterminated;
+        self.progress.finish(self.console, &outcome, durability_of(durability), silent);
+    }
+}
+
+/// What an acknowledgement says of the bytes up to a place.
+fn durability_of(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Sync => "durable",
+        Durability::Os => "left to the system",
     }
 }
 

@@ -111,6 +111,8 @@ pub struct EventsEncoder {
     by_row: Vec<u32>,
     /// The numbers of the sites.
     numbers: Vec<u64>,
+    /// Bytes of the dictionary of the last section.
+    dictionary: usize,
 }
 
 impl EventsEncoder {
@@ -165,6 +167,11 @@ impl EventsEncoder {
         self.places.clear();
         self.places.resize(count as usize * ACTOR_CODES as usize, (0, 0));
         self.number = 0;
+    }
+
+    /// Bytes of names of visitors and operators in the last section.
+    pub fn bytes_of_names(&self) -> usize {
+        self.dictionary
     }
 
     /// Appends a section of some rows of the table that [`EventsEncoder::begin`] was given, ordered by site as
@@ -223,12 +230,14 @@ impl EventsEncoder {
             before = name;
         }
         before = &[];
+        let dictionary = out.len();
         for &actor in &*actors {
             let (rank, code) = (u64::from(actor) / ACTOR_CODES, u64::from(actor) % ACTOR_CODES);
             let name = table.name_of(sorted[rank as usize]);
             put_front_coded(out, before, name, ACTOR_CODES, code);
             before = name;
         }
+        self.dictionary = out.len() - dictionary;
         let changes = rows.windows(2).map(|pair| u64::from(pair[0].site != pair[1].site));
         put_packed(out, 1, std::iter::once(1).chain(changes));
         if texts > 0 {

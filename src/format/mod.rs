@@ -21,6 +21,9 @@ pub const WINDOW: usize = 4096;
 /// The most bytes of a rejected line that are kept.
 pub const MAX_RAW: usize = 4096;
 
+/// What standard input is called in checkpoints.
+pub const STDIN: &[u8] = b"-";
+
 /// The longest name of an input, in bytes.
 pub const MAX_SOURCE_NAME: usize = 4096;
 
@@ -39,12 +42,29 @@ pub type Digest = [u8; 16];
 
 /// The digest of these bytes.
 pub fn digest(bytes: &[u8]) -> Digest {
-    use sha2::Digest as _;
-    let mut digest = [0; 16];
-    for (to, from) in digest.iter_mut().zip(sha2::Sha256::digest(bytes)) {
-        *to = from;
+    let mut digester = Digester::default();
+    digester.update(bytes);
+    digester.digest()
+}
+
+/// Makes digests of bytes as they come.
+#[derive(Clone, Default)]
+pub struct Digester(sha2::Sha256);
+
+impl Digester {
+    /// Takes more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.0, bytes);
     }
-    digest
+
+    /// The digest of all bytes so far.
+    pub fn digest(&self) -> Digest {
+        let mut digest = [0; 16];
+        for (to, from) in digest.iter_mut().zip(sha2::Digest::finalize(self.0.clone())) {
+            *to = from;
+        }
+        digest
+    }
 }
 
 /// Sixteen bytes as 32 hex digits.

@@ -62,12 +62,24 @@ pub struct Chunker<'a> {
     failure: Option<io::Error>,
 }
 
+/// What of the input, and of the buffer, a chunk is.
+struct Cut {
+    kind: ChunkKind,
+    start: u64,
+    length: usize,
+}
+
 impl<'a> Chunker<'a> {
     /// From a source that stands at `offset`. Reading ends early, between chunks, once `stop` says so.
     pub fn new(source: Source, offset: u64, start: Start, stop: &'a (dyn Fn() -> bool + Sync)) -> Chunker<'a> {
         let Start { head, tail, .. } = start;
         let (carry, head_digest) = (Vec::new(), None);
         Chunker { source, stop, offset, carry, head, head_digest, tail, ended: false, failure: None }
+    }
+
+    /// Whether the input has ended: what is still to come was read already, and is no more than a line.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether there is nothing more to come, as far as that is known without a read.
@@ -80,15 +92,27 @@ impl<'a> Chunker<'a> {
         self.source.error(self.offset, error)
     }
 
-    /// The next chunk, in `buffer` if there is one; `None` at the end. After an error there is nothing more.
-    pub fn next(&mut self, buffer: Option<Zeros>) -> Result<Option<Chunk>> {
+    /// The next chunk, which takes the `spare` buffer along if there is one; `None` at the end. Without a chunk the buffer stays
+    /// there. After an error there is nothing more.
+    pub fn next(&mut self, spare: &mut Option<Zeros>) -> Result<Option<Chunk>> {
         if (self.stop)() {
             return Ok(None);
         }
-        let mut buffer = match buffer {
+        let mut buffer = match spare.take() {
             Some(buffer) => buffer,
             None => Zeros::new(CHUNK, "a piece of the input")?,
         };
+        match self.cut(&mut buffer) {
+            Ok(Some(cut)) => Ok(Some(self.finish(cut, buffer))),
+            other => {
+                *spare = Some(buffer);
+                other.map(|_| None)
+            }
+        }
+    }
+
+    /// Reads the next chunk into the start of the buffer.
+    fn cut(&mut self, buffer: &mut [u8]) -> Result<Option<Cut>> {
         let mut filled = self.carry.len();
         buffer[..filled].copy_from_slice(&self.carry);
         self.carry.clear();
@@ -117,7 +141,7 @@ impl<'a> Chunker<'a> {
         last_end = memchr::memrchr(b'\n', &buffer[searched..filled]).map(|at| searched + at).or(last_end);
         if let Some(at) = last_end {
             self.carry.extend_from_slice(&buffer[at + 1..filled]);
-            return Ok(Some(self.chunk(ChunkKind::Lines, buffer, at + 1)));
+            return Ok(Some(self.whole(ChunkKind::Lines, &buffer[..at + 1])));
         }
         if (self.stop)() {
             return Ok(None);
@@ -128,20 +152,21 @@ impl<'a> Chunker<'a> {
         if let Some(error) = self.failure.take() {
             return Err(self.error(&error));
         }
-        Ok(match filled {
-            0 => None,
-            length if length <= MAX_LINE => Some(self.chunk(ChunkKind::Unterminated, buffer, length)),
-            length => Some(self.chunk(ChunkKind::UnterminatedTooLong(length as u64), buffer, length)),
-        })
+        let kind = match filled {
+            0 => return Ok(None),
+            length if length <= MAX_LINE => ChunkKind::Unterminated,
+            length => ChunkKind::UnterminatedTooLong(length as u64),
+        };
+        Ok(Some(self.whole(kind, &buffer[..filled])))
     }
 
     /// Ends a line that fills the whole buffer: only its start is kept.
-    fn skip_line(&mut self, mut buffer: Zeros) -> Result<Option<Chunk>> {
+    fn skip_line(&mut self, buffer: &mut [u8]) -> Result<Option<Cut>> {
         let start = self.offset;
         let kept = buffer[..MAX_RAW].to_vec();
-        self.pass(&buffer);
+        self.pass(buffer);
         loop {
-            let count = match self.source.read(&mut buffer) {
+            let count = match self.source.read(buffer) {
                 Ok(Got::Bytes(count)) => count,
                 Ok(Got::Idle) => {
                     if (self.stop)() {
@@ -170,14 +195,15 @@ impl<'a> Chunker<'a> {
                 None => continue,
             };
             buffer[..MAX_RAW].copy_from_slice(&kept);
-            return Ok(Some(self.finish(kind, start, buffer, MAX_RAW)));
+            return Ok(Some(Cut { kind, start, length: MAX_RAW }));
         }
     }
 
-    fn chunk(&mut self, kind: ChunkKind, buffer: Zeros, length: usize) -> Chunk {
+    /// A chunk of which all bytes are at hand.
+    fn whole(&mut self, kind: ChunkKind, bytes: &[u8]) -> Cut {
         let start = self.offset;
-        self.pass(&buffer[..length]);
-        self.finish(kind, start, buffer, length)
+        self.pass(bytes);
+        Cut { kind, start, length: bytes.len() }
     }
 
     /// Takes note of bytes that belong to the chunk.
@@ -188,7 +214,7 @@ impl<'a> Chunker<'a> {
         keep_last(&mut self.tail, bytes);
     }
 
-    fn finish(&mut self, kind: ChunkKind, start: u64, buffer: Zeros, length: usize) -> Chunk {
+    fn finish(&mut self, Cut { kind, start, length }: Cut, buffer: Zeros) -> Chunk {
         let head = match self.head_digest {
             Some(head) => head,
             None => {
@@ -211,6 +237,7 @@ impl<'a> Chunker<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::known::Known;
     use std::path::Path;
 
     /// Every chunk of a file with these bytes, from `offset`.
@@ -223,7 +250,7 @@ mod tests {
         let mut chunker = Chunker::new(start.0, offset, start.1, &never);
         let mut chunks = Vec::new();
         let mut buffer = None;
-        while let Some(chunk) = chunker.next(buffer).unwrap() {
+        while let Some(chunk) = chunker.next(&mut buffer).unwrap() {
             let (at, window) = (chunk.end as usize, (chunk.end as usize).min(WINDOW));
             assert_eq!(chunk.windows.head, digest(&bytes[..window]), "the head at {at}");
             assert_eq!(chunk.windows.tail, digest(&bytes[at - window..at]), "the tail at {at}");
@@ -255,8 +282,11 @@ mod tests {
             name: Vec::new(),
         };
         let mut source = Source::open(path).unwrap();
-        let known: &[_] = if offset > 0 { &[&checkpoint] } else { &[] };
-        let start = source.seek(known).unwrap();
+        let mut known = Known::default();
+        if offset > 0 {
+            known.advance(checkpoint, 0, 0);
+        }
+        let start = source.seek(&known).unwrap();
         assert_eq!(start.found.is_some(), offset > 0);
         (source, start)
     }

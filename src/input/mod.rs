@@ -2,6 +2,7 @@
 
 pub mod chunk;
 pub mod fast;
+pub mod known;
 pub mod parse;
 pub mod repeats;
 pub mod source;

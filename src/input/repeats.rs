@@ -59,6 +59,12 @@ pub struct Repeats {
     patience: u64,
 }
 
+impl Default for Repeats {
+    fn default() -> Repeats {
+        Repeats::new(Seek { memory: 0, always: false }, 1)
+    }
+}
+
 impl Repeats {
     /// Those of one of so many threads.
     pub fn new(seek: Seek, threads: usize) -> Repeats {

@@ -4,7 +4,6 @@
 //! read to. So a file that grew, was renamed, copied or compressed is gone on with where it was left, and one that was
 //! changed is read from its start, which the identity of events makes harmless.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsFd as _;
@@ -15,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::known::Known;
 use super::read_full;
 use crate::error::{Error, Result};
 use crate::format::batch::Checkpoint;
-use crate::format::{Digest, MAX_SOURCE_NAME, WINDOW, digest};
+use crate::format::{MAX_SOURCE_NAME, Uid, WINDOW, digest};
 use crate::shell::files_in;
 use crate::threads::start;
 
@@ -62,8 +62,8 @@ enum Packing {
 /// Where to begin, and the bytes that make the digests of the first checkpoint.
 #[derive(Default)]
 pub struct Start {
-    /// The checkpoint that matches best, by its place among those asked about.
-    pub found: Option<usize>,
+    /// The instance whose checkpoint matches best.
+    pub found: Option<Uid>,
     /// The first bytes of the input, 4,096 at most; fewer only where the place is nearer or nothing was found.
     pub head: Vec<u8>,
     /// The bytes before the place, 4,096 at most.
@@ -148,20 +148,20 @@ impl Source {
 
     /// Finds the checkpoint that this input matches and that is the furthest, and moves there; to the start if there is
     /// none. An input is matched if both digests verify over the checkpoint's own lengths; a pipe never is.
-    pub fn seek(&mut self, checkpoints: &[&Checkpoint]) -> Result<Start> {
-        let name = self.name.clone();
+    pub fn seek(&mut self, known: &Known) -> Result<Start> {
+        let name = self.name_bytes();
         let start = match &mut self.body {
             Body::Piped(_) => Ok(Start::default()),
-            Body::Plain(whole) => seek_plain(&mut whole.file, checkpoints, &self.taken),
+            Body::Plain(whole) => seek_plain(&mut whole.file, &name, known, &self.taken),
             Body::Packed(packing, reader) => {
                 let reopen = || {
                     self.taken.store(0, Ordering::Relaxed);
                     unpack(*packing, Counted(Whole::open(&self.path)?, self.taken.clone()))
                 };
-                seek_packed(reader, reopen, checkpoints)
+                seek_packed(reader, reopen, &name, known)
             }
         };
-        start.map_err(|error| unreadable(&name, &error))
+        start.map_err(|error| unreadable(&self.name, &error))
     }
 
     /// Back to the start. A pipe is always there when it is asked for: it matches no checkpoint.
@@ -242,46 +242,77 @@ fn unpack(packing: Packing, reader: impl Read + Send + 'static) -> io::Result<Bo
     })
 }
 
-/// The first bytes of an input, and digests of them.
-struct Head<'a> {
-    bytes: &'a [u8],
-    /// By length: of thousands of inputs that a store knows, most have heads of one length.
-    digests: HashMap<u16, Digest>,
+/// So many tails are looked at for one input, and one more for each window that it has. An input that has its head in common
+/// with thousands of others, all of them of other lengths, costs no more than to read it; beyond, only those of its own name are
+/// tried.
+const TAILS: u64 = 256;
+
+/// A place in an input that a checkpoint matches.
+struct Match {
+    checkpoint: Checkpoint,
+    /// The bytes before the place.
+    tail: Vec<u8>,
 }
 
-impl<'a> Head<'a> {
-    fn of(bytes: &'a [u8]) -> Head<'a> {
-        Head { bytes, digests: HashMap::new() }
+fn seek_plain(file: &mut File, name: &[u8], known: &Known, taken: &AtomicU64) -> io::Result<Start> {
+    if known.is_empty() {
+        return Ok(Start::default());
     }
-
-    fn matches(&mut self, checkpoint: &Checkpoint) -> bool {
-        let windows = &checkpoint.windows;
-        let Some(bytes) = self.bytes.get(..usize::from(windows.head_length)) else { return false };
-        *self.digests.entry(windows.head_length).or_insert_with(|| digest(bytes)) == windows.head
-    }
-}
-
-fn seek_plain(file: &mut File, checkpoints: &[&Checkpoint], taken: &AtomicU64) -> io::Result<Start> {
+    let size = file.metadata()?.len();
     let mut head = vec![0; WINDOW];
     let read = crate::storage::File::read_at(file, &mut head, 0)?;
     head.truncate(read);
-    let mut by_end: Vec<usize> = (0..checkpoints.len()).collect();
-    let mut known = Head::of(&head);
-    by_end.retain(|&index| known.matches(checkpoints[index]));
-    by_end.sort_by_key(|&index| std::cmp::Reverse(checkpoints[index].end));
-    for index in by_end {
-        let checkpoint = checkpoints[index];
-        let length = usize::from(checkpoint.windows.tail_length);
-        let mut tail = vec![0; length];
-        let read = crate::storage::File::read_at(file, &mut tail, checkpoint.end - length as u64)?;
-        if read == length && digest(&tail) == checkpoint.windows.tail {
-            file.seek(SeekFrom::Start(checkpoint.end))?;
-            taken.store(checkpoint.end, Ordering::Relaxed);
-            head.truncate(usize::from(checkpoint.windows.head_length));
-            return Ok(Start { found: Some(index), head, tail });
+    let tail_at = |end: u64| {
+        let length = end.min(WINDOW as u64);
+        let mut tail = vec![0; length as usize];
+        let read = crate::storage::File::read_at(file, &mut tail, end - length)?;
+        tail.truncate(read);
+        io::Result::Ok(tail)
+    };
+    let Some(Match { checkpoint, tail }) = find_plain(tail_at, size, &head, name, known)? else {
+        return Ok(Start::default());
+    };
+    file.seek(SeekFrom::Start(checkpoint.end))?;
+    taken.store(checkpoint.end, Ordering::Relaxed);
+    head.truncate(usize::from(checkpoint.windows.head_length));
+    Ok(Start { found: Some(checkpoint.instance), head, tail })
+}
+
+/// The furthest checkpoint that a file of this size matches; `tail_at` reads the bytes before a place.
+fn find_plain(
+    mut tail_at: impl FnMut(u64) -> io::Result<Vec<u8>>,
+    size: u64,
+    head: &[u8],
+    name: &[u8],
+    known: &Known,
+) -> io::Result<Option<Match>> {
+    let matched = |checkpoint: &Checkpoint, tail| Ok(Some(Match { checkpoint: checkpoint.clone(), tail }));
+    if head.len() == WINDOW {
+        let candidates = known.long(head);
+        let mut at = |end: u64| {
+            let tail = tail_at(end)?;
+            io::Result::Ok(candidates.at(end, digest(&tail)).map(|checkpoint| (checkpoint, tail)))
+        };
+        let mut next = candidates.end_up_to(size);
+        for _ in 0..TAILS + size / WINDOW as u64 {
+            let Some(end) = next else { break };
+            if let Some((checkpoint, tail)) = at(end)? {
+                return matched(checkpoint, tail);
+            }
+            next = end.checked_sub(1).and_then(|most| candidates.end_up_to(most));
+        }
+        if let Some(most) = next {
+            for end in known.ends_of(name).rev().filter(|end| *end <= most).take(TAILS as usize) {
+                if let Some((checkpoint, tail)) = at(end)? {
+                    return matched(checkpoint, tail);
+                }
+            }
         }
     }
-    Ok(Start::default())
+    match known.short(head) {
+        Some(checkpoint) => matched(checkpoint, head.get(..checkpoint.end as usize).unwrap_or_default().to_vec()),
+        None => Ok(None),
+    }
 }
 
 /// A compressed input has no places to seek: it is decompressed up to the checkpoints, the nearest first. Usually the
@@ -289,45 +320,44 @@ fn seek_plain(file: &mut File, checkpoints: &[&Checkpoint], taken: &AtomicU64) -
 fn seek_packed(
     reader: &mut Box<dyn Read + Send>,
     reopen: impl Fn() -> io::Result<Box<dyn Read + Send>>,
-    checkpoints: &[&Checkpoint],
+    name: &[u8],
+    known: &Known,
 ) -> io::Result<Start> {
-    if checkpoints.is_empty() {
+    if known.is_empty() {
         return Ok(Start::default());
     }
     let mut passed = Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new() };
     // An error on the way ends the search as the end of the input does: whoever reads on meets it again.
     let _ = passed.to(WINDOW as u64);
-    let mut candidates: Vec<usize> = (0..checkpoints.len()).collect();
-    let mut head = Head::of(&passed.head);
-    candidates.retain(|&index| head.matches(checkpoints[index]));
-    candidates.sort_by_key(|&index| checkpoints[index].end);
-    let mut found = None;
-    let near = candidates.partition_point(|&index| checkpoints[index].end < passed.offset);
-    for (nth, &index) in candidates.iter().enumerate() {
-        let (end, length) = (checkpoints[index].end, usize::from(checkpoints[index].windows.tail_length));
-        let tail = if nth < near {
-            // It lies in the head: all before it is at hand.
-            passed.head.get(..length)
-        } else {
+    let mut found = known.short(&passed.head);
+    if passed.head.len() == WINDOW {
+        let candidates = known.long(&passed.head);
+        let (mut next, mut tries) = (candidates.end_from(0), 0);
+        while let Some(end) = next {
             let _ = passed.to(end);
-            Some(passed.tail.as_slice()).filter(|tail| passed.offset == end && tail.len() == length)
-        };
-        if tail.is_some_and(|tail| digest(tail) == checkpoints[index].windows.tail) {
-            found = Some(index);
+            if passed.offset != end {
+                break;
+            }
+            found = candidates.at(end, digest(&passed.tail)).or(found);
+            tries += 1;
+            next = match tries < TAILS + end / WINDOW as u64 {
+                true => candidates.end_from(end + 1),
+                false => known.ends_of(name).find(|other| *other > end),
+            };
         }
     }
     let (mut head, mut tail, offset) = (passed.head, passed.tail, passed.offset);
-    let wanted = found.map_or(0, |index| checkpoints[index].end);
+    let wanted = found.map_or(0, |checkpoint| checkpoint.end);
     if offset != wanted {
         *reader = reopen()?;
         let mut passed = Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new() };
         passed.to(wanted)?;
         (head, tail) = (passed.head, passed.tail);
     }
-    if found.is_none() {
-        return Ok(Start::default());
+    match found {
+        Some(checkpoint) => Ok(Start { found: Some(checkpoint.instance), head, tail }),
+        None => Ok(Start::default()),
     }
-    Ok(Start { found, head, tail })
 }
 
 /// Reads on and keeps the first and the last bytes.
@@ -528,6 +558,114 @@ fn announced(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::batch::Windows;
+    use proptest::prelude::*;
+    use std::io::Write as _;
+
+    /// The checkpoint that a reading of these bytes up to `end` leaves.
+    fn checkpoint(number: u32, bytes: &[u8], end: usize) -> Checkpoint {
+        let window = end.min(WINDOW);
+        let windows = Windows {
+            head_length: window as u16,
+            head: digest(&bytes[..window]),
+            tail_length: window as u16,
+            tail: digest(&bytes[end - window..end]),
+        };
+        let (instance, end) = (u128::from(number).to_be_bytes(), end as u64);
+        let name = number.to_string().into_bytes();
+        Checkpoint { instance, start: 0, end, start_line: 0, end_line: 0, windows, name }
+    }
+
+    /// Whether both digests of a checkpoint verify.
+    fn matches(checkpoint: &Checkpoint, bytes: &[u8]) -> bool {
+        let (windows, end) = (&checkpoint.windows, checkpoint.end as usize);
+        let tail = end.checked_sub(usize::from(windows.tail_length)).and_then(|start| bytes.get(start..end));
+        bytes.get(..usize::from(windows.head_length)).is_some_and(|head| digest(head) == windows.head)
+            && tail.is_some_and(|tail| digest(tail) == windows.tail)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Inputs that have much in common, and what was read of some of them.
+        #[test]
+        fn the_furthest_match_is_found_as_if_each_were_tried(
+            read in prop::collection::vec((0..6usize, 0..4usize, 1..12_000usize), 0..40),
+            input in (0..6usize, 0..4usize, 0..12_000usize),
+        ) {
+            // Bytes that differ from `from` on, and from then on in one of four ways.
+            let bytes = |from: usize, way: usize, end: usize| -> Vec<u8> {
+                let from = [0, 10, 4000, 4096, 5000, 11_000][from];
+                (0..end).map(|at| if at < from { (at % 251) as u8 } else { (at % (241 + way)) as u8 }).collect()
+            };
+            let mut known = Known::default();
+            let mut checkpoints = Vec::new();
+            for (number, (from, way, end)) in (0u32..).zip(read) {
+                let checkpoint = checkpoint(number, &bytes(from, way, end), end);
+                known.advance(checkpoint.clone(), 0, 0);
+                checkpoints.push(checkpoint);
+            }
+            let bytes = bytes(input.0, input.1, input.2);
+            let expected = checkpoints.iter().filter(|checkpoint| matches(checkpoint, &bytes)).map(|it| it.end).max();
+            let directory = tempfile::tempdir().unwrap();
+            for packed in [false, true] {
+                let path = directory.path().join("input");
+                if packed {
+                    let mut encoder = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+                    encoder.write_all(&bytes).unwrap();
+                    encoder.finish().unwrap();
+                } else {
+                    std::fs::write(&path, &bytes).unwrap();
+                }
+                let mut source = Source::open(&path).unwrap();
+                let start = source.seek(&known).unwrap();
+                let end = start.found.and_then(|instance| known.get(&instance)).map(|input| input.checkpoint.end);
+                prop_assert_eq!(end, expected, "packed: {}", packed);
+                let at = end.unwrap_or(0) as usize;
+                if end.is_some() {
+                    prop_assert_eq!(&start.head, &bytes[..at.min(WINDOW)]);
+                    prop_assert_eq!(&start.tail, &bytes[at - at.min(WINDOW)..at]);
+                }
+                let (mut rest, mut buffer) = (Vec::new(), [0; 5000]);
+                while let Got::Bytes(count @ 1..) = source.read(&mut buffer).unwrap() {
+                    rest.extend_from_slice(&buffer[..count]);
+                }
+                prop_assert_eq!(&rest, &bytes[at..]);
+            }
+        }
+    }
+
+    /// Thousands of inputs that begin alike, as exports do, and are all of another length.
+    #[test]
+    fn of_many_that_begin_alike_few_tails_are_tried_and_those_of_the_same_name() {
+        let bytes: Vec<u8> = (0..20_000u32).map(|number| (number % 251) as u8).collect();
+        let mut known = Known::default();
+        for number in 0..10_000 {
+            let end = 5_000 + number as usize;
+            let mut other = bytes[..end].to_vec();
+            other[end - 1] ^= 1;
+            known.advance(checkpoint(number, &other, end), 0, 0);
+        }
+        let tries = std::cell::Cell::new(0);
+        let find = |name: &str, known: &Known| {
+            tries.set(0);
+            let tail_at = |end: u64| {
+                tries.set(tries.get() + 1);
+                Ok(bytes[end as usize - WINDOW..end as usize].to_vec())
+            };
+            let found = find_plain(tail_at, 20_000, &bytes[..WINDOW], name.as_bytes(), known).unwrap();
+            found.map(|found| found.checkpoint.end)
+        };
+        assert_eq!(find("x", &known), None);
+        assert!(tries.get() < 300, "{} tails", tries.get());
+        // One that was so far away is found by its name.
+        known.advance(checkpoint(77, &bytes, 6_000), 0, 0);
+        assert_eq!(find("77", &known), Some(6_000));
+        assert!(tries.get() < 300, "{} tails", tries.get());
+        // And any that is near.
+        known.advance(checkpoint(78, &bytes, 14_900), 0, 0);
+        assert_eq!(find("x", &known), Some(14_900));
+    }
 
     #[test]
     fn the_window_holds_the_last_bytes() {

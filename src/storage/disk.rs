@@ -342,6 +342,33 @@ impl Storage for Disk {
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         Ok(bytes)
     }
+
+    fn room(&self) -> io::Result<Option<u64>> {
+        if may_compress(&self.directory)? {
+            return Ok(None);
+        }
+        let system = retry_on_intr(|| rustix::fs::fstatvfs(&self.directory))?;
+        // What is set aside for root is room for root.
+        let blocks = if rustix::process::geteuid().is_root() { system.f_bfree } else { system.f_bavail };
+        Ok(Some(blocks.saturating_mul(system.f_frsize)))
+    }
+}
+
+/// Whether the file system may store bytes in less room than they have: then nothing tells what fits.
+#[cfg(target_os = "linux")]
+fn may_compress(directory: &fs::File) -> io::Result<bool> {
+    const BTRFS: u32 = 0x9123_683e;
+    const ZFS: u32 = 0x2fc1_2fc1;
+    const BCACHEFS: u32 = 0xca45_1a4e;
+    const F2FS: u32 = 0xf2f5_2010;
+    // Of whatever width: the numbers have 32 bits.
+    let kind = retry_on_intr(|| rustix::fs::fstatfs(directory))?.f_type as u32;
+    Ok([BTRFS, ZFS, BCACHEFS, F2FS].contains(&kind))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_compress(_: &fs::File) -> io::Result<bool> {
+    Ok(false)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,14 +1,14 @@
 //! What the files of a store say of its inputs and of their rejects, in the order of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Input, Place, misencoded};
 use crate::error::Result;
-use crate::format::Uid;
-use crate::format::batch::{Checkpoint, decode_rejects};
+use crate::format::batch::{Checkpoint, Windows, decode_rejects};
 use crate::format::block::{BlockKind, split_rejects};
 use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::rejects::Rejects;
+use crate::format::{Digest, MAX_COUNT, MAX_OFFSET, STDIN, Uid, WINDOW};
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 
@@ -52,9 +52,43 @@ impl Known {
     }
 
     fn forget(&mut self, instance: Uid) {
-        self.inputs.remove(&instance);
-        self.since.remove(&instance);
+        self.remove(&instance);
         self.forgotten.push(instance);
+    }
+
+    fn remove(&mut self, instance: &Uid) {
+        self.inputs.remove(instance);
+        self.since.remove(instance);
+    }
+
+    /// Makes one input of those standard inputs that have ended and stand nowhere else: a pipe that is read every minute would
+    /// leave an input each minute, for ever, and none of them is gone on with. What is known of them is added up. Those that
+    /// have rejects stay: a reject is named by its input. Gives those that are no more.
+    pub(crate) fn add_up_pipes(&mut self, elsewhere: &BTreeSet<Uid>) -> Vec<Uid> {
+        let ended = |input: &&Input| {
+            let Checkpoint { instance, name, .. } = &input.checkpoint;
+            name == STDIN && input.rejects == 0 && !elsewhere.contains(instance)
+        };
+        let mut gone = Vec::new();
+        let (mut bytes, mut lines, mut events, mut sum) = (0u64, 0u64, 0u64, None);
+        for input in self.inputs.values().filter(ended) {
+            let Checkpoint { instance, end, end_line, windows, .. } = &input.checkpoint;
+            bytes = bytes.saturating_add(*end).min(MAX_OFFSET - 1);
+            lines = lines.saturating_add(*end_line).min(MAX_OFFSET - 1);
+            events = events.saturating_add(input.events).min(MAX_COUNT - 1);
+            // That of an earlier sum stays its instance.
+            sum = sum.or(Some(*instance).filter(|_| windows.head == Digest::default()));
+            gone.push(*instance);
+        }
+        let (2.., Some(instance)) = (gone.len(), sum.or(gone.first().copied())) else { return Vec::new() };
+        gone.iter().for_each(|instance| self.remove(instance));
+        // No bytes have such digests, so that no input goes on here.
+        let window = bytes.min(WINDOW as u64) as u16;
+        let windows = Windows { head_length: window, tail_length: window, ..Windows::default() };
+        let name = STDIN.to_vec();
+        let checkpoint = Checkpoint { instance, start: 0, end: bytes, start_line: 0, end_line: lines, windows, name };
+        self.inputs.insert(instance, Input { checkpoint, events, rejects: 0 });
+        gone
     }
 }
 

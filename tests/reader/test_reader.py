@@ -17,7 +17,8 @@ from zlib import crc32
 import reader
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PAGE = os.path.join(HERE, "wal-format.md")
+PAGE = os.path.join(HERE, "..", "..", "wal-format.md")
+PAGE = PAGE if os.path.exists(PAGE) else os.path.join(HERE, "wal-format.md")
 STORE = b"0123456789abcdef"
 SALT = b"89abcdef"
 OFFLINE, ONLINE, MESSAGE = 0, 1, 2
