@@ -193,8 +193,11 @@ fn each_of_few_inputs_is_told_of() {
     assert_eq!(said(&sandbox.shell("$chatwal ingest --store s f/*").expect(0)), 20);
 }
 
+/// Bytes, events and rejects.
+type Told = (u64, u64, u64);
+
 /// What `sources` says of standard inputs: bytes, events, rejects of each, and the sums.
-fn pipes(sandbox: &Sandbox) -> (Vec<(u64, u64, u64)>, (u64, u64, u64)) {
+fn pipes(sandbox: &Sandbox) -> (Vec<Told>, Told) {
     let sources = sandbox.sources();
     let number = |source: &serde_json::Value, key: &str| source[key].as_u64().unwrap();
     let all = sources.iter().filter(|source| source["source"] == "-");
@@ -220,7 +223,7 @@ fn standard_inputs_that_have_ended_become_one() {
         all.push_str(&input);
         (sum, all.clone())
     };
-    let check = |sandbox: &Sandbox, count: usize, (sum, all): &((u64, u64, u64), String)| {
+    let check = |sandbox: &Sandbox, count: usize, (sum, all): &(Told, String)| {
         let (pipes, found) = pipes(sandbox);
         assert_eq!((pipes.len(), &found), (count, sum), "{pipes:?}");
         sandbox.reports(all);
