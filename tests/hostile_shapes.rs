@@ -173,7 +173,7 @@ fn of_thousands_of_inputs_only_those_are_told_of_that_have_something_to_say() {
         .says(&["00004.jsonl", "no end"])
         .says(&["00004.jsonl: 0 lines"])
         .says(&[&format!("{count} inputs, "), "1 empty"]);
-    assert_eq!(said(&ran), 2 + 2 + 3 + 1 + 1 + 1 + 1 + 1, "{}", ran.err);
+    assert_eq!(said(&ran), 2 + 3 + 3 + 1 + 1 + 1 + 1 + 1, "{}", ran.err);
     // Of many that have wrong lines, those of the first are told one by one.
     for number in 0..30 {
         sandbox.append(&format!("f/{number:05}.jsonl"), "\nwrong\n");

@@ -4,7 +4,9 @@
 The parts below carry the numbers of the sections of that page, and the names are the page's.
 
     read(files)           what a store says, or why it is refused; files maps names to bytes
-    intact_events(files)  the events that a repair can save of a damaged store (section 12, point 1)
+    verify(files)         the same, but going on past damage (section 8.4): what is corrupt to a reader may be newer
+    intact_events(files)  the events that a repair can save of a damaged store (section 12, point 1); a store that
+                          verify calls newer is none that a repair touches
     python3 reader.py DIRECTORY
 """
 
@@ -40,6 +42,10 @@ class Refused(Exception):
     def __init__(self, verdict, why):
         super().__init__(why)
         self.verdict, self.why = verdict, why
+
+
+class Unreadable(Exception):
+    """An error, and no verdict on the store (section 2)."""
 
 
 @contextmanager
@@ -180,35 +186,47 @@ def snapshots_listed(names):
     return sorted(found, key=lambda s: (s[0], -s[1]))
 
 
+def counting(names):
+    """Steps 2 and 3, past what is missing or overlaps: the snapshots and segments that count, and what is left over,
+    each as [(first, last, name)]. A segment that no snapshot covers is not left over, though one behind it may count."""
+    due, snapshots, segments, left_over = 1, [], [], []
+    for first, last, name in snapshots_listed(names):
+        (left_over if last < due else snapshots).append((first, last, name))
+        due = max(due, last + 1)
+    for number, name in sorted(segments_listed(names).items()):
+        covered = any(first <= number <= last for first, last, _ in snapshots)
+        (left_over if covered else segments).append((number, number, name))
+    return snapshots, segments, left_over
+
+
 def listing(files):
     """The snapshots and segments that count: [(first, last, name)], [(number, name)]."""
-    snapshots, segments = snapshots_listed(files), segments_listed(files)
+    snapshots, segments, _ = counting(files)
     if not snapshots and not segments:
+        if acknowledged(files.get("ACKNOWLEDGED")):
+            raise Refused("corrupt", "ACKNOWLEDGED: there was a store, and all of it is missing")
         raise Refused("no store", "there is neither a segment nor a snapshot")
-    due, counting = 1, []
+    due = 1
     for first, last, name in snapshots:
-        if last < due:
-            continue  # left over
         if first > due:
             raise Refused("corrupt", f"{name}: what holds segment {due} is missing before it")
         if first < due:
             raise Refused("corrupt", f"{name}: overlaps the snapshot before it, which ends with {due - 1}")
-        counting.append((first, last, name))
         due = last + 1
-    numbers = sorted(number for number in segments if number >= due)
-    missing = next(number for number in range(due, due + len(numbers) + 1) if number not in segments)
-    if not numbers or missing < numbers[-1]:
+    numbers = {number for number, *_ in segments}
+    missing = next(number for number in range(due, due + len(numbers) + 1) if number not in numbers)
+    if not numbers or missing < max(numbers):
         raise Refused("corrupt", f"{missing:010}.wal: missing")
-    return counting, [(number, segments[number]) for number in numbers]
+    return snapshots, [(number, name) for number, _, name in segments]
 
 
-def acknowledged(data, store):
-    """What ACKNOWLEDGED says, or None where it says nothing."""
+def acknowledged(data, stores=()):
+    """What ACKNOWLEDGED says, or None where it says nothing; stores: the ids of the segments that count, if there are any."""
     if data is None or len(data) < 64:
         return None
     a = Acknowledged(*ACKNOWLEDGED.unpack_from(data))
     right = (a.magic, a.version, a.length, a.crc) == (b"chatwack", 1, 64, crc32(data[:60]))
-    return a if right and max(a.segment, a.sequence) < SEQUENCE_BOUND and a.store == store else None
+    return a if right and max(a.segment, a.sequence) < SEQUENCE_BOUND and {a.store}.issuperset(stores) else None
 
 
 # 4. Segment header ---------------------------------------------------------------------------------------------------
@@ -268,7 +286,7 @@ def frame_header(data, offset):
 
 
 def due_frame(segment, offset, sequence, previous):
-    """Conditions 1 to 5 of the frame that is due at this place."""
+    """Conditions 1 to 5 of the frame that is due at this place; where previous is None, any will do."""
     data = segment.data
     header = frame_header(data, offset)
     need(identity(header) == identity(segment.header), "the frame is of another segment")  # condition 2
@@ -276,7 +294,7 @@ def due_frame(segment, offset, sequence, previous):
     if not BATCH <= header.kind <= HOLE:
         raise NewerKind(f"a frame of the kind {header.kind}")
     need(header.sequence == sequence, f"frame {header.sequence} stands where {sequence} is due")  # condition 3
-    need(header.previous == previous, "the frame does not go on from the one before it")
+    need(previous in (None, header.previous), "the frame does not go on from the one before it")
     need(header.durable_upto < header.sequence, "the frame says that it is durable itself")  # condition 4
     need(offset + 80 + header.payload <= len(data), "the payload reaches over the end of the file")
     return Frame(segment, offset, header, directory(data, offset, header))
@@ -795,7 +813,7 @@ def open_store(files):
             need(segment.header.number == number, f"it says segment {segment.header.number}")
             need(segment.header.store == first.header.store, "it is of another store")
         store.segments.append(segment)
-    store.acknowledged = acknowledged(files.get("ACKNOWLEDGED"), store.segments[0].header.store)
+    store.acknowledged = acknowledged(files.get("ACKNOWLEDGED"), {segment.header.store for segment in store.segments})
     end = follow(store)  # step 5
     durable = durable_upto(store)  # step 6
     end = check_behind(store, durable, end)
@@ -1067,35 +1085,130 @@ def read(files):
         return {"verdict": refused.verdict, "why": refused.why}
 
 
+# 8.4 Checking everything ---------------------------------------------------------------------------------------------
+
+
+def verify(files):
+    """read() goes on until something is wrong, and checks all contents if nothing is. Behind damage there may be
+    something newer; a torn end is not damage."""
+    got = read(files)
+    if got["verdict"] != "corrupt":
+        return got
+    try:
+        past_damage(files)
+    except Refused as newer:
+        return {"verdict": newer.verdict, "why": newer.why}
+    return got
+
+
+def past_damage(files):
+    """Refuses what is newer in the files that count, wherever the chain goes on behind damage."""
+    snapshots, segments, _ = counting(files)
+    for *_, name in snapshots:
+        or_none(snapshot_header, name, files[name])
+    headers = [(number, name, or_none(segment_header, name, files[name])) for number, _, name in segments]
+    store = store_of(files)
+    stores = {header.store for *_, header in headers if header}
+    said = acknowledged(files.get("ACKNOWLEDGED"), stores)
+    durable = said.sequence if said else 0
+    known = {}  # the segments of which something can be told
+    for number, name, header in headers:
+        if header and (header.number, header.store) == (number, store):
+            known[number] = Segment(number, name, files[name], header)
+    numbers, previous = [number for number, *_ in segments], None
+    for number in numbers:
+        previous = walk_past(known, number, numbers[-1], previous, durable) if number in known else None
+
+
+def walk_past(known, number, last, previous, durable):
+    """Follows the chain in a segment past its gaps; returns previous of the next one's first frame, None for any."""
+    segment, following = known[number], known.get(number + 1)
+    offset, due, sealed = 64, segment.header.first_sequence, False
+    while offset < len(segment.data):
+        try:
+            frame = None if sealed else due_frame(segment, offset, due, previous)
+        except NewerKind as kind:
+            raise Refused("newer", f"{segment.name}: frame at offset {offset}: {kind}") from None
+        except Invalid:
+            frame = None
+        if frame is None:
+            waits = following and number + 1 == last and len(following.data) <= 64
+            waits = waits and following.header.first_sequence == due + 1  # for a seal: row 9
+            proven = max(durable, proof(segment, offset)) >= due
+            if not sealed and (number == last or waits) and not proven:
+                return None  # torn, and so is all behind it
+            frame = next_in_place(segment, offset, due)
+        if frame is None:
+            return None
+        offset = frame.offset + 80 + frame.header.payload
+        due, previous, sealed = frame.header.sequence + 1, frame.header.crc, frame.header.kind == SEAL
+    return previous if sealed else None
+
+
+def next_in_place(segment, start, due):
+    """The next frame that meets conditions 1, 2, 4 and 5, and is not one before the one that was due."""
+    for place, header in headers_of(segment.data, b"CWfr", frame_header, start):
+        try:
+            return due_frame(segment, place, max(due, header.sequence), None)
+        except NewerKind as kind:
+            raise Refused("newer", f"{segment.name}: frame at offset {place}: {kind}") from None
+        except Invalid:
+            continue
+    return None
+
+
 # 12. Repair, point 1: what is intact, wherever it stands -------------------------------------------------------------
 
 
 def intact_events(files):
-    """The identities (site_id, id) in all intact blocks and sections, left-over files among them."""
-    snapshots = [(files[name], or_none(snapshot_header, name, files[name])) for *_, name in snapshots_listed(files)]
-    segments = []
-    for number, name in sorted(segments_listed(files).items()):
-        segments.append((number, files[name], or_none(segment_header, name, files[name])))
-    ids = Counter(header.store for *_, header in snapshots + segments if header)
-    store = max(ids, key=ids.get, default=None)  # the id that most files have
+    """The identities (site_id, id) in all intact blocks and sections, those of left-over files where it matters."""
+    snapshots, segments, left_over = counting(files)
+    store = store_of(files)
+    lost = [one for one in snapshots if left_over and not is_whole(*one, files, store)]
+    for first, last, name in left_over:  # what a snapshot replaced that lost something
+        if any(first <= end and start <= last for start, end, _ in lost):
+            (snapshots if name.endswith(".snap") else segments).append((first, last, name))
     found = set()
-    for data, header in snapshots:
-        headers = headers_of(data, b"CWbk", block_header)
-        own = header if header and header.store == store else first_in_place(headers)
-        take(blocks_of(data, headers, own), found)
-    for number, data, header in segments:
-        headers = headers_of(data, b"CWfr", frame_header)
-        naming = [(place, one) for place, one in headers if one.number == number and store in (None, one.store)]
-        own = header if header and header.store == store else first_in_place(naming)
-        take(sections_of(data, headers, own), found)
+    for *_, name in snapshots:
+        data, header = files[name], or_none(snapshot_header, name, files[name], newer=True)
+        if header is None or header.store == store:  # of another store nothing is taken
+            headers = headers_of(data, b"CWbk", block_header)
+            take(blocks_of(data, headers, header or first_in_place(headers)), found)
+    for number, _, name in segments:
+        data, header = files[name], or_none(segment_header, name, files[name], newer=True)
+        if header is None or header.store == store:
+            headers = headers_of(data, b"CWfr", frame_header)
+            naming = [(place, one) for place, one in headers if one.number == number and store in (None, one.store)]
+            take(sections_of(data, headers, header or first_in_place(naming)), found)
     return found
 
 
-def or_none(opening, *arguments):
-    """What is opened, or None if it is refused."""
+def store_of(files):
+    """The id that most of the files that count have, by their sound headers; of two with as many that of the first file."""
+    snapshots, segments, _ = counting(files)
+    headers = [or_none(snapshot_header, name, files[name], newer=True) for *_, name in snapshots]
+    headers += [or_none(segment_header, name, files[name], newer=True) for *_, name in segments]
+    ids = Counter(header.store for header in headers if header)
+    return max(ids, key=ids.get, default=None)
+
+
+def is_whole(first, last, name, files, store):
+    """Whether nothing of a snapshot is lost: it is valid, and of this store."""
     try:
-        return opening(*arguments)
+        snapshot = open_snapshot(first, last, name, files[name])
+        check_snapshot(snapshot)
     except Refused:
+        return False
+    return snapshot.header.store == store
+
+
+def or_none(opening, name, data, newer=False):
+    """The header, or None if it is damaged; or newer, where that is all the same."""
+    try:
+        return opening(name, data)
+    except Refused as refused:
+        if refused.verdict == "newer" and not newer:
+            raise
         return None
 
 
@@ -1122,6 +1235,7 @@ def sections_of(data, headers, own):
         if own is None or identity(header) != identity(own):
             continue
         try:
+            need(header.durable_upto < header.sequence, "condition 4")
             sections = directory(data, place, header)
         except (Invalid, NewerKind):
             continue
@@ -1143,20 +1257,20 @@ def take(pieces, found):
 
 # The program ---------------------------------------------------------------------------------------------------------
 
-EXIT_STATUS = {"sound": 0, "torn": 0, "corrupt": 4, "newer": 1, "no store": 10}
+EXIT_STATUS = {None: 1, "sound": 0, "torn": 0, "corrupt": 4, "newer": 1, "no store": 10}
 
 
 def read_directory(path):
-    """The files whose names mean something. ACKNOWLEDGED is read before all others (8.1, step 1)."""
+    """The files that count, and ACKNOWLEDGED, which is read before all others (8.1, step 1)."""
     files = {}
     record = os.path.join(path, "ACKNOWLEDGED")
     if os.path.isfile(record) and not os.path.islink(record):
         files["ACKNOWLEDGED"] = file_bytes(record)
-    names = os.listdir(path)
-    for name in [name for *_, name in snapshots_listed(names)] + list(segments_listed(names).values()):
+    snapshots, segments = listing({**dict.fromkeys(os.listdir(path)), "ACKNOWLEDGED": None, **files})
+    for name in [name for *_, name in snapshots] + [name for _, name in segments]:
         file = os.path.join(path, name)
         if os.path.islink(file) or (os.path.exists(file) and not os.path.isfile(file)):
-            raise Refused("corrupt", f"{name}: not a regular file")  # section 2
+            raise Unreadable(f"{name}: not a regular file")  # section 2
         files[name] = file_bytes(file)
     return files
 
@@ -1176,6 +1290,8 @@ def answer_of(path):
             now = read(read_directory(path))
         except FileNotFoundError:
             now = None
+        except Unreadable as error:
+            now = {"verdict": None, "why": str(error)}
         except Refused as refused:
             now = {"verdict": refused.verdict, "why": refused.why}
     return now

@@ -709,7 +709,7 @@ class Listing(Case):
         self.check({**files, "0000000005-0000000005.snap": b""}, "corrupt", "missing")
 
     def test_only_regular_files(self):
-        """A link with the name of a segment is refused, even a left-over one; as ACKNOWLEDGED it says nothing."""
+        """A link with the name of a file that counts is an error and no verdict; as ACKNOWLEDGED it says nothing."""
         log = example_log()
         log.acknowledge(crc=1)
         with tempfile.TemporaryDirectory() as folder:
@@ -725,11 +725,49 @@ class Listing(Case):
                 lambda path: os.mkdir(path),
                 lambda path: os.mkfifo(path),
             ):
-                for name in "0000000002.wal", "0000000001-0000000002.snap":
+                for name, verdict in (
+                    ("0000000002.wal", None), ("0000000001-0000000001.snap", "corrupt"), ("0000000004.wal", "corrupt"),
+                ):  # fmt: skip
                     path = os.path.join(folder, name)
                     make(path)
-                    self.assertIn("not a regular file", reader.answer_of(folder)["why"])
+                    got = reader.answer_of(folder)
+                    self.assertEqual(got["verdict"], verdict, name)
+                    self.assertIn("missing" if verdict else "not a regular file", got["why"])
                     (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+            for name, data in (
+                ("0000000001-0000000001.snap", SNAPSHOT), ("0000000002.wal", segment_header(2, 4)),
+            ):  # fmt: skip
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.write(data)
+            os.unlink(os.path.join(folder, "0000000001.wal"))
+            os.symlink("nothing", os.path.join(folder, "0000000001.wal"))  # left over: it does not count
+            self.assertEqual(reader.answer_of(folder)["verdict"], "sound")
+
+    def test_nothing_but_acknowledged(self):
+        """It was a store, if the record says something; with no segment there is no id that it could not have."""
+        log = example_log()
+        log.acknowledge()
+        ack = log.files["ACKNOWLEDGED"]
+        ignored = {"0000000001.wal.repair-1": SEGMENT, "0000000001.wal.tmp": SEGMENT, "0000000000.wal": SEGMENT, "LOCK": b""}
+        log.acknowledge(store=b"x" * 16)
+        reserved = replaced(ack, 56, b"rest")
+        reserved = reserved[:60] + crc(reserved[:60])
+        for says in ack, ack + b"more", log.files["ACKNOWLEDGED"], reserved:
+            self.check({"ACKNOWLEDGED": says}, "corrupt", "all of it is missing")
+            self.check({"ACKNOWLEDGED": says, **ignored}, "corrupt", "all of it is missing")
+            self.assertEqual(reader.verify({"ACKNOWLEDGED": says})["verdict"], "corrupt")
+            self.assertEqual(reader.intact_events({"ACKNOWLEDGED": says, **ignored}), set())
+        says_nothing = [b"", ack[:63], bytes(64), replaced(ack, 63, bytes([ack[63] ^ 1]))]
+        for place, new in (0, b"?"), (8, b"\2"), (10, b"\x41"), (32, struct.pack("<Q", 1 << 40)), (48, struct.pack("<Q", 1 << 40)):
+            forged = replaced(ack, place, new)[:60]
+            says_nothing.append(forged + crc(forged))
+        for data in says_nothing:
+            self.check({"ACKNOWLEDGED": data, **ignored}, "no store")
+        with tempfile.TemporaryDirectory() as folder:
+            for data, verdict in (ack, "corrupt"), (ack[:63], "no store"):
+                with open(os.path.join(folder, "ACKNOWLEDGED"), "wb") as file:
+                    file.write(data)
+                self.assertEqual(reader.answer_of(folder)["verdict"], verdict)
 
 
 class Judge(Case):
@@ -1263,6 +1301,60 @@ class Snapshots(Case):
         self.check(files, "corrupt", "twice")
         self.check({**files, "0000000002.wal": segment_header(2, 4, version=2)}, "newer")
 
+    def test_standard_inputs_in_one(self):
+        """A sum of inputs called `-` has digests of zeros. Its instance may come again, and go on in frames."""
+        one, two = b"standard input 1", b"standard input 2"
+
+        def as_one(instance, end, end_line):
+            return replaced(checkpoint(instance, 0, end, 0, end_line, b"-"), 52, bytes(32))
+
+        for of_second in one, two:
+            first = SnapshotWriter().write((1, 1), (1, 4), (0, 77), EVENTS, 40, [(as_one(one, 9000, 43), 43, 0)])
+            second = SnapshotWriter().write((2, 2), (4, 6), (77, 78), [], 5, [(as_one(of_second, 90, 5), 5, 0)])
+            log = Log(3, 6, 78)
+            log.batch((one, 90, 200, 5, 7, b"-"), EVENTS[:1], [(100, 5, 3, 4, b"oops")])
+            files = {"0000000001-0000000001.snap": first, "0000000002-0000000002.snap": second, **log.files}
+            got = self.check(files, "sound")
+            expected = [[one.hex(), 200, 7, 44 + 5 * (of_second == one), 1, b"-".hex()]]
+            expected += [[two.hex(), 90, 5, 5, 0, b"-".hex()]] * (of_second == two)
+            self.assertEqual(got["inputs"], expected)
+            self.assertEqual((got["events"], got["copies"]), (3, 46))
+        # what holds of every checkpoint and input holds of a sum
+        good = as_one(one, 9000, 43)
+        point = (one, 0, 9000, 0, 43, b"-")
+        for inputs, rejects, verdict in (
+            ([(good, 43, 0)], [], "sound"),
+            ([(good, 43, 0), (as_one(two, 1, 1), 0, 0)], [], "sound"),
+            ([(as_one(one, 0, 0), 0, 0)], [], "sound"),
+            ([(good, 43, 0)] * 2, [], "corrupt"),
+            ([(good, 43, 1)], [], "corrupt"),
+            ([(good, 43, 0)], [(point, [(278, 2, 3, 4, b"oops")])], "corrupt"),
+            ([(good, 1 << 40, 0)], [], "corrupt"),
+            ([(as_one(one, 1 << 56, 43), 43, 0)], [], "corrupt"),
+            ([(replaced(good, 48, bytes(4)), 43, 0)], [], "corrupt"),
+            ([(replaced(good, 16, varint(9001)), 43, 0)], [], "corrupt"),
+        ):
+            data = SnapshotWriter().write((1, 1), (1, 4), (0, 0), EVENTS, 40, inputs, [], rejects)
+            self.check(self.files(data), verdict)
+
+    def test_what_a_repair_publishes(self):
+        """A snapshot over the missing files too, whose chain goes on two behind; then a segment with a hole and a mark."""
+        data = SnapshotWriter().write((1, 4), (1, 9), (0, 77), EVENTS)
+        log = Log(5, 9, 77)
+        log.hole(2, 4, [(3, 7)], [(b"i" * 16, 3, 9, b"-")])
+        log.mark()
+        log.acknowledge()
+        files = {"0000000001-0000000004.snap": data, **log.files, "0000000002.wal.repair-1": b"?", "0000000003.wal": b"?"}
+        self.assertEqual(self.check(files, "sound")["events"], 3)
+        self.assertEqual(reader.verify(files)["verdict"], "sound")
+        # until the snapshot has its name, the store is damaged as before
+        damaged = {"0000000001.wal": SEGMENT, "0000000002.wal": segment_header(2, 3)}
+        self.check({**damaged, **log.files}, "corrupt", "0000000003.wal: missing")
+        log = Log(2, 5, 77)
+        log.hole(1, 1, [], [])
+        log.mark()
+        self.check({"0000000001.wal": replaced(SEGMENT, 200, b"?"), **log.files}, "corrupt")
+
     def test_together(self):
         twice = [(b"1", b"a", 1, 2, b"v"), (b"1", b"b", 2, 2, b"v")]
         other = next(b"%d" % i for i in range(2, 9999) if shard(b"%d" % i) == shard(b"1"))
@@ -1367,9 +1459,9 @@ class Stores(Case):
             self.assertEqual(reader.intact_events({"0000000001.wal": SEGMENT[:length]}), expected, length)
         bad = replaced(SEGMENT[:shop], 64 + 80, b"\2")  # a directory that is not right
         self.assertEqual(reader.intact_events({"0000000001.wal": bad}), set())
-        for durable in 7, 1 << 40:
+        for durable in 1, 7, 1 << 40:  # condition 4
             proud = repair_header(replaced(SEGMENT, 64 + 56, struct.pack("<Q", durable)), 64)
-            self.assertEqual(reader.intact_events({"0000000001.wal": proud}), IDENTITIES)
+            self.assertEqual(reader.intact_events({"0000000001.wal": proud}), set())
 
     def test_intact_events_under_another_name(self):
         """A segment is that of the number in its header, if it has the store's id: the one that most files have."""
@@ -1408,6 +1500,135 @@ class Stores(Case):
             self.assertEqual(reader.intact_events({"0000000003-0000000004.snap": data}), expected)
 
 
+    def test_intact_events_of_another_store(self):
+        """Of a file of another store nothing is taken; the files that count vote, and the first file where it is a tie."""
+        log, other = Log(), Log(store=b"x" * 16)
+        for one in log, other:
+            one.batch(POINT, EVENTS if one is log else [(b"1", b"foreign", 1, 2, b"v")])
+            one.seal()
+        first, second = log.files["0000000001.wal"], log.files["0000000002.wal"]
+        foreign = SNAPSHOT[:16] + b"x" * 16 + SNAPSHOT[32:]
+        foreign = repair_checksums(".snap", foreign)
+        alien = other.files["0000000001.wal"]
+        name = "0000000001-0000000001.snap"
+        tail = {"0000000002.wal": second, "0000000003.wal": segment_header(3, 4)}
+        bad = b"?" + foreign[1:]
+        for files, expected in (
+            ({name: foreign, **tail}, set()),
+            ({name: foreign, "0000000002.wal": second}, IDENTITIES),  # a tie
+            ({name: bad, **tail}, IDENTITIES),  # nobody knows whose it is
+            ({"0000000001.wal": alien, **tail}, set()),
+            # frames of this store, or of no store that is known, in a file of another
+            ({"0000000001.wal": alien[:64] + first[64:], **tail}, set()),
+            # left-over files have no vote
+            ({name: SNAPSHOT, "0000000002.wal": segment_header(2, 4), "0000000001.wal": alien}, IDENTITIES),
+            ({"0000000001-0000000003.snap": SNAPSHOT, "0000000004.wal": segment_header(4, 4),
+              **{f"{i:010}.wal": segment_header(i, i, store=b"x" * 16) for i in (1, 2, 3)}}, IDENTITIES),
+            # a snapshot of another store has lost all of this one
+            ({name: foreign, **tail, "0000000001.wal": first}, IDENTITIES),
+        ):  # fmt: skip
+            self.assertEqual(reader.intact_events(files), expected)
+
+    def test_intact_events_of_left_over_files(self):
+        """They are gone through only where the snapshot that replaced them lost something."""
+        more = Log()
+        more.batch(POINT, [*EVENTS, (b"1", b"more", 1, 2, b"v")])
+        name, everything = "0000000001-0000000001.snap", IDENTITIES | {(b"1", b"more")}
+        files = {"0000000001.wal": more.data, "0000000002.wal": segment_header(2, 4)}
+        self.assertEqual(reader.intact_events({name: SNAPSHOT, **files}), IDENTITIES)
+        for bad in SNAPSHOT[:300], b"", replaced(SNAPSHOT, 232, b"?"):
+            self.assertEqual(reader.intact_events({name: bad, **files}), everything)
+        # a segment before a snapshot that counts, but in none, is not left over
+        del files["0000000002.wal"]
+        self.assertEqual(reader.intact_events({"0000000002-0000000002.snap": SNAPSHOT, **files}), everything)
+
+
+class Verify(Case):
+    """8.4: what is corrupt to a reader may be newer to who goes on past damage."""
+
+    def both(self, files, read, verify):
+        self.check(files, read)
+        got = reader.verify(files)
+        self.assertEqual(got["verdict"], verify, got["why"])
+
+    def test_nothing_is_wrong(self):
+        self.both(EXAMPLE, "sound", "sound")
+        self.both({}, "no store", "no store")
+        self.both({"0000000001.wal": SEGMENT[:-1]}, "torn", "torn")
+        self.both({"0000000001.wal": replaced(SEGMENT, 230, b"?")}, "corrupt", "corrupt")
+
+    def test_newer_behind_damage(self):
+        newer = segment_header(2, 4, version=2)
+        self.both({"0000000001.wal": b"", "0000000002.wal": newer}, "corrupt", "newer")
+        self.both({**EXAMPLE, "0000000003.wal": newer}, "corrupt", "newer")
+        fields = struct.pack("<8sHH", b"chatsnap", 2, 16)
+        snapshots = {"0000000001-0000000001.snap": b"", "0000000002-0000000002.snap": fields + crc(fields)}
+        self.both({**snapshots, "0000000003.wal": b""}, "corrupt", "newer")
+        self.both({"0000000001-0000000001.snap": b"", "0000000002.wal": newer}, "corrupt", "newer")
+        left_over = {"0000000001-0000000001.snap": b"", "0000000001.wal": newer, "0000000002.wal": segment_header(2, 4)}
+        self.both(left_over, "corrupt", "corrupt")
+
+    def test_newer_frames_behind_a_gap(self):
+        for section in None, [(7, 0, 1, b"new")]:
+
+            def log(newer=True, section=section, **forge):
+                log = example_log()
+                log.mark()
+                if newer:
+                    log.frame(BATCH if section else 9, section or [], **forge)
+                return log
+
+            bad = lambda log, place=64: {log.name: replaced(log.data, place, b"?")}
+            self.both(log().files, "newer", "newer")
+            self.both(bad(log()), "corrupt", "newer")
+            self.both(bad(log(False)), "corrupt", "corrupt")
+            self.both(bad(log(previous=1), 398), "corrupt", "corrupt" if section else "newer")
+            self.both(bad(log(offset=65)), "corrupt", "corrupt")
+            self.both(bad(log(number=2)), "corrupt", "corrupt")
+            self.both(bad(log(sequence=2)), "corrupt", "corrupt" if section else "newer")
+        log = example_log()
+        log.frame(MARK, durable=0)
+        torn = {log.name: replaced(log.data, 478, b"?") + b"more"}
+        self.both(torn, "torn", "torn")
+
+    def test_behind_a_torn_gap_nobody_looks(self):
+        """The first segment is damaged; the gap in the second is torn, since nothing proves what is behind it."""
+        log = example_log()
+        log.seal()
+        log.frame(MARK, durable=0)
+        log.frame(MARK, durable=0)
+        log.frame(9, durable=0)
+        damaged = {**log.files, "0000000001.wal": replaced(SEGMENT, 64, b"?") + log.files["0000000001.wal"][478:]}
+        self.both(damaged, "corrupt", "newer")
+        two = "0000000002.wal"
+        self.both({**damaged, two: replaced(damaged[two], 64, b"?")}, "corrupt", "corrupt")
+        log.acknowledge(3)
+        self.both({**damaged, two: replaced(damaged[two], 64, b"?"), **{"ACKNOWLEDGED": log.files["ACKNOWLEDGED"]}}, "corrupt", "newer")
+
+    def test_behind_a_seal(self):
+        log = example_log()
+        log.frame(SEAL)
+        log.frame(9)
+        for first in 4, 5:
+            self.both({**log.files, "0000000002.wal": segment_header(2, first)}, "corrupt", "newer")
+
+    def test_a_frame_before_the_one_that_was_due(self):
+        for sequence, verdict in (2, "corrupt"), (3, "newer"), (4, "newer"):
+            log = example_log()
+            log.acknowledge(sequence=9)  # so no gap is torn
+            log.frame(BATCH, [(7, 0, 1, b"new")], durable=0, sequence=sequence, previous=1)
+            self.both(log.files, "corrupt", verdict)
+
+    def test_a_gap_before_a_header_that_waits(self):
+        """Rows 7 and 9: a gap in the place of the seal is torn, if the next header says so."""
+        log = Log()
+        log.frame(MARK, durable=0)
+        log.frame(9, durable=0)
+        damaged = replaced(log.data, 64, b"?")
+        self.both({log.name: damaged, "0000000002.wal": segment_header(2, 2)}, "torn", "torn")
+        self.both({log.name: damaged, "0000000002.wal": segment_header(2, 5)}, "corrupt", "newer")
+
+
 def damage(rng, data):
     what, place = rng.random(), rng.randrange(len(data) + 1)
     if what < 0.4 and place < len(data):
@@ -1438,6 +1659,8 @@ class AnyBytes(Case):
                 if got["verdict"] == "sound" and data[: len(files[name])] == files[name]:
                     self.assertEqual(got["report"], answer["report"])
                 reader.intact_events({**files, name: data})
+                checked = reader.verify({**files, name: data})
+                self.assertIn((got["verdict"], checked["verdict"]), [(got["verdict"],) * 2, ("corrupt", "newer")])
                 forged = {**files, name: repair_checksums(name, data)}
                 json.dumps(reader.read(forged))
                 reader.intact_events(forged)
