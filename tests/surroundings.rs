@@ -723,7 +723,7 @@ fn what_cannot_be_gone_on_with_is_not_said_to_be() {
     let goes_on = "the next run goes on after it";
     for input in ["-", "pipe"] {
         let mut running = sandbox.start(&format!("ingest --store s {input}"));
-        until("it holds the store", || running.holds_a_lock());
+        until("it has a store", || running.holds_a_lock() && sandbox.has(SEGMENT));
         if input == "-" {
             running.send(message("1", "a", "v", 1));
             until("it is read", || sandbox.report().contains("emails=1"));
