@@ -210,7 +210,10 @@ fn both_say_the_same_of_every_store() {
     while made < count {
         number += 1;
         let mut choices = Choices::Random(seed.wrapping_mul(1_000_003).wrapping_add(number));
-        let sound = history(&mut choices).files();
+        let mut sound = history(&mut choices).files();
+        if choices.one_in(6) {
+            sound = scarred(sound, &mut choices);
+        }
         for _ in 0..8 {
             let kind = KINDS[choices.of(KINDS.len())];
             let mut files = sound.clone();
@@ -271,6 +274,23 @@ fn intact(reader: &mut Reader, files: &Files) -> BTreeSet<String> {
 fn repaired(disk: &SimDisk) -> Result<Option<chatwal::repair::Repair>, Error> {
     let options = RepairOptions { threads: 1, memory: 1 << 20, dry_run: false };
     repair(disk, &options, &AtomicBool::new(false), &|_| ())
+}
+
+/// The store after it was damaged and repaired; now and then only half, as somebody finds it who turns the machine on again.
+fn scarred(files: Files, choices: &mut Choices) -> Files {
+    let mut damaged = files.clone();
+    let kind = ACCIDENTS[choices.of(ACCIDENTS.len())];
+    spoil(&mut damaged, &Files::new(), kind, choices);
+    let disk = on_disk(&damaged);
+    if choices.one_in(4) {
+        disk.stop_at(choices.of(12) as u64);
+    }
+    let _ = repaired(&disk);
+    // What cannot be repaired, or was not damaged by it, is no base for more damage of other kinds.
+    match chatwal_says(&disk.kill())["verify"].as_str() {
+        Some("sound" | "torn" | "corrupt") => disk.kill().files(),
+        _ => files,
+    }
 }
 
 #[test]
