@@ -363,11 +363,15 @@ def headers_of(data, magic, reading, start=0):
     return found
 
 
+def own_headers(segment, start):
+    """The frame headers that name this segment, at this place or behind it: [(place, header)]"""
+    own = identity(segment.header)
+    return [one for one in headers_of(segment.data, b"CWfr", frame_header, start) if identity(one[1]) == own]
+
+
 def proof(segment, start):
     """The greatest durable_upto of the headers of the segment at this place or behind it."""
-    headers = [header for _, header in headers_of(segment.data, b"CWfr", frame_header, start)]
-    own = identity(segment.header)
-    return max((header.durable_upto for header in headers if identity(header) == own), default=0)
+    return max((header.durable_upto for _, header in own_headers(segment, start)), default=0)
 
 
 # 6.1 Checkpoint ------------------------------------------------------------------------------------------------------
@@ -1108,22 +1112,35 @@ def past_damage(files):
         or_none(snapshot_header, name, files[name])
     headers = [(number, name, or_none(segment_header, name, files[name])) for number, _, name in segments]
     store = store_of(files)
-    stores = {header.store for *_, header in headers if header}
-    said = acknowledged(files.get("ACKNOWLEDGED"), stores)
+    said = acknowledged(files.get("ACKNOWLEDGED"), {header.store for *_, header in headers if header})
     durable = said.sequence if said else 0
-    known = {}  # the segments of which something can be told
+    known, sound = {}, set()  # the segments that are gone into; those of which the one before can tell something
     for number, name, header in headers:
-        if header and (header.number, header.store) == (number, store):
+        if header is None:
+            header = header_by_frames(number, files[name], store)
+        elif (header.number, header.store) == (number, store):
+            sound.add(number)
+        else:
+            continue
+        if header:
             known[number] = Segment(number, name, files[name], header)
-    numbers, previous = [number for number, *_ in segments], None
-    for number in numbers:
-        previous = walk_past(known, number, numbers[-1], previous, durable) if number in known else None
+    last, previous = max((number for number, *_ in headers), default=0), None
+    for number, segment in known.items():
+        following = known[number + 1] if number + 1 in sound else None
+        before = previous if number - 1 in sound else None
+        previous = walk_past(segment, following, number == last, number + 1 == last, before, durable)
 
 
-def walk_past(known, number, last, previous, durable):
-    """Follows the chain in a segment past its gaps; returns previous of the next one's first frame, None for any."""
-    segment, following = known[number], known.get(number + 1)
-    offset, due, sealed = 64, segment.header.first_sequence, False
+def header_by_frames(number, data, store):
+    """What the first frame header that names a segment says in the place of a damaged header, or None."""
+    one = first_naming(number, headers_of(data, b"CWfr", frame_header), store)
+    return one and SegmentHeader(b"", 1, 64, 0, one.store, one.number, one.salt, one.sequence, 0, None)
+
+
+def walk_past(segment, following, is_last, before_last, previous, durable):
+    """Follows the chain in a segment past its gaps; returns previous of the next one's first frame, None for any.
+    following: the next segment, if something can be told of it."""
+    offset, due, sealed, headers = 64, segment.header.first_sequence, False, None
     while offset < len(segment.data):
         try:
             frame = None if sealed else due_frame(segment, offset, due, previous)
@@ -1132,28 +1149,39 @@ def walk_past(known, number, last, previous, durable):
         except Invalid:
             frame = None
         if frame is None:
-            waits = following and number + 1 == last and len(following.data) <= 64
+            if headers is None:  # looked for once, however many gaps there are
+                headers = own_headers(segment, offset)
+            headers = [(place, header) for place, header in headers if place >= offset]
+            frame = past_gap(segment, headers, due)
+            waits = following and before_last and len(following.data) <= 64
             waits = waits and following.header.first_sequence == due + 1  # for a seal: row 9
-            proven = max(durable, proof(segment, offset)) >= due
-            if not sealed and (number == last or waits) and not proven:
+            proven = max([durable, *(header.durable_upto for _, header in headers)]) >= due
+            if not sealed and (is_last or waits) and not proven:
                 return None  # torn, and so is all behind it
-            frame = next_in_place(segment, offset, due)
         if frame is None:
             return None
         offset = frame.offset + 80 + frame.header.payload
         due, previous, sealed = frame.header.sequence + 1, frame.header.crc, frame.header.kind == SEAL
-    return previous if sealed else None
+    # where the numbers do not go on, frames are missing: a gap, if one without bytes
+    return previous if sealed and following and following.header.first_sequence == due else None
 
 
-def next_in_place(segment, start, due):
-    """The next frame that meets conditions 1, 2, 4 and 5, and is not one before the one that was due."""
-    for place, header in headers_of(segment.data, b"CWfr", frame_header, start):
+def past_gap(segment, headers, due):
+    """The next frame that meets conditions 1, 2, 4 and 5, and is not one before the one that was due; None if there is none.
+    What is newer before it is met, whether in its place or not."""
+    for place, header in headers:
         try:
-            return due_frame(segment, place, max(due, header.sequence), None)
+            if not BATCH <= header.kind <= HOLE:
+                raise NewerKind(f"a frame of the kind {header.kind}")
+            need(header.durable_upto < header.sequence, "condition 4")
+            sections = directory(segment.data, place, header)
         except NewerKind as kind:
             raise Refused("newer", f"{segment.name}: frame at offset {place}: {kind}") from None
         except Invalid:
             continue
+        inside = place + 80 + header.payload <= len(segment.data)
+        if inside and header.offset == place and header.sequence >= due:
+            return Frame(segment, place, header, sections)
     return None
 
 
@@ -1178,8 +1206,7 @@ def intact_events(files):
         data, header = files[name], or_none(segment_header, name, files[name], newer=True)
         if header is None or header.store == store:
             headers = headers_of(data, b"CWfr", frame_header)
-            naming = [(place, one) for place, one in headers if one.number == number and store in (None, one.store)]
-            take(sections_of(data, headers, header or first_in_place(naming)), found)
+            take(sections_of(data, headers, header or first_naming(number, headers, store)), found)
     return found
 
 
@@ -1216,6 +1243,11 @@ def first_in_place(headers):
     """Those in their place are asked first."""
     in_place = [header for place, header in headers if header.offset == place]
     return (in_place + [header for _, header in headers] + [None])[0]
+
+
+def first_naming(number, headers, store):
+    """The first frame header that names this segment and, where it is known, this store; or None."""
+    return first_in_place([(place, one) for place, one in headers if one.number == number and store in (None, one.store)])
 
 
 def blocks_of(data, headers, own):

@@ -1,5 +1,6 @@
 """Tests of reader.py: the worked example of the page, and stores that a small writer builds by the page."""
 
+import copy
 import hashlib
 import json
 import os
@@ -617,6 +618,15 @@ def example_log():
     log.batch((*POINT, b"chat", INPUT), EVENTS, [(278, 2, 3, 4, b"oops")])
     log.mark()
     return log
+
+
+def loose(log, kind, sections=(), salt=None, store=None, **forge):
+    """A frame as the log would write it next, by itself."""
+    twin = copy.copy(log)
+    twin.files, twin.frames = dict(log.files), []
+    twin.salt, twin.store = salt or log.salt, store or log.store
+    twin.frame(kind, sections, **forge)
+    return twin.data[len(log.data) :]
 
 
 class Case(unittest.TestCase):
@@ -1582,10 +1592,10 @@ class Verify(Case):
             self.both(log().files, "newer", "newer")
             self.both(bad(log()), "corrupt", "newer")
             self.both(bad(log(False)), "corrupt", "corrupt")
-            self.both(bad(log(previous=1), 398), "corrupt", "corrupt" if section else "newer")
-            self.both(bad(log(offset=65)), "corrupt", "corrupt")
+            self.both(bad(log(previous=1), 398), "corrupt", "newer")  # its gap is torn, and has no other bytes
+            self.both(bad(log(offset=65)), "corrupt", "newer")
             self.both(bad(log(number=2)), "corrupt", "corrupt")
-            self.both(bad(log(sequence=2)), "corrupt", "corrupt" if section else "newer")
+            self.both(bad(log(sequence=2)), "corrupt", "corrupt" if section else "newer")  # condition 4
         log = example_log()
         log.frame(MARK, durable=0)
         torn = {log.name: replaced(log.data, 478, b"?") + b"more"}
@@ -1613,10 +1623,14 @@ class Verify(Case):
             self.both({**log.files, "0000000002.wal": segment_header(2, first)}, "corrupt", "newer")
 
     def test_a_frame_before_the_one_that_was_due(self):
-        for sequence, verdict in (2, "corrupt"), (3, "newer"), (4, "newer"):
+        """It is not the next one, so what stands behind it is still in the gap."""
+        for sequence, verdict in (2, "newer"), (3, "corrupt"), (4, "corrupt"):
             log = example_log()
             log.acknowledge(sequence=9)  # so no gap is torn
-            log.frame(BATCH, [(7, 0, 1, b"new")], durable=0, sequence=sequence, previous=1)
+            inside = loose(log, 9, offset=1)
+            point = (b"i" * 16, 0, 999, 0, 9)
+            sections = [(1, 0, 1, checkpoint(*point)), (2, 0, 1, rejects_section([(1, 1, 3, 999, inside)], 0, 0))]
+            log.frame(BATCH, sections, durable=0, sequence=sequence, previous=1)
             self.both(log.files, "corrupt", verdict)
 
     def test_a_gap_before_a_header_that_waits(self):
@@ -1627,6 +1641,203 @@ class Verify(Case):
         damaged = replaced(log.data, 64, b"?")
         self.both({log.name: damaged, "0000000002.wal": segment_header(2, 2)}, "torn", "torn")
         self.both({log.name: damaged, "0000000002.wal": segment_header(2, 5)}, "corrupt", "newer")
+
+    def test_newer_out_of_its_place(self):
+        """In a gap a newer frame is met at any offset, if it is of this segment and condition 4 holds."""
+        section = [(7, 0, 1, b"new")]
+        for sections, cases in (
+            ([], [({}, "newer"), ({"durable": 99}, "newer"), ({"payload": 99}, "newer")]),
+            (section, [({}, "newer"), ({"durable": 99}, "corrupt"), ({"payload": 1 << 20}, "newer"), ({"payload": 13}, "corrupt"),
+                       ({"payload": (1 << 26) + 1}, "corrupt"), ({"payload": 1 << 26}, "newer"), ({"entries": 2}, "corrupt")]),
+            ([(3, 0, 1, b"")] * 2 + section, [({}, "corrupt")]),  # another rule is broken before it
+            (section + [(3, 0, 1, b"")], [({}, "newer")]),
+        ):  # fmt: skip
+            older = ({"sequence": 1, "durable": 0}, cases[0][1])
+            for forge, verdict in cases + [older, ({"number": 2}, "corrupt"), ({"sequence": 1 << 40}, "corrupt")]:
+                log = example_log()
+                log.acknowledge(sequence=9)
+                new = loose(log, BATCH if sections else 9, sections, **forge)
+                self.both({**log.files, log.name: log.data + b"moved" + new}, "corrupt", verdict)
+        for what in {"salt": b"another."}, {"store": b"x" * 16}:
+            new = loose(log, 9, **what)
+            self.both({**log.files, log.name: log.data + b"moved" + new}, "corrupt", "corrupt")
+        new = loose(log, BATCH, section)
+        for cut, verdict in (79, "corrupt"), (93, "corrupt"), (94, "newer"):  # the directory has to be there
+            self.both({**log.files, log.name: log.data + new[:cut]}, "corrupt", verdict)
+        self.both({**log.files, log.name: log.data + replaced(new, 76, b"?")}, "corrupt", "corrupt")
+
+    def test_newer_bytes_inside_a_frame(self):
+        """They are bytes of a gap only where the frame is not in the chain; behind the gap the chain goes on."""
+        for kept, place, verdict in (True, 64, "newer"), (False, 64, "corrupt"), (True, None, "corrupt"):
+            log = Log()
+            new = loose(log, 9)
+            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 3, 99, new if kept else b"")], 0, 0))]
+            log.frame(BATCH, sections)
+            log.mark()
+            log.batch((b"i" * 16, 5, 4, 0, 0))  # corrupt by itself
+            log.mark()
+            files = {log.name: log.data if place is None else replaced(log.data, place, b"?")}
+            self.both(files, "corrupt", verdict)
+
+    def test_a_frame_that_is_not_the_next_one(self):
+        """Out of its place, or cut off: its bytes are still those of the gap."""
+        for more, end, verdict in (b"", None, "corrupt"), (b"moved", None, "newer"), (b"", -1, "newer"):
+            log = Log()
+            log.mark()
+            log.acknowledge(sequence=9)
+            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 3, 99, loose(log, 9) + b"end")], 0, 0))]
+            new = loose(log, BATCH, sections, previous=1)
+            self.both({**log.files, log.name: log.data + more + new[:end]}, "corrupt", verdict)
+
+    def test_newer_in_a_torn_gap(self):
+        """Its bytes are those of a gap; what stands behind the next frame in its place is torn."""
+        for torn, verdict in (lambda log: log.frame(9, durable=0), "newer"), (lambda log: None, "corrupt"):
+            log = Log()
+            log.mark()
+            log.seal()
+            log.frame(MARK, durable=0)
+            torn(log)
+            log.frame(MARK, durable=0)
+            log.frame(9, durable=0)
+            files = {**log.files, log.name: replaced(log.data, 64, b"?")}
+            self.both({**files, "0000000001.wal": replaced(files["0000000001.wal"], 64, b"?")}, "corrupt", verdict)
+
+    def chain(self, many):
+        """Segments of marks and a seal each, and a newer frame in the last one."""
+        log = Log()
+        for _ in range(many - 1):
+            log.mark()
+            log.mark()
+            log.seal()
+        log.mark()
+        log.frame(9)
+        return log
+
+    def test_a_segment_whose_header_is_damaged(self):
+        """It is known by the first frame header that names it."""
+        bad = lambda data: b"?" + data[1:]
+        log = self.chain(1)
+        one = log.name
+        self.both({one: bad(log.data)}, "corrupt", "newer")
+        self.both({one: bad(log.data[:64]) + b"more" + log.data[64:]}, "corrupt", "newer")  # moved
+        self.both({one: bad(log.data[:144])}, "corrupt", "corrupt")
+        self.both({"0000000002.wal": bad(log.data)}, "corrupt", "corrupt")  # nothing names it
+        # its salt is that of the first header in its place, or of the first one of all
+        odd = loose(log, MARK, salt=b"another.", offset=1)
+        self.both({one: bad(log.data[:64]) + odd + log.data[64:]}, "corrupt", "corrupt")
+        start = len(odd) + 64
+        moved = [loose(log, 9, offset=start), loose(log, 9, offset=1)]
+        self.both({one: bad(log.data[:64]) + odd + moved[0]}, "corrupt", "newer")
+        self.both({one: bad(log.data[:64]) + odd + moved[1]}, "corrupt", "corrupt")
+        # where this store is known, headers of another one do not name it
+        odd = loose(log, MARK, store=b"x" * 16, offset=64)
+        self.both({one: bad(log.data[:64]) + odd + moved[1]}, "corrupt", "corrupt")
+        self.both({one: bad(log.data[:64]) + odd + moved[1], "0000000002.wal": segment_header(2, 3)}, "corrupt", "newer")
+
+    def test_the_first_sequence_where_a_header_is_damaged(self):
+        """The header that names the segment is due first: a gap before it is judged with its number, and older ones are not next."""
+        for acknowledged, verdict in (1, "corrupt"), (3, "newer"):
+            log = Log()
+            for _ in range(4):
+                log.frame(MARK, durable=0)
+            log.frame(9, durable=0)
+            data = replaced(replaced(log.data, 0, b"?"), 64, b"?")
+            data = replaced(data, 144, b"?")  # so frame 3 is the first one
+            log.acknowledge(0, sequence=acknowledged)
+            self.both({**log.files, log.name: data}, "corrupt", verdict)
+        # in its place, no gap: nothing is torn
+        log = Log(first=7)
+        log.frame(MARK, durable=0)
+        log.frame(9, durable=0)
+        self.both({log.name: replaced(log.data, 0, b"?")}, "corrupt", "newer")
+
+    def behind(self, change, verdict):
+        """Three segments; the first is damaged, the second changed, and the first frame of the third goes on from another one."""
+        log = Log()
+        log.mark()
+        log.seal()
+        log.mark()
+        log.seal()
+        log.previous = 1
+        log.frame(MARK, durable=0)
+        log.frame(9, durable=0)
+        one, two = "0000000001.wal", "0000000002.wal"
+        self.both({**log.files, one: replaced(log.files[one], 64, b"?"), two: change(log.files[two])}, "corrupt", verdict)
+
+    def test_behind_a_segment_that_is_not_as_it_should_be(self):
+        """There the chain goes on with any previous, and also where there was a gap at the end; else not."""
+        alien = segment_header(2, 3, store=b"x" * 16)
+        for change, verdict in (
+            (lambda data: data, "corrupt"),
+            (lambda data: data[:-1], "newer"),
+            (lambda data: data[:-80], "newer"),
+            (lambda data: b"?" + data[1:], "newer"),
+            (lambda data: b"?", "newer"),
+            (lambda data: segment_header(9, 3) + data[64:], "newer"),
+            (lambda data: alien + data[64:], "newer"),
+        ):
+            self.behind(change, verdict)
+
+    def test_the_numbers_do_not_go_on(self):
+        """Row 5: frames are missing between, so any previous will do."""
+        for sealed in True, False:  # a seal that is missing is a gap at the end
+            log = Log()
+            log.mark()
+            if sealed:
+                log.seal()
+            log.previous, log.due = 1, 5 if sealed else 2
+            log.begin(2, log.due)
+            log.frame(MARK, durable=0)
+            log.frame(9, durable=0)
+            self.both(log.files, "corrupt", "newer")
+
+    def test_before_a_segment_of_which_nothing_can_be_told(self):
+        """Row 10: what stands in the place of the seal is not torn, though the header that waits says so."""
+        log = Log()
+        log.frame(MARK, durable=0)
+        log.frame(MARK, durable=0)
+        log.frame(9, durable=0)
+        damaged = replaced(log.data, 64, b"?")
+        for header, read, verify in (
+            (segment_header(2, 2), "torn", "torn"),
+            (b"?" + segment_header(2, 2)[1:], "corrupt", "newer"),
+            (segment_header(3, 2), "corrupt", "newer"),
+            (segment_header(2, 2, store=b"x" * 16), "corrupt", "newer"),
+        ):
+            self.both({log.name: damaged, "0000000002.wal": header}, read, verify)
+        log = Log(number=2)  # the same behind damage
+        log.frame(MARK, durable=0)
+        log.frame(MARK, durable=0)
+        log.frame(9, durable=0)
+        files = {"0000000001.wal": b"", log.name: replaced(log.data, 64, b"?")}
+        for first, verify in (2, "corrupt"), (3, "newer"):
+            self.both({**files, "0000000003.wal": segment_header(3, first)}, "corrupt", verify)
+
+    def test_another_number_or_store(self):
+        """Not gone into: what is newer there is nobody's business."""
+        log = self.chain(3)
+        one, two, three = sorted(log.files)
+        other_store, other_number = Log(number=2, first=4, store=b"x" * 16), Log(number=9, first=4)
+        other_store.frame(9)
+        other_number.frame(9)
+        rest = {one: log.files[one], three: log.files[three][:144]}
+        for data in other_store.data, other_number.data:
+            self.both({**rest, two: data}, "corrupt", "corrupt")
+        # the store is the one that most files have, not that of the first
+        alien = segment_header(1, 1, store=b"x" * 16)
+        self.both({one: alien, two: log.files[two], three: log.files[three]}, "corrupt", "newer")
+        self.both({one: alien, two: other_store.data}, "corrupt", "newer")  # a tie, and so of the first file
+
+    def test_what_acknowledged_says_by_sound_headers(self):
+        """Headers that are damaged are not asked whose store it is; those of another store are."""
+        for header, verdict in ((b"?" * 64, "newer"), (segment_header(1, 1, store=b"x" * 16), "corrupt")):
+            log = Log(number=3)
+            log.frame(MARK, durable=0)
+            log.frame(MARK, durable=0)
+            log.frame(9, durable=0)
+            log.acknowledge(0, sequence=9)
+            log.files[log.name] = replaced(log.data, 64, b"?")
+            self.both({"0000000001.wal": header, "0000000002.wal": segment_header(2, 1), **log.files}, "corrupt", verdict)
 
 
 def damage(rng, data):
