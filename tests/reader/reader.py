@@ -1112,23 +1112,17 @@ def past_damage(files):
         or_none(snapshot_header, name, files[name])
     headers = [(number, name, or_none(segment_header, name, files[name])) for number, _, name in segments]
     store = store_of(files)
-    said = acknowledged(files.get("ACKNOWLEDGED"), {header.store for *_, header in headers if header})
-    durable = said.sequence if said else 0
-    known, sound = {}, set()  # the segments that are gone into; those of which the one before can tell something
     for number, name, header in headers:
-        if header is None:
+        damaged = header is None
+        if damaged:
             header = header_by_frames(number, files[name], store)
-        elif (header.number, header.store) == (number, store):
-            sound.add(number)
-        else:
-            continue
+        elif (header.number, header.store) != (number, store):
+            continue  # not gone into
         if header:
-            known[number] = Segment(number, name, files[name], header)
-    last, previous = max((number for number, *_ in headers), default=0), None
-    for number, segment in known.items():
-        following = known[number + 1] if number + 1 in sound else None
-        before = previous if number - 1 in sound else None
-        previous = walk_past(segment, following, number == last, number + 1 == last, before, durable)
+            segment = Segment(number, name, files[name], header)
+            if damaged:
+                newer_before_the_chain(segment)
+            walk_past(segment)
 
 
 def header_by_frames(number, data, store):
@@ -1137,13 +1131,20 @@ def header_by_frames(number, data, store):
     return one and SegmentHeader(b"", 1, 64, 0, one.store, one.number, one.salt, one.sequence, 0, None)
 
 
-def walk_past(segment, following, is_last, before_last, previous, durable):
-    """Follows the chain in a segment past its gaps; returns previous of the next one's first frame, None for any.
-    following: the next segment, if something can be told of it."""
+def newer_before_the_chain(segment):
+    """Where a header is damaged its bytes are those of a gap, also if the first frame is in its place."""
+    for place, header in own_headers(segment, 0):
+        if place < 64:
+            met(segment, place, header)
+
+
+def walk_past(segment):
+    """Follows the chain in a segment past its gaps, torn ones too: what is newer is met in all of them. So nothing is judged, and any
+    previous will do: one that is wrong is a gap without bytes, and the same frame is the next one in its place."""
     offset, due, sealed, headers = 64, segment.header.first_sequence, False, None
     while offset < len(segment.data):
         try:
-            frame = None if sealed else due_frame(segment, offset, due, previous)
+            frame = None if sealed else due_frame(segment, offset, due, None)
         except NewerKind as kind:
             raise Refused("newer", f"{segment.name}: frame at offset {offset}: {kind}") from None
         except Invalid:
@@ -1153,36 +1154,34 @@ def walk_past(segment, following, is_last, before_last, previous, durable):
                 headers = own_headers(segment, offset)
             headers = [(place, header) for place, header in headers if place >= offset]
             frame = past_gap(segment, headers, due)
-            waits = following and before_last and len(following.data) <= 64
-            waits = waits and following.header.first_sequence == due + 1  # for a seal: row 9
-            proven = max([durable, *(header.durable_upto for _, header in headers)]) >= due
-            if not sealed and (is_last or waits) and not proven:
-                return None  # torn, and so is all behind it
         if frame is None:
-            return None
+            return
         offset = frame.offset + 80 + frame.header.payload
-        due, previous, sealed = frame.header.sequence + 1, frame.header.crc, frame.header.kind == SEAL
-    # where the numbers do not go on, frames are missing: a gap, if one without bytes
-    return previous if sealed and following and following.header.first_sequence == due else None
+        due, sealed = frame.header.sequence + 1, frame.header.kind == SEAL
 
 
 def past_gap(segment, headers, due):
     """The next frame that meets conditions 1, 2, 4 and 5, and is not one before the one that was due; None if there is none.
     What is newer before it is met, whether in its place or not."""
     for place, header in headers:
-        try:
-            if not BATCH <= header.kind <= HOLE:
-                raise NewerKind(f"a frame of the kind {header.kind}")
-            need(header.durable_upto < header.sequence, "condition 4")
-            sections = directory(segment.data, place, header)
-        except NewerKind as kind:
-            raise Refused("newer", f"{segment.name}: frame at offset {place}: {kind}") from None
-        except Invalid:
-            continue
+        sections = met(segment, place, header)
         inside = place + 80 + header.payload <= len(segment.data)
-        if inside and header.offset == place and header.sequence >= due:
+        if sections is not None and inside and header.offset == place and header.sequence >= due:
             return Frame(segment, place, header, sections)
     return None
+
+
+def met(segment, place, header):
+    """The sections of a frame that is met in a gap, None if it breaks condition 4 or 5; what is newer is refused."""
+    try:
+        if not BATCH <= header.kind <= HOLE:
+            raise NewerKind(f"a frame of the kind {header.kind}")
+        need(header.durable_upto < header.sequence, "condition 4")
+        return directory(segment.data, place, header)
+    except NewerKind as kind:
+        raise Refused("newer", f"{segment.name}: frame at offset {place}: {kind}") from None
+    except Invalid:
+        return None
 
 
 # 12. Repair, point 1: what is intact, wherever it stands -------------------------------------------------------------

@@ -1592,7 +1592,7 @@ class Verify(Case):
             self.both(log().files, "newer", "newer")
             self.both(bad(log()), "corrupt", "newer")
             self.both(bad(log(False)), "corrupt", "corrupt")
-            self.both(bad(log(previous=1), 398), "corrupt", "newer")  # its gap is torn, and has no other bytes
+            self.both(bad(log(previous=1), 398), "corrupt", "newer")  # its gap has no other bytes
             self.both(bad(log(offset=65)), "corrupt", "newer")
             self.both(bad(log(number=2)), "corrupt", "corrupt")
             self.both(bad(log(sequence=2)), "corrupt", "corrupt" if section else "newer")  # condition 4
@@ -1601,8 +1601,8 @@ class Verify(Case):
         torn = {log.name: replaced(log.data, 478, b"?") + b"more"}
         self.both(torn, "torn", "torn")
 
-    def test_behind_a_torn_gap_nobody_looks(self):
-        """The first segment is damaged; the gap in the second is torn, since nothing proves what is behind it."""
+    def test_newer_in_its_place_behind_a_torn_gap(self):
+        """The first segment is damaged; the gap in the second is torn, but behind it the walk goes on."""
         log = example_log()
         log.seal()
         log.frame(MARK, durable=0)
@@ -1611,7 +1611,8 @@ class Verify(Case):
         damaged = {**log.files, "0000000001.wal": replaced(SEGMENT, 64, b"?") + log.files["0000000001.wal"][478:]}
         self.both(damaged, "corrupt", "newer")
         two = "0000000002.wal"
-        self.both({**damaged, two: replaced(damaged[two], 64, b"?")}, "corrupt", "corrupt")
+        self.both({**damaged, two: replaced(damaged[two], 64, b"?")}, "corrupt", "newer")
+        self.both({**damaged, two: replaced(damaged[two][:-80], 64, b"?")}, "corrupt", "corrupt")
         log.acknowledge(3)
         self.both({**damaged, two: replaced(damaged[two], 64, b"?"), **{"ACKNOWLEDGED": log.files["ACKNOWLEDGED"]}}, "corrupt", "newer")
 
@@ -1689,18 +1690,74 @@ class Verify(Case):
             new = loose(log, BATCH, sections, previous=1)
             self.both({**log.files, log.name: log.data + more + new[:end]}, "corrupt", verdict)
 
+    def torn_gaps(self, change):
+        """Segment 1 is damaged; in segment 2 nothing is proven, and frame 4 (at 64) and frame 6 (at 224) are torn."""
+        log = Log()
+        log.mark()
+        log.seal()
+        for _ in range(3):
+            log.frame(MARK, durable=0)
+        change(log)
+        one, two = "0000000001.wal", "0000000002.wal"
+        files = {one: replaced(log.files[one], 64, b"?"), two: replaced(replaced(log.files[two], 64, b"?"), 224, b"?")}
+        self.assertEqual(reader.read({**log.files, two: replaced(log.files[two], 64, b"?")})["verdict"], "torn")
+        return files, log
+
     def test_newer_in_a_torn_gap(self):
-        """Its bytes are those of a gap; what stands behind the next frame in its place is torn."""
-        for torn, verdict in (lambda log: log.frame(9, durable=0), "newer"), (lambda log: None, "corrupt"):
+        """A gap reaches to the next frame in its place, or to the end of the file; behind a torn one the walk goes on."""
+        section = [(7, 0, 1, b"new")]
+        files, log = self.torn_gaps(lambda log: None)
+        self.both(files, "corrupt", "corrupt")
+        for sections in [], section:
+            forge = {"sections": sections, "kind": BATCH if sections else 9, "durable": 0}
+            new = lambda log: loose(log, **forge, offset=1)
+            two = log.name
+            data = files[two]
+            self.both({**files, two: data[:144] + new(log) + data[144:]}, "corrupt", "newer")  # in the first, and all are moved
+            self.both({**files, two: data + new(log)}, "corrupt", "newer")  # in the second, to the end of the file
+            self.both({**files, two: data + new(log)[:-1]}, "corrupt", "newer" if sections else "corrupt")
+            # between the second and a frame in its place behind it
+            more = Log(number=2)
+            more.files, more.name, more.number = {**files, two: data + new(log)}, two, 2
+            more.frames, more.due = [], 7
+            more.frame(MARK, durable=0)
+            self.both(more.files, "corrupt", "newer")
+            # in its place, behind two torn gaps
+            more.files[two] = data
+            more.due = 7
+            more.frame(MARK, durable=0)
+            self.both(more.files, "corrupt", "corrupt")
+            more.frame(forge["kind"], sections, durable=0)
+            self.both(more.files, "corrupt", "newer")
+
+    def test_no_newer_inside_a_frame_behind_a_torn_gap(self):
+        """A frame of the chain is one there as well, and what stands inside it is not looked for."""
+
+        def batch(log):
+            inside = loose(log, 9, durable=0, offset=1)
+            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 3, 99, inside)], 0, 0))]
+            log.frame(BATCH, sections, durable=0)
+
+        files, log = self.torn_gaps(batch)
+        self.both(files, "corrupt", "corrupt")
+        self.both({**files, log.name: files[log.name] + b"a gap behind it"}, "corrupt", "corrupt")
+        offset = log.frames[-1][1]
+        self.both({**files, log.name: replaced(files[log.name], offset, b"?")}, "corrupt", "newer")
+
+    def test_newer_before_the_first_frame_where_a_header_is_damaged(self):
+        """From the very first byte on, also in a header that reaches behind byte 64; in a sound header nothing is looked for."""
+        for sections in [], [(7, 0, 1, b"new")]:
             log = Log()
-            log.mark()
-            log.seal()
-            log.frame(MARK, durable=0)
-            torn(log)
-            log.frame(MARK, durable=0)
-            log.frame(9, durable=0)
-            files = {**log.files, log.name: replaced(log.data, 64, b"?")}
-            self.both({**files, "0000000001.wal": replaced(files["0000000001.wal"], 64, b"?")}, "corrupt", verdict)
+            new = loose(log, BATCH if sections else 9, sections, durable=0)
+            for place in 0, 1, 30, 63, 64, 65:
+                for behind in b"", b"end", loose(log, MARK, offset=place + len(new), durable=0):
+                    data = b"?" * place + new + behind
+                    self.both({log.name: data}, "corrupt", "newer")
+            self.both({log.name: new[:79]}, "corrupt", "corrupt")
+            old = loose(log, MARK, offset=64, durable=0)
+            self.both({log.name: new + old}, "corrupt", "newer")
+            self.both({log.name: b"?" * 64 + old}, "corrupt", "corrupt")
+            self.both({log.name: loose(log, 9, number=2) + old}, "corrupt", "corrupt")
 
     def chain(self, many):
         """Segments of marks and a seal each, and a newer frame in the last one."""
@@ -1736,7 +1793,7 @@ class Verify(Case):
 
     def test_the_first_sequence_where_a_header_is_damaged(self):
         """The header that names the segment is due first: a gap before it is judged with its number, and older ones are not next."""
-        for acknowledged, verdict in (1, "corrupt"), (3, "newer"):
+        for acknowledged in 1, 3:  # whether it is torn makes no difference
             log = Log()
             for _ in range(4):
                 log.frame(MARK, durable=0)
@@ -1744,8 +1801,8 @@ class Verify(Case):
             data = replaced(replaced(log.data, 0, b"?"), 64, b"?")
             data = replaced(data, 144, b"?")  # so frame 3 is the first one
             log.acknowledge(0, sequence=acknowledged)
-            self.both({**log.files, log.name: data}, "corrupt", verdict)
-        # in its place, no gap: nothing is torn
+            self.both({**log.files, log.name: data}, "corrupt", "newer")
+        # in its place, no gap
         log = Log(first=7)
         log.frame(MARK, durable=0)
         log.frame(9, durable=0)
@@ -1765,10 +1822,10 @@ class Verify(Case):
         self.both({**log.files, one: replaced(log.files[one], 64, b"?"), two: change(log.files[two])}, "corrupt", verdict)
 
     def test_behind_a_segment_that_is_not_as_it_should_be(self):
-        """There the chain goes on with any previous, and also where there was a gap at the end; else not."""
+        """There the chain goes on with any previous; else there is a gap without bytes, and it goes on behind that."""
         alien = segment_header(2, 3, store=b"x" * 16)
         for change, verdict in (
-            (lambda data: data, "corrupt"),
+            (lambda data: data, "newer"),
             (lambda data: data[:-1], "newer"),
             (lambda data: data[:-80], "newer"),
             (lambda data: b"?" + data[1:], "newer"),
@@ -1810,8 +1867,8 @@ class Verify(Case):
         log.frame(MARK, durable=0)
         log.frame(9, durable=0)
         files = {"0000000001.wal": b"", log.name: replaced(log.data, 64, b"?")}
-        for first, verify in (2, "corrupt"), (3, "newer"):
-            self.both({**files, "0000000003.wal": segment_header(3, first)}, "corrupt", verify)
+        for first in 2, 3:  # torn or not
+            self.both({**files, "0000000003.wal": segment_header(3, first)}, "corrupt", "newer")
 
     def test_another_number_or_store(self):
         """Not gone into: what is newer there is nobody's business."""
@@ -1827,17 +1884,6 @@ class Verify(Case):
         alien = segment_header(1, 1, store=b"x" * 16)
         self.both({one: alien, two: log.files[two], three: log.files[three]}, "corrupt", "newer")
         self.both({one: alien, two: other_store.data}, "corrupt", "newer")  # a tie, and so of the first file
-
-    def test_what_acknowledged_says_by_sound_headers(self):
-        """Headers that are damaged are not asked whose store it is; those of another store are."""
-        for header, verdict in ((b"?" * 64, "newer"), (segment_header(1, 1, store=b"x" * 16), "corrupt")):
-            log = Log(number=3)
-            log.frame(MARK, durable=0)
-            log.frame(MARK, durable=0)
-            log.frame(9, durable=0)
-            log.acknowledge(0, sequence=9)
-            log.files[log.name] = replaced(log.data, 64, b"?")
-            self.both({"0000000001.wal": header, "0000000002.wal": segment_header(2, 1), **log.files}, "corrupt", verdict)
 
 
 def damage(rng, data):
