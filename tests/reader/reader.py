@@ -186,38 +186,28 @@ def snapshots_listed(names):
     return sorted(found, key=lambda s: (s[0], -s[1]))
 
 
-def counting(names):
-    """Steps 2 and 3, past what is missing or overlaps: the snapshots and segments that count, and what is left over,
-    each as [(first, last, name)]. A segment that no snapshot covers is not left over, though one behind it may count."""
-    due, snapshots, segments, left_over = 1, [], [], []
-    for first, last, name in snapshots_listed(names):
-        (left_over if last < due else snapshots).append((first, last, name))
-        due = max(due, last + 1)
-    for number, name in sorted(segments_listed(names).items()):
-        covered = any(first <= number <= last for first, last, _ in snapshots)
-        (left_over if covered else segments).append((number, number, name))
-    return snapshots, segments, left_over
-
-
 def listing(files):
     """The snapshots and segments that count: [(first, last, name)], [(number, name)]."""
-    snapshots, segments, _ = counting(files)
-    if not snapshots and not segments:
+    listed, numbers = snapshots_listed(files), segments_listed(files)
+    if not listed and not numbers:
         if acknowledged(files.get("ACKNOWLEDGED")):
             raise Refused("corrupt", "ACKNOWLEDGED: there was a store, and all of it is missing")
         raise Refused("no store", "there is neither a segment nor a snapshot")
-    due = 1
-    for first, last, name in snapshots:
+    due, snapshots = 1, []
+    for first, last, name in listed:
+        if last < due:
+            continue  # left over
         if first > due:
             raise Refused("corrupt", f"{name}: what holds segment {due} is missing before it")
         if first < due:
             raise Refused("corrupt", f"{name}: overlaps the snapshot before it, which ends with {due - 1}")
+        snapshots.append((first, last, name))
         due = last + 1
-    numbers = {number for number, *_ in segments}
-    missing = next(number for number in range(due, due + len(numbers) + 1) if number not in numbers)
-    if not numbers or missing < max(numbers):
-        raise Refused("corrupt", f"{missing:010}.wal: missing")
-    return snapshots, [(number, name) for number, _, name in segments]
+    segments = sorted(one for one in numbers.items() if one[0] >= due)
+    missing = next((number for number, one in enumerate(segments, due) if one[0] != number), None)
+    if not segments or missing:
+        raise Refused("corrupt", f"{missing or due:010}.wal: missing")
+    return snapshots, segments
 
 
 def acknowledged(data, stores=()):
@@ -803,7 +793,7 @@ class Store:
 
 
 def open_store(files):
-    """Section 8.1, where steps 3 and 4 go file by file."""
+    """Section 8.1, where steps 3 and 4 go file by file; of step 9 the checkpoints and the forgotten inputs. All else is contents."""
     store = Store()
     snapshots, segments = listing(files)  # step 2; step 1 is files as it is
     for first, last, name in snapshots:  # step 3
@@ -823,6 +813,8 @@ def open_store(files):
     end = check_behind(store, durable, end)
     judge(store, end, durable)  # step 7
     rolled_back(store)  # step 8
+    for frame in store.frames:  # step 9
+        check_frame(frame, (CHECKPOINT, FORGOTTEN))
     return store
 
 
@@ -931,10 +923,12 @@ def rolled_back(store):
             need(frame.header.crc == store.acknowledged.frame_crc, "another one was acknowledged")
 
 
-def check_frame(frame):
-    """Step 9 and the end of 8.4: all sections of a frame, by their kinds: {kind: [what it holds]}"""
+def check_frame(frame, kinds=range(CHECKPOINT, REPEATED + 1)):
+    """The sections of a frame that are of these kinds: {kind: [what it holds]}; rejects need the checkpoint."""
     found, batch = {kind: [] for kind in range(CHECKPOINT, REPEATED + 1)}, None
     for section in frame.sections:
+        if section.kind not in kinds:
+            continue
         with at(frame.segment.name, section.offset, f"section of the kind {section.kind}"):
             data = section_bytes(frame.segment.data, section)
             if section.kind == CHECKPOINT:
@@ -1082,35 +1076,89 @@ def answer(store):
     }
 
 
-def read(files):
+def told(store):
     try:
-        return answer(open_store(files))
+        return answer(store)
     except Refused as refused:
         return {"verdict": refused.verdict, "why": refused.why}
+
+
+def read(files):
+    try:
+        store = open_store(files)
+    except Refused as refused:
+        return {"verdict": refused.verdict, "why": refused.why}
+    return told(store)
 
 
 # 8.4 Checking everything ---------------------------------------------------------------------------------------------
 
 
 def verify(files):
-    """read() goes on until something is wrong, and checks all contents if nothing is. Behind damage there may be
-    something newer; a torn end is not damage."""
-    got = read(files)
-    if got["verdict"] != "corrupt":
-        return got
+    """Goes past damage where open_store found some: behind it there may be something newer. A torn end is not damage, and what
+    is found in contents later is corrupt, whatever else there is."""
     try:
-        past_damage(files)
-    except Refused as newer:
-        return {"verdict": newer.verdict, "why": newer.why}
-    return got
+        store = open_store(files)
+    except Refused as refused:
+        found = refused
+        try:
+            if found.verdict == "corrupt":
+                past_damage(files)
+        except Refused as newer:
+            found = newer
+        return {"verdict": found.verdict, "why": found.why}
+    return told(store)
+
+
+def counting(files):
+    """The files that count, also behind a fault of the listing, in their order, and those that are left over: [(first, last, name)]"""
+    listed = [(number, number, name) for number, name in segments_listed(files).items()]
+    due, count, left_over = 1, [], []
+    for one in sorted(snapshots_listed(files) + listed, key=lambda one: (one[0], -one[1], is_segment(one))):
+        if one[0] < due:
+            left_over.append(one)
+        else:
+            count.append(one)
+            due = one[1] + 1
+    try:
+        listing(files)
+    except Refused:
+        if count and is_segment(count[-1]) and left_by_repair(*count[-1][1:], files):
+            count.pop()
+    return count, left_over
+
+
+def is_segment(one):
+    return one[2].endswith(".wal")
+
+
+def left_by_repair(number, name, files):
+    """Whether this last segment is what a repair published that did not come to its end (section 12, "Crashes")."""
+    header = or_none(segment_header, name, files[name], newer=True)
+    if header is None or header.number != number:
+        return False
+    segment, frames = Segment(number, name, files[name], header), []
+    offset, due, previous = 64, header.first_sequence, None
+    try:
+        while offset < len(segment.data):
+            frames.append(due_frame(segment, offset, due, previous))
+            offset += 80 + frames[-1].header.payload
+            due, previous = due + 1, frames[-1].header.crc
+        if sorted(frame.header.kind for frame in frames) != [MARK] * (len(frames) - 1) + [HOLE]:
+            return False
+        data = next(section_bytes(segment.data, section) for frame in frames for section in frame.sections)
+        hole(data)
+    except (Invalid, NewerKind):
+        return False
+    first, last = struct.unpack_from("<QQ", data)
+    return 1 <= first <= last == number - 1 and f"{first:010}-{last:010}.snap" not in files
 
 
 def past_damage(files):
     """Refuses what is newer in the files that count, wherever the chain goes on behind damage."""
-    snapshots, segments, _ = counting(files)
-    for *_, name in snapshots:
-        or_none(snapshot_header, name, files[name])
-    headers = [(number, name, or_none(segment_header, name, files[name])) for number, _, name in segments]
+    count, _ = counting(files)
+    headers = [(number, name, or_none(header_of(name), name, files[name])) for number, _, name in count]
+    headers = [one for one in headers if header_of(one[1]) is segment_header]
     store = store_of(files)
     for number, name, header in headers:
         damaged = header is None
@@ -1189,12 +1237,13 @@ def met(segment, place, header):
 
 def intact_events(files):
     """The identities (site_id, id) in all intact blocks and sections, those of left-over files where it matters."""
-    snapshots, segments, left_over = counting(files)
+    count, left_over = counting(files)
+    snapshots, segments = [one for one in count if not is_segment(one)], [one for one in count if is_segment(one)]
     store = store_of(files)
     lost = [one for one in snapshots if left_over and not is_whole(*one, files, store)]
     for first, last, name in left_over:  # what a snapshot replaced that lost something
         if any(first <= end and start <= last for start, end, _ in lost):
-            (snapshots if name.endswith(".snap") else segments).append((first, last, name))
+            (segments if name.endswith(".wal") else snapshots).append((first, last, name))
     found = set()
     for *_, name in snapshots:
         data, header = files[name], or_none(snapshot_header, name, files[name], newer=True)
@@ -1211,9 +1260,7 @@ def intact_events(files):
 
 def store_of(files):
     """The id that most of the files that count have, by their sound headers; of two with as many that of the first file."""
-    snapshots, segments, _ = counting(files)
-    headers = [or_none(snapshot_header, name, files[name], newer=True) for *_, name in snapshots]
-    headers += [or_none(segment_header, name, files[name], newer=True) for *_, name in segments]
+    headers = [or_none(header_of(name), name, files[name], newer=True) for *_, name in counting(files)[0]]
     ids = Counter(header.store for header in headers if header)
     return max(ids, key=ids.get, default=None)
 
@@ -1226,6 +1273,10 @@ def is_whole(first, last, name, files, store):
     except Refused:
         return False
     return snapshot.header.store == store
+
+
+def header_of(name):
+    return segment_header if name.endswith(".wal") else snapshot_header
 
 
 def or_none(opening, name, data, newer=False):

@@ -1885,6 +1885,137 @@ class Verify(Case):
         self.both({one: alien, two: log.files[two], three: log.files[three]}, "corrupt", "newer")
         self.both({one: alien, two: other_store.data}, "corrupt", "newer")  # a tie, and so of the first file
 
+    def behind_a_torn_place(self, log, durable):
+        """A newer frame that only who goes past damage meets."""
+        log.frame(MARK, durable=durable)
+        log.files[log.name] += b"?"
+        log.frame(9, durable=durable)
+        return log.files
+
+    def test_contents_are_looked_at_where_nothing_else_is_wrong(self):
+        """What is wrong in them is corrupt, whatever else there is."""
+        for behind in False, True:  # D
+            log = example_log()
+            log.batch((b"j" * 16, 0, 9, 0, 9), [], repeated=1)
+            log.forget(b"j" * 16)
+            log.hole(1, 2, [], [])
+            files = self.behind_a_torn_place(log, 1 if behind else 5)
+            self.both(files, "torn", "torn")
+            for frame in reader.open_store(files).frames:
+                for section in frame.sections:
+                    if section.length and not (behind and frame.header.sequence > 1):
+                        bad = {log.name: replaced(log.data, section.offset, bytes([log.data[section.offset] ^ 255]))}
+                        self.both(bad, "corrupt", "newer" if section.kind in (1, 4) else "corrupt")
+        for kind, data, verdict in (1, checkpoint(b"i" * 16, 5, 1, 0, 0), "newer"), (5, b"?", "corrupt"):  # behind D, with a right CRC
+            log = Log()
+            log.frame(BATCH if kind == 1 else HOLE, [(kind, 0, 1, data)], durable=0)
+            self.both(self.behind_a_torn_place(log, 0), "corrupt", verdict)
+        log = example_log()
+        log.acknowledge(1, crc=1)  # step 8
+        self.both(self.behind_a_torn_place(log, 1), "corrupt", "newer")
+
+    def test_contents_of_a_snapshot(self):
+        name = "0000000001-0000000001.snap"
+        header = reader.snapshot_header(name, SNAPSHOT)
+        log = Log(2, header.next_frame, header.next_previous)
+        tail = self.behind_a_torn_place(log, header.next_frame - 1)
+        self.both({name: SNAPSHOT, **tail}, "torn", "torn")
+        for region, (start, end) in enumerate(reader.Snapshot(name, SNAPSHOT, header).regions[1:], 1):
+            for place in (start, start + 40) if start < end else ():
+                bad = replaced(SNAPSHOT, place, bytes([SNAPSHOT[place] ^ 255]))
+                self.both({name: bad, **tail}, "corrupt", "corrupt" if region in (1, 2, 7) else "newer")
+        for place, verdict in (136, "corrupt"), (168, "corrupt"), (32, "newer"), (56, "newer"), (128, "newer"):  # points 6 and 1
+            bad = bytearray(SNAPSHOT)
+            bad[place] ^= 2
+            bad[188:192] = crc(bad[:188])
+            self.both({name: bytes(bad), **tail}, "corrupt", verdict)
+
+    def test_which_files_count_behind_a_fault_of_the_listing(self):
+        snapshot = lambda first, last: f"{first:010}-{last:010}.snap"
+        segment = "{:010}.wal".format
+        newer = {".snap": struct.pack("<8sHH", b"chatsnap", 2, 16), ".wal": struct.pack("<8sHH", b"chatwal\0", 2, 16)}
+        for count, left_over in (
+            ([segment(2)], []),
+            ([snapshot(1, 1)], [segment(1)]),  # no segment
+            ([segment(1), snapshot(2, 2)], []),
+            ([segment(1), snapshot(2, 4), segment(5)], [snapshot(2, 3), segment(2), segment(3), segment(4)]),
+            ([snapshot(1, 4), segment(5), snapshot(6, 6)], [snapshot(3, 6)]),  # overlaps
+            ([segment(3)], []),
+            ([snapshot(2, 3), segment(4)], [segment(2), snapshot(3, 9)]),
+            ([segment(2), snapshot(5, 6), segment(9)], [snapshot(6, 7)]),
+            ([segment(1), segment(3)], []),
+            ([segment(3), snapshot(4, 4)], [segment(4)]),
+        ):
+            names = [*left_over, *reversed(count)]
+            for name in names:
+                files = dict.fromkeys(names, b"")
+                files[name] = newer[name[-5:] if name.endswith("snap") else ".wal"]
+                files[name] += crc(files[name])
+                self.both(files, "corrupt", "newer" if name in count else "corrupt")
+
+    def test_the_files_that_count_give_events_and_vote(self):
+        first, alien = Log(), Log(3, store=b"x" * 16)
+        first.batch(POINT, EVENTS)
+        alien.batch(POINT, [(b"1", b"foreign", 1, 2, b"v")])
+        files = {**first.files, **alien.files}
+        self.assertEqual(reader.intact_events(files), IDENTITIES)  # a tie
+        header = lambda number: {f"{number:010}.wal": segment_header(number, 9, store=b"x" * 16)}
+        self.assertEqual(reader.intact_events({**files, **header(9)}), {(b"1", b"foreign")})
+        own = SNAPSHOT[:32] + struct.pack("<QQ", 4, 6) + SNAPSHOT[48:]
+        own = repair_checksums(".snap", own)
+        covers = {"0000000004-0000000006.snap": own, "0000000008.wal": segment_header(8, 9)}
+        self.assertEqual(reader.intact_events({**files, **header(5), **header(6), **covers}), IDENTITIES)  # 5 and 6 are left over
+        # overlaps: left over, and looked at only where something is lost
+        overlap = {"0000000001-0000000004.snap": SNAPSHOT, "0000000002-0000000005.snap": b"", "0000000005.wal": alien.data}
+        self.assertEqual(reader.intact_events(overlap), IDENTITIES)
+        # of a tie the first file is the one that begins first, segment or snapshot
+        files = {"0000000003.wal": alien.data, "0000000004-0000000006.snap": own}
+        self.assertEqual(reader.intact_events(files), {(b"1", b"foreign")})
+
+    def left(self, number=5, hole=(1, 4), store=STORE, marks=1, more=None, first=9):
+        log = Log(number, first, previous=7, store=store)
+        if hole:
+            log.hole(*hole, [], [])
+        for _ in range(marks):
+            log.mark()
+        if more:
+            more(log)
+        return log.files
+
+    def test_what_an_unfinished_repair_left_does_not_count(self):
+        log = Log()
+        log.batch(POINT, EVENTS)
+        fault = {**log.files, "0000000003.wal": b"", "0000000004.wal": b""}
+        x = b"x" * 16
+        cut = lambda files: {name: data[:-1] for name, data in files.items()}
+        alien = {"0000000003.wal": segment_header(3, 3, store=x)}
+        for files, counts in (
+            (self.left(store=x), False),
+            (self.left(store=x, marks=0), False),
+            (self.left(store=x, marks=3), False),
+            (self.left(store=x, hole=(2, 4)), False),
+            (self.left(store=x, hole=None), True),
+            (self.left(store=x, hole=(1, 3)), True),
+            (self.left(store=x, hole=(0, 4)), True),
+            (self.left(store=x, hole=(5, 4)), True),
+            (self.left(store=x, more=lambda log: log.batch((b"j" * 16, 0, 9, 0, 9))), True),
+            (self.left(store=x, more=lambda log: log.hole(1, 4, [], [])), True),
+            (cut(self.left(store=x)), True),
+            ({"0000000005.wal": self.left(6, store=x)["0000000006.wal"]}, True),  # another number
+            ({**self.left(store=x), "0000000007.wal": b""}, True),  # not the last one
+            ({**self.left(store=x), "0000000002-0000000004.snap": b""}, False),
+        ):
+            # one file of each store, and one more of the other: if it counts it decides
+            everything = {**fault, **alien, **files}
+            self.assertEqual(reader.intact_events(everything), set() if counts else IDENTITIES)
+            self.assertEqual("0000000005.wal" in [name for *_, name in reader.counting(everything)[0]], counts)
+        # a snapshot of just these
+        files = {"0000000002-0000000004.snap": b"", **self.left(hole=(2, 4))}
+        self.assertEqual([name for *_, name in reader.counting(files)[0]], sorted(files))
+        # no fault of the listing
+        files = {**log.files, **self.left(2, (1, 1))}
+        self.assertEqual([name for *_, name in reader.counting(files)[0]], sorted(files))
+
 
 def damage(rng, data):
     what, place = rng.random(), rng.randrange(len(data) + 1)
