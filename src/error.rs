@@ -219,7 +219,7 @@ impl Error {
                 Unfit::of(source).map(|unfit| unfit.hint.clone()).unwrap_or_default()
             }
             Error::Io { source, .. } if is_full(source) => {
-                "make room and run again: what was acknowledged is safe, and files are gone on with after it".into()
+                "make room and run again; what is stored stays as it is".into()
             }
             Error::Io { source, path, .. } if source.kind() == io::ErrorKind::PermissionDenied => format!(
                 "`ls -ld {}` shows who may use it: run as that user, get the permission, or name a store elsewhere with \

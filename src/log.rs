@@ -405,11 +405,12 @@ impl Log {
         };
         let encoded = header.encode();
         let head = [&encoded[..], directory, first].concat();
-        let written = self.file.write_at(&head, self.end).and_then(|()| match rest.is_empty() {
-            true => Ok(()),
-            false => self.file.write_at(rest, self.end + head.len() as u64),
-        });
-        let mut written = written.map_err(Error::io("write to", &self.path));
+        let write = || {
+            self.file.write_at(&head, self.end)?;
+            if rest.is_empty() { Ok(()) } else { self.file.write_at(rest, self.end + head.len() as u64) }
+        };
+        let mut written =
+            self.is_as_long_as_written().and_then(|()| write().map_err(Error::io("write to", &self.path)));
         if self.options.durability == Durability::Os && written.is_ok() {
             // It counts as acknowledged from here on.
             written = self.shared.check_place();
@@ -428,6 +429,20 @@ impl Log {
         state.wanted |= self.end > self.options.segment_size / 2;
         self.shared.changed.notify_all();
         Ok(header)
+    }
+
+    /// Refuses to write on in a file that somebody else cut, behind a hole, or wrote to.
+    fn is_as_long_as_written(&self) -> Result<()> {
+        let (end, found) = (self.end, self.file.length().map_err(Error::io("look at", &self.path))?);
+        if found == end {
+            return Ok(());
+        }
+        let problem =
+            format!("somebody else changed it while it was written: it has {found} bytes, and {end} were written");
+        let hint =
+            "restore the store from a backup; or `chatwal repair` saves what is intact, and says what to ingest again"
+                .into();
+        Err(Error::Displaced { path: self.path.clone(), problem, hint })
     }
 
     /// Begins the next segment. It is published before this one is sealed and gets frames only once the seal is durable:

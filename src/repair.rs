@@ -28,6 +28,7 @@ use std::sync::atomic::AtomicBool;
 use crate::compact::{CompactOptions, Inputs};
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
+use crate::format::acknowledged::Acknowledged;
 use crate::format::batch::{Checkpoint, EventsDecoder, decode_rejects};
 use crate::format::block::{
     BLOCK_HEADER, BlockHeader, BlockKind, REGIONS, SNAPSHOT_HEADER, SnapshotHeader, decode_inputs, decode_shards,
@@ -145,7 +146,8 @@ impl Plan {
             && survey.parts.last().is_some_and(|last| is_missing(last, &names))
             && verification.findings.len() == 1;
         let start = damaged.min(tail);
-        let mut salvage = Salvage { durable_upto: survey.durable_upto, ..Salvage::default() };
+        let (durable_upto, acknowledged) = (survey.durable_upto, survey.acknowledged);
+        let mut salvage = Salvage { durable_upto, acknowledged, ..Salvage::default() };
         let mut greatest = survey.durable_upto;
         let mut covers: Option<RangeInclusive<u64>> = None;
         let mut number = 1;
@@ -165,7 +167,8 @@ impl Plan {
                 continue;
             }
             if index == start {
-                let unknown = content.first().filter(|_| index == 0);
+                // All logs begin with frame 1, whatever a file says that got this place by a wrong name.
+                let unknown = content.first().filter(|first| index == 0 && first.sequence == 1);
                 first = link.or(unknown).unwrap_or(first);
                 let known = Known::of(&before, &[], &[])?.inputs;
                 salvage.before = known.into_iter().map(|(instance, input)| (instance, input.checkpoint.end)).collect();
@@ -462,6 +465,7 @@ struct Salvage {
     /// The sequence number that comes next, where it is known.
     due: Option<u64>,
     durable_upto: u64,
+    acknowledged: Option<Acknowledged>,
     /// The last segment ends with bytes of which nothing is intact.
     lost_end: bool,
     last_crc: u32,
@@ -552,6 +556,7 @@ impl Salvage {
         found.append(&mut moved);
         // Of a frame that is there more than once the best comes first.
         found.sort_by_key(|(frame, bad)| (frame.header.sequence, bad.len(), !frame.in_place()));
+        let covered = self.due;
         self.reach(segment.header.first_sequence);
         let mut before: Option<(FrameHeader, bool)> = None;
         for (frame, bad) in found {
@@ -560,6 +565,8 @@ impl Salvage {
                 // One of which everything was taken, in other bytes.
                 Some((last, true)) if last == header => before = Some((last, true)),
                 Some((last, _)) if last.sequence == header.sequence => self.events_of(&frame, &bad),
+                // A snapshot has it already, one that has the name of another.
+                _ if covered.is_some_and(|covered| header.sequence < covered) => self.events_of(&frame, &bad),
                 _ => self.frame(&segment, frame, &bad)?,
             }
         }
@@ -577,6 +584,11 @@ impl Salvage {
         self.reach(sequence);
         self.due = self.due.max(Some(sequence.saturating_add(1)));
         self.last_crc = frame.header.crc;
+        if self.acknowledged.is_some_and(|record| record.is_of_another_history(&frame.header)) {
+            // Nobody knows since when it is another one, nor what was in the first.
+            self.lost(sequence, sequence);
+            self.loss = true;
+        }
         if !bad.is_empty() {
             self.lost(sequence, sequence);
         }
@@ -613,6 +625,7 @@ impl Salvage {
         let Name::Segment(number) = parse_name(name) else {
             let snapshot = match Snapshot::bare(path.clone(), open()?) {
                 Err(Error::Corruption(_)) => Snapshot::headless(path.clone(), open()?)?,
+                Ok(snapshot) if snapshot.header.store != store => return Ok(()),
                 snapshot => snapshot?,
             };
             return self.events_of_blocks(snapshot);
@@ -671,6 +684,12 @@ impl Salvage {
 
     fn snapshot(&mut self, snapshot: Snapshot, sound: bool) -> Result<()> {
         let header = snapshot.header;
+        if sound && self.due.is_some_and(|due| header.first_sequence < due) {
+            // Of frames that were there before, under another name: to count their inputs again would be wrong. Whose the
+            // others are that it has, nobody asks it.
+            self.loss |= self.due.is_some_and(|due| header.next_sequence > due);
+            return self.events_of_blocks(snapshot);
+        }
         let mut found = Blocks { whole: true, ..Blocks::default() };
         let (mut decoder, mut table) = (EventsDecoder::default(), Table::default());
         snapshot.scan(|stretch| {
@@ -766,9 +785,9 @@ impl Salvage {
         Ok(())
     }
 
-    /// Nothing comes behind.
+    /// Nothing comes behind: what is known to have been durable, and was not found, is lost.
     fn end(&mut self) {
-        if let (true, Some(due)) = (self.lost_end, self.due) {
+        if let Some(due) = self.due.filter(|due| self.lost_end || *due <= self.durable_upto) {
             self.lost(due, due.max(self.durable_upto));
             self.loss = true;
         }

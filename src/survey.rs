@@ -17,8 +17,8 @@ use crate::segment::{Claims, Found, Frame, Gap, Link, Segment};
 use crate::snapshot::{Snapshot, Stretch};
 use crate::storage::{Storage, path_of};
 use crate::store::{
-    Name, Place, RETRIES, View, another_history, blame, next_of, not_the_successor, parse_name, read_acknowledged,
-    segment_name, snapshot_name,
+    Name, Place, RETRIES, View, all_gone, another_history, blame, next_of, not_the_successor, parse_name,
+    read_acknowledged, segment_name, snapshot_name,
 };
 
 /// The files of a store that count, in the order of the segments they cover, and what is wrong with them.
@@ -298,7 +298,10 @@ impl Survey {
             self.parts.push(Part { covers, name, content: Content::Nothing });
             next = end + 1;
         }
-        if !self.parts.last().is_some_and(|part| kind(&part.name)) {
+        if let (true, Some(record)) = (self.parts.is_empty(), self.acknowledged) {
+            self.findings.push(all_gone(storage, &record));
+            self.parts.push(Part { covers: 1..=1, name: segment_name(1), content: Content::Nothing });
+        } else if !self.parts.last().is_some_and(|part| kind(&part.name)) {
             self.missing(storage, next..=next, "nothing");
         }
         Ok(())
@@ -478,8 +481,7 @@ impl Survey {
         let Some(record) = self.acknowledged else { return };
         for part in &self.parts {
             let Content::Segment(own) = &part.content else { continue };
-            let acknowledged = own.frames.iter().find(|frame| frame.header.sequence == record.sequence);
-            let other = acknowledged.filter(|frame| frame.header.crc != record.header_crc);
+            let other = own.frames.iter().find(|frame| record.is_of_another_history(&frame.header));
             self.findings.extend(other.map(|frame| another_history(&own.segment, frame, &record)));
         }
     }

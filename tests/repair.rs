@@ -237,6 +237,126 @@ fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
     assert_repairs(&town, &disk, |turn, _| turn < town.folded.iter().sum());
 }
 
+/// The end of the log is gone, and only the record beside it knows that there was more.
+#[test]
+fn what_was_acknowledged_and_is_gone_is_said_to_be_lost() {
+    let town = town();
+    let last = town.names().1.pop().unwrap();
+    let of_last: Vec<InFile> = batches(&town).into_iter().filter(|place| place.file == last).collect();
+    let acknowledged = of_last.last().unwrap().frame.header.sequence;
+    assert!(of_last.len() > 1);
+    for place in &of_last {
+        let header = place.frame.header;
+        let (start, end) = (header.offset as usize, place.frame.end() as usize);
+        // At the boundary of two frames, in a header, in a section.
+        for length in [start, start + 20, end - 1] {
+            let disk = damaged(&town, &last, |bytes| bytes.truncate(length));
+            let before =
+                |turn: usize| of_last.iter().all(|it| it.turn != Some(turn) || it.frame.end() <= length as u64);
+            // Of the frame that is cut off, sections may be whole.
+            let cut_off = |turn: usize, shard: u8| {
+                place.turn == Some(turn)
+                    && place
+                        .sections()
+                        .any(|it| it.entry.shard == shard && it.at + u64::from(it.entry.length) <= length as u64)
+            };
+            let repair =
+                assert_repairs(&town, &disk, |turn, shard| before(turn) || length > start + 20 && cut_off(turn, shard));
+            // Of the last one alone, whose checkpoint is there, all is known.
+            let unknown = header.sequence < acknowledged || length <= start + 20;
+            assert_eq!(
+                (repair.hole.frames, repair.unknown),
+                (vec![(header.sequence, acknowledged)], unknown),
+                "{length}"
+            );
+        }
+    }
+    // Everything is gone but the record.
+    let disk = town.disk.fork();
+    let (snapshots, segments) = town.names();
+    snapshots.iter().chain(&segments).for_each(|name| disk.lose(name));
+    let repair = assert_repairs(&town, &disk, |_, _| false);
+    assert!(repair.unknown, "{repair:?}");
+    assert!(repair.findings[0].expected.contains("the files of a store"), "{:?}", repair.findings);
+}
+
+/// The last segment is an older copy of itself, and somebody who knew no better went on from there.
+#[test]
+fn of_a_log_that_went_on_differently_nobody_knows_what_is_lost() {
+    let town = town();
+    let last = town.names().1.pop().unwrap();
+    let record = town.disk.bytes(ACKNOWLEDGED_NAME);
+    let disk = town.disk.fork();
+    disk.lose(ACKNOWLEDGED_NAME);
+    let of_last: Vec<InFile> = batches(&town).into_iter().filter(|place| place.file == last).collect();
+    let [.., one, two] = &of_last[..] else { panic!("{of_last:?}") };
+    disk.edit(&last, |bytes| bytes.truncate(one.frame.header.offset as usize));
+    // The other way round.
+    for place in [two, one] {
+        town.ingest(&disk, &[town.turns[place.turn.unwrap()].input]);
+    }
+    disk.edit(ACKNOWLEDGED_NAME, |bytes| bytes.clone_from(&record));
+    let acknowledged = chatwal::format::acknowledged::Acknowledged::decode(&record).unwrap().sequence;
+    let disk = disk.kill();
+    let repair = assert_repairs(&town, &disk, |_, _| true);
+    assert!(repair.unknown && repair.findings[0].expected.contains("which was acknowledged"), "{repair:?}");
+    let is_lost = |frames: &(u64, u64)| (frames.0..=frames.1).contains(&acknowledged);
+    assert!(repair.hole.frames.iter().any(is_lost), "{:?}", repair.hole.frames);
+}
+
+#[test]
+fn snapshots_under_names_of_others_are_taken_for_what_they_are() {
+    let town = town();
+    let snapshots = town.names().0;
+    let [first, second] = [0, 1].map(|at| (snapshots[at].clone(), town.disk.bytes(&snapshots[at])));
+    // They have changed places.
+    let disk = town.disk.fork();
+    disk.edit(&first.0, |bytes| bytes.clone_from(&second.1));
+    disk.edit(&second.0, |bytes| bytes.clone_from(&first.1));
+    assert_repairs(&town, &disk, |_, _| true);
+    // One is there twice, and the other not at all: its inputs and rejects count once.
+    for (name, other) in [(&first.0, &second.1), (&second.0, &first.1)] {
+        let disk = damaged(&town, name, |bytes| bytes.clone_from(other));
+        let gone = if *name == first.0 { 0..town.folded[0] } else { town.folded[0]..town.folded[0] + town.folded[1] };
+        let repair = assert_repairs(&town, &disk, |turn, _| !gone.contains(&turn));
+        assert!(repair.unknown);
+    }
+    // A name that says more than there is, and one that says less.
+    let disk = town.disk.fork();
+    disk.lose(&second.0);
+    disk.edit(&snapshot_name(&(1..=99)), |bytes| bytes.clone_from(&second.1));
+    assert_repairs(&town, &disk, |_, _| true);
+    let all = town.disk.fork();
+    town.compact(&all, true);
+    let whole = all.files().into_iter().find(|(name, _)| name.ends_with(".snap")).unwrap();
+    let disk = town.disk.fork();
+    disk.edit(&first.0, |bytes| bytes.clone_from(&whole.1));
+    assert_repairs(&town, &disk, |_, _| true);
+}
+
+#[test]
+fn nothing_is_taken_of_another_store_that_left_a_snapshot_here() {
+    let (town, other) = (town(), Town::build(8, &[4], 2));
+    let disk = town.disk.fork();
+    town.compact(&disk, true);
+    let snapshot = disk.files().into_keys().find(|name| name.ends_with(".snap")).unwrap();
+    let alien = other.names().0[0].clone();
+    assert_ne!(alien, snapshot);
+    let sound = disk.kill();
+    for of_the_store in [false, true] {
+        let disk = sound.fork();
+        // Left over by its name; of the store itself it would be taken.
+        let bytes = if of_the_store { town.disk.bytes(&town.names().0[0]) } else { other.disk.bytes(&alien) };
+        disk.edit(&snapshot_name(&(1..=1)), |file| file.clone_from(&bytes));
+        disk.edit(&snapshot, |file| file[SNAPSHOT_HEADER..].fill(0));
+        let saved = |turn: usize| {
+            of_the_store && turn < town.folded[0]
+                || batches(&town).iter().any(|place| place.turn == Some(turn) && disk.files().contains_key(&place.file))
+        };
+        assert_repairs(&town, &disk, |turn, _| saved(turn));
+    }
+}
+
 /// A roll that stopped before it wrote the seal, in a store that is damaged elsewhere: nothing of the roll is a loss.
 #[test]
 fn a_roll_that_was_interrupted_is_no_damage_behind_any() {

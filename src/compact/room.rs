@@ -19,6 +19,9 @@ use crate::store::{View, snapshot_name};
 /// So many times the bytes of what is folded are plenty: names in the index and in the blocks of events make it twice as much.
 const PLENTY: u64 = 3;
 
+/// Besides the snapshot: the segment that begins behind it, and the names of both in the directory, in blocks of the disk.
+const NAMES: u64 = 16 << 10;
+
 /// The bytes of the snapshot that a compaction makes; nothing once `stop` is set. Reads and folds everything, and changes nothing.
 pub fn measure(
     storage: &dyn Storage,
@@ -51,11 +54,13 @@ pub fn refuse_no_room(
         return Ok(true);
     }
     let Some(needed) = measure(storage, view, plan, options, stop, &|_| ())? else { return Ok(false) };
+    let spare = spare.saturating_add(NAMES);
     if needed.saturating_add(spare) <= room {
         return Ok(true);
     }
     let path = path_of(storage, &snapshot_name(&plan.covers));
-    let beside = if spare > 0 { format!(" and leaves {spare} to the ingest") } else { String::new() };
+    let beside = if spare > NAMES { format!(" and leaves {spare} to the ingest") } else { String::new() };
+    let needed = needed.saturating_add(NAMES);
     let problem = format!("it takes {needed} bytes{beside}, and the disk has {room} free");
     Err(Error::io("write", path)(io::Error::new(io::ErrorKind::StorageFull, problem)))
 }

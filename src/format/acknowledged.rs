@@ -4,7 +4,7 @@
 //! to an older copy of itself. This record tells: it is written after the fsync that makes it true, so it may be older than
 //! the log, and is never ahead of it. It is overwritten in place and not fsynced; one that is torn says nothing.
 
-use super::frame::{SEGMENT_HEADER, crc, fixed, open_file_header};
+use super::frame::{FrameHeader, SEGMENT_HEADER, crc, fixed, open_file_header};
 use super::{MAX_COUNT, Uid, VERSION};
 
 /// Bytes of the record.
@@ -43,6 +43,11 @@ impl Acknowledged {
         let sum = crc(&out);
         out.extend_from_slice(&sum.to_le_bytes());
         fixed(&out)
+    }
+
+    /// Whether a frame stands where the one that was acknowledged did, and is another one.
+    pub fn is_of_another_history(&self, frame: &FrameHeader) -> bool {
+        frame.sequence == self.sequence && frame.crc != self.header_crc
     }
 
     /// The record in a file; nothing if it is torn, damaged, or of another version: then it says nothing.

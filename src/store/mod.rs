@@ -419,7 +419,7 @@ impl View {
         // It may be in a snapshot by now.
         let at = self.frames.partition_point(|place| place.frame.header.sequence < record.sequence);
         match self.frames.get(at).filter(|place| place.frame.header.sequence == record.sequence) {
-            Some(place) if place.frame.header.crc != record.header_crc => {
+            Some(place) if record.is_of_another_history(&place.frame.header) => {
                 let segment = &self.segments[place.segment];
                 Err(another_history(segment, &place.frame, &record).into())
             }
