@@ -748,3 +748,23 @@ fn the_report_of_run_is_that_of_the_directory_it_wrote_to() {
     let hint = ran.err.split('`').nth(1).unwrap().to_owned();
     sandbox.run(&format!("run {hint} in.jsonl")).expect(0);
 }
+
+/// Behind a hole, or behind bytes of somebody else, nothing that is written is of any use.
+#[test]
+fn a_segment_that_somebody_cuts_or_writes_to_stops_its_writer() {
+    for longer in [false, true] {
+        let sandbox = Sandbox::new();
+        let mut writer = sandbox.start("ingest --store s -");
+        writer.send(generated("-n 300"));
+        until("it is read", || sandbox.has("s/0000000001.wal") && !sandbox.report().is_empty());
+        let path = sandbox.path("s/0000000001.wal");
+        let length = fs::metadata(&path).unwrap().len();
+        let other = if longer { length + 10 } else { 1000 };
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(other).unwrap();
+        writer.send(generated("-n 300 --seed 2"));
+        let problem = format!("somebody else changed it while it was written: it has {other} bytes, and ");
+        let ran = writer.end().fails(1, &["s/0000000001.wal: ", &problem]).says(&["chatwal repair"]);
+        assert!(!ran.err.contains("durable up to"), "{ran:?}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), other, "nothing is written behind it");
+    }
+}

@@ -1535,13 +1535,13 @@ BUGS = [
         "another-history",
         "a log that was rolled back and went on otherwise is taken for the one that was acknowledged",
         "torn_or_corrupt a_log_that_went_on_differently",
-        (STORE, "Some(place) if place.frame.header.crc != record.header_crc => {", "Some(place) if place.frame.header.crc != record.header_crc && false => {"),
+        (STORE, "Some(place) if record.is_of_another_history(&place.frame.header) => {", "Some(place) if record.is_of_another_history(&place.frame.header) && false => {"),
     ),
     Bug(
         "verify-sees-no-other-history",
         "verify passes a log that was rolled back and went on otherwise",
         "torn_or_corrupt a_log_that_went_on_differently",
-        (SURVEY, "acknowledged.filter(|frame| frame.header.crc != record.header_crc)", "acknowledged.filter(|frame| frame.header.crc == !record.header_crc)"),
+        (SURVEY, "find(|frame| record.is_of_another_history(&frame.header))", "find(|frame| record.is_of_another_history(&frame.header) && false)"),
     ),
     Bug(
         "a-store-that-is-gone-begins-anew",
@@ -1567,6 +1567,54 @@ BUGS = [
         "readers_beside_compaction a_writer_that_acknowledges",
         (STORE, "        let acknowledged = read_acknowledged(storage)?;\n        let listing = match", "        let mut acknowledged = read_acknowledged(storage)?;\n        let listing = match"),
         (STORE, "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        let mut view", "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        acknowledged = read_acknowledged(storage)?;\n        let mut view"),
+    ),
+    Bug(
+        "acknowledged-and-gone-is-no-loss",
+        "of a log that is cut where a frame ends, `repair` says that nothing is lost",
+        "repair what_was_acknowledged_and_is_gone",
+        (REPAIR, "filter(|due| self.lost_end || *due <= self.durable_upto)", "filter(|_| self.lost_end)"),
+    ),
+    Bug(
+        "another-history-is-no-loss",
+        "of a log that was rolled back and went on differently, `repair` says that nothing is lost",
+        "repair of_a_log_that_went_on_differently",
+        (REPAIR, "if self.acknowledged.is_some_and(|record| record.is_of_another_history(&frame.header)) {", "if self.acknowledged.is_some_and(|record| record.sequence == 0) {"),
+    ),
+    Bug(
+        "the-first-file-says-where-a-log-begins",
+        "a repaired store begins with the frame that a snapshot says that got the first place by a wrong name",
+        "repair snapshots_under_names_of_others",
+        (REPAIR, "filter(|first| index == 0 && first.sequence == 1)", "filter(|_| index == 0)"),
+    ),
+    Bug(
+        "a-snapshot-counts-twice",
+        "inputs and rejects of a snapshot that is there twice count twice after a repair",
+        "repair snapshots_under_names_of_others",
+        (REPAIR, "if sound && self.due.is_some_and(|due| header.first_sequence < due) {", "if sound && self.due.is_some_and(|due| due == 0) {"),
+    ),
+    Bug(
+        "frames-of-a-snapshot-count-again",
+        "inputs of frames count twice after a repair, if a snapshot with the name of another has them too",
+        "repair snapshots_under_names_of_others",
+        (REPAIR, "_ if covered.is_some_and(|covered| header.sequence < covered) =>", "_ if covered.is_some_and(|covered| covered == 0) =>"),
+    ),
+    Bug(
+        "a-strangers-snapshot-is-saved",
+        "a repair takes events of a snapshot of another store that is left over by its name",
+        "repair nothing_is_taken_of_another_store",
+        (REPAIR, "Ok(snapshot) if snapshot.header.store != store => return Ok(()),", ""),
+    ),
+    Bug(
+        "written-on-behind-a-hole",
+        "a writer goes on in a segment that somebody cut",
+        "directory a_segment_that_somebody_cuts",
+        ("src/log.rs", "        if found == end {", "        if found == end || end > 0 {"),
+    ),
+    Bug(
+        "names-take-no-room",
+        "a compaction begins where the snapshot fits to the byte, and the segment behind it does not",
+        "failing_disk a_compaction_without_room",
+        (ROOM, "const NAMES: u64 = 16 << 10;", "const NAMES: u64 = 0;"),
     ),
 ]
 
