@@ -231,6 +231,7 @@ impl Plan {
             self.publish_segment(storage)?;
             return Ok(true);
         };
+        // No file has this name: it covers the last segment, which no snapshot covers.
         let name = snapshot_name(&covers);
         let header = SnapshotHeader {
             store: self.store,
@@ -260,12 +261,9 @@ impl Plan {
             }
         }
         self.publish_segment(storage)?;
-        match has(storage, &name)? {
-            true => writer.publish_over(copies)?,
-            false => writer.publish(copies)?,
-        };
-        // Durable under its name: only now may what it replaces go, but for a file of its own name, which is gone already.
-        for name in self.repair.replaced.iter().filter(|replaced| **replaced != name) {
+        writer.publish(copies)?;
+        // Durable under its name: only now may what it replaces go.
+        for name in &self.repair.replaced {
             storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;
         }
         storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
@@ -690,18 +688,7 @@ impl Salvage {
             self.loss |= self.due.is_some_and(|due| header.next_sequence > due);
             return self.events_of_blocks(snapshot);
         }
-        let mut found = Blocks { whole: true, ..Blocks::default() };
-        let (mut decoder, mut table) = (EventsDecoder::default(), Table::default());
-        snapshot.scan(|stretch| {
-            match stretch {
-                Stretch::Block(header, bytes, Ok(())) => {
-                    found.take(header.offset, header, bytes, &mut decoder, &mut table);
-                }
-                Stretch::Stray(at, header, bytes) => found.take(at, header, bytes, &mut decoder, &mut table),
-                Stretch::Block(_, _, Err(_)) | Stretch::Gap(..) => found.whole = false,
-            }
-            Ok(())
-        })?;
+        let found = Blocks::of(&snapshot)?;
         let complete = |kind: BlockKind| {
             let region = header.region(kind);
             match sound {
@@ -759,18 +746,7 @@ impl Salvage {
 
     /// Takes the events of whatever blocks are intact.
     fn events_of_blocks(&mut self, snapshot: Snapshot) -> Result<()> {
-        let mut found = Blocks::default();
-        let (mut decoder, mut table) = (EventsDecoder::default(), Table::default());
-        snapshot.scan(|stretch| {
-            match stretch {
-                Stretch::Block(header, bytes, Ok(())) => {
-                    found.take(header.offset, header, bytes, &mut decoder, &mut table);
-                }
-                Stretch::Stray(at, header, bytes) => found.take(at, header, bytes, &mut decoder, &mut table),
-                Stretch::Block(_, _, Err(_)) | Stretch::Gap(..) => {}
-            }
-            Ok(())
-        })?;
+        let found = Blocks::of(&snapshot)?;
         self.keep_blocks(snapshot, found.events)
     }
 
@@ -863,6 +839,23 @@ struct Blocks {
 }
 
 impl Blocks {
+    /// What is intact, wherever it stands.
+    fn of(snapshot: &Snapshot) -> Result<Blocks> {
+        let mut found = Blocks { whole: true, ..Blocks::default() };
+        let (mut decoder, mut table) = (EventsDecoder::default(), Table::default());
+        snapshot.scan(|stretch| {
+            match stretch {
+                Stretch::Block(header, bytes, Ok(())) => {
+                    found.take(header.offset, header, bytes, &mut decoder, &mut table);
+                }
+                Stretch::Stray(at, header, bytes) => found.take(at, header, bytes, &mut decoder, &mut table),
+                Stretch::Block(_, _, Err(_)) | Stretch::Gap(..) => found.whole = false,
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Takes a block that stands at `at` and whose CRCs are right; what is wrong with it all the same makes it one that is lost.
     fn take(&mut self, at: u64, header: &BlockHeader, bytes: &[u8], decoder: &mut EventsDecoder, table: &mut Table) {
         let entry = Entry {

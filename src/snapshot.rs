@@ -665,13 +665,6 @@ impl<'a> SnapshotWriter<'a> {
         Ok(self.end)
     }
 
-    /// The same in place of a snapshot that has the name.
-    pub fn publish_over(mut self, copies: u64) -> Result<u64> {
-        self.finish(copies)?;
-        self.publication.commit_over()?;
-        Ok(self.end)
-    }
-
     fn finish(&mut self, copies: u64) -> Result<()> {
         self.end_region(BlockKind::Rejects);
         // Repeated lines take no bytes, so nothing but this bounds what damaged counts of them say.

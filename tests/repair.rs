@@ -433,11 +433,16 @@ fn the_only_segment_is_repaired_and_copied_whatever_is_left_of_it() {
         ("it is zeros", Box::new(move |bytes| *bytes = vec![0; whole]), false),
     ];
     for (what, edit, kept) in edits {
-        println!("{what}");
-        let disk = damaged(&town, &segment, |bytes| edit(bytes));
-        let repair = assert_repairs(&town, &disk, |_, _| kept);
-        assert_eq!((repair.replaced, repair.copies.len()), (vec![segment.clone()], 1), "{what}");
-        assert_eq!(repair.unknown, !kept, "{what}");
+        for recorded in [true, false] {
+            println!("{what}; with the record of what was acknowledged: {recorded}");
+            let disk = damaged(&town, &segment, |bytes| edit(bytes));
+            if !recorded {
+                disk.lose(ACKNOWLEDGED_NAME);
+            }
+            let repair = assert_repairs(&town, &disk, |_, _| kept);
+            assert_eq!((repair.replaced, repair.copies.len()), (vec![segment.clone()], 1), "{what}");
+            assert_eq!(repair.unknown, !kept, "{what}");
+        }
     }
 }
 

@@ -452,7 +452,7 @@ BUGS = [
         "the-end-unlooked",
         "a run that has nothing more to sync ends well, though its store is gone",
         "displaced a_writer_whose_files_are_meddled_with",
-        (LOG, "acknowledged again.\n        self.check_place()", "acknowledged again.\n        Ok(())"),
+        (LOG, "acknowledged again.\n        self.check_place()?;", "acknowledged again."),
     ),
     Bug(
         "acknowledged-before-the-look",
@@ -967,7 +967,7 @@ BUGS = [
         "no-look-at-the-room",
         "a compaction fills the disk to find out that it does not fit",
         "failing_disk a_compaction_without_room",
-        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room || spare == 0 {"),
+        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room || spare == NAMES {"),
     ),
     Bug(
         "room-for-the-old-is-room-for-the-new",
@@ -1118,11 +1118,11 @@ BUGS = [
         "repair a_repair_that_is_interrupted_anywhere",
         (
             REPAIR,
-            "        self.publish_segment(storage)?;\n        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };",
+            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
             "        for name in std::mem::take(&mut self.repair.replaced) {\n"
             "            storage.remove(&name).map_err(Error::io(\"remove\", path_of(storage, &name)))?;\n"
             "        }\n"
-            "        self.publish_segment(storage)?;\n        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };",
+            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
         ),
     ),
     Bug(
@@ -1141,8 +1141,8 @@ BUGS = [
         "repair a_repair_that_is_interrupted_anywhere",
         (
             REPAIR,
-            "        self.publish_segment(storage)?;\n        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };",
-            "        match has(storage, &name)? {\n            true => writer.publish_over(copies)?,\n            false => writer.publish(copies)?,\n        };\n        self.publish_segment(storage)?;",
+            "        self.publish_segment(storage)?;\n        writer.publish(copies)?;",
+            "        writer.publish(copies)?;\n        self.publish_segment(storage)?;",
         ),
     ),
     Bug(
@@ -1192,16 +1192,6 @@ BUGS = [
         "a segment of which nothing can be told is overwritten without a copy",
         "repair the_only_segment_is_repaired",
         (REPAIR, "matches!(part.content, Content::Nothing) && !names.contains(&part.name)", "matches!(part.content, Content::Nothing)"),
-    ),
-    Bug(
-        "a-snapshot-of-the-same-name-is-not-copied",
-        "a damaged snapshot is overwritten by the one that replaces it, without a copy",
-        "repair what_a_damaged_snapshot_lost",
-        (
-            REPAIR,
-            "Name::Snapshot(own) => covers.contains(own.start()) && covers.contains(own.end()),\n        Name::Temporary | Name::Foreign => false,\n    };\n    let mut names",
-            "Name::Snapshot(own) => covers.contains(own.start()) && covers.contains(own.end()) && own != *covers,\n        Name::Temporary | Name::Foreign => false,\n    };\n    let mut names",
-        ),
     ),
     Bug(
         "frames-that-moved-are-lost",

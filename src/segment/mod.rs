@@ -348,7 +348,7 @@ impl Segment {
         let mut from = if offset == SEGMENT_HEADER as u64 { self.least } else { offset };
         while let Some((at, header)) = self.next_header(search, from)? {
             from = at + 1;
-            let in_place = header.offset == at && header.sequence >= due;
+            let in_place = header.offset == at && at >= SEGMENT_HEADER as u64 && header.sequence >= due;
             if in_place && self.read_frame(at, Expected::InPlace)?.is_ok() {
                 return Ok((strays, Some(header)));
             }
