@@ -298,6 +298,13 @@ fn of_a_log_that_went_on_differently_nobody_knows_what_is_lost() {
     disk.edit(ACKNOWLEDGED_NAME, |bytes| bytes.clone_from(&record));
     let acknowledged = chatwal::format::acknowledged::Acknowledged::decode(&record).unwrap().sequence;
     let disk = disk.kill();
+    // Beside other damage it is told as well.
+    let both = disk.fork();
+    let place = &batches(&town)[0];
+    both.edit(&place.file, |bytes| bytes[place.frame.header.offset as usize] ^= 4);
+    let repair = assert_repairs(&town, &both, |turn, _| place.turn != Some(turn));
+    let told = |what: &str| repair.findings.iter().filter(|found| found.expected.contains(what)).count();
+    assert_eq!((repair.findings.len(), told("which was acknowledged")), (2, 1), "{:?}", repair.findings);
     let repair = assert_repairs(&town, &disk, |_, _| true);
     assert!(repair.unknown && repair.findings[0].expected.contains("which was acknowledged"), "{repair:?}");
     let is_lost = |frames: &(u64, u64)| (frames.0..=frames.1).contains(&acknowledged);

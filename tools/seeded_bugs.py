@@ -1225,12 +1225,6 @@ BUGS = [
         (JUDGE, "(_, Next::Frames(_)) => Corrupt(Why::SealMissing),", "(_, Next::Frames(0)) => Corrupt(Why::SealMissing),"),
     ),
     Bug(
-        "verify-sees-no-successor",
-        "verify takes for torn what readers call corrupt",
-        "judge every_log_at_every_step",
-        (SURVEY, "let judged = own.judge(next, self.durable_upto)?;", "let judged = own.judge(Next::Nothing, self.durable_upto)?;"),
-    ),
-    Bug(
         "dump-asks-for-no-proof",
         "dump calls torn what is proven durable",
         "judge every_log_of_one_segment",
@@ -1268,7 +1262,7 @@ BUGS = [
     Bug(
         "a-header-of-any-length",
         "a segment header that says another length is accepted, appended to, and then refused",
-        "lib a_newer_version_has",
+        "torn_or_corrupt a_newer_format_is_refused",
         (FRAME, "(true, VERSION) if length == own => Ok(reader),", "(true, VERSION) if length >= own => Ok(reader),"),
     ),
     Bug(
@@ -1530,7 +1524,7 @@ BUGS = [
     Bug(
         "verify-sees-no-other-history",
         "verify passes a log that was rolled back and went on otherwise",
-        "torn_or_corrupt a_log_that_went_on_differently",
+        "repair of_a_log_that_went_on_differently",
         (SURVEY, "find(|frame| record.is_of_another_history(&frame.header))", "find(|frame| record.is_of_another_history(&frame.header) && false)"),
     ),
     Bug(
