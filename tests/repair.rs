@@ -231,6 +231,17 @@ fn a_segment_that_is_cut_or_missing_loses_its_batches_only() {
             assert_repairs(&town, &disk, |turn, _| !before(turn));
         }
     }
+    // The last one is there, and nothing can be told of it: it is no missing one.
+    let last = segments.last().unwrap();
+    for recorded in [true, false] {
+        let disk = damaged(&town, last, |bytes| bytes.fill(0));
+        if !recorded {
+            disk.lose(ACKNOWLEDGED_NAME);
+        }
+        let of_last = |turn: usize| batches(&town).iter().any(|place| place.turn == Some(turn) && place.file == *last);
+        let repair = assert_repairs(&town, &disk, |turn, _| !of_last(turn));
+        assert!(repair.unknown && repair.replaced.contains(last), "{repair:?}");
+    }
     // All that is left is a snapshot.
     let disk = town.disk.fork();
     segments.iter().for_each(|segment| disk.lose(segment));

@@ -1190,7 +1190,7 @@ BUGS = [
     Bug(
         "a-replaced-file-is-not-copied",
         "a segment of which nothing can be told is overwritten without a copy",
-        "repair the_only_segment_is_repaired",
+        "repair a_segment_that_is_cut_or_missing",
         (REPAIR, "matches!(part.content, Content::Nothing) && !names.contains(&part.name)", "matches!(part.content, Content::Nothing)"),
     ),
     Bug(
