@@ -256,7 +256,7 @@ BUGS = [
         "frames-of-other-places",
         "a frame is taken for one wherever its bytes are",
         "torn_or_corrupt frames_in_another_order",
-        (FRAME, "self.is_of(segment) && self.offset == offset", "self.is_of(segment) | (offset > 0)"),
+        (SEGMENT, "match header.is_of(&self.header) && here {", "match header.is_of(&self.header) || here || at > 0 {"),
         (SEGMENT, "link.previous.filter(|&previous| previous != header.previous)", "link.previous.filter(|_| false)"),
         (SEGMENT, "if header.sequence != link.sequence {", "if header.sequence != link.sequence && false {"),
     ),

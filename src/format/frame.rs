@@ -258,11 +258,6 @@ impl FrameHeader {
         }
     }
 
-    /// Whether the header says of itself that it stands at `offset` of this segment.
-    pub fn is_at(&self, segment: &SegmentHeader, offset: u64) -> bool {
-        self.is_of(segment) && self.offset == offset
-    }
-
     /// Whether the header was written to this segment, be it at the place where it is now or not.
     pub fn is_of(&self, segment: &SegmentHeader) -> bool {
         self.store == segment.store && self.segment == segment.number && self.salt == segment.salt
