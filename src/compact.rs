@@ -33,7 +33,7 @@ use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
 use crate::threads::start;
 
-pub use room::{measure, refuse_no_room, room_of};
+pub use room::{measure, needed_for, refuse_no_room, room_of};
 
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;

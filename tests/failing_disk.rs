@@ -450,8 +450,8 @@ fn a_compaction_without_room_is_refused_before_it_changes_anything() {
         for less in 0 4; do
             mount -o remount,size=$((used + room - less))k disk || exit 104
             $chatwal compact --store disk/s; test $? = 1 || exit 105
+            $chatwal compact --store disk/s --dry-run || exit 106
         done
-        $chatwal compact --store disk/s --dry-run || exit 106
         ls -l disk/s > after
         $chatwal report --store disk/s > full || exit 107
         mount -o remount,size=$((used + room + 16))k disk || exit 108
@@ -466,6 +466,7 @@ fn a_compaction_without_room_is_refused_before_it_changes_anything() {
     let ran =
         ran.says(&["would fold", "reads and frees", "writes", "the disk has"]).says(&["warning", "no room for that"]);
     assert!(!ran.err.contains("No space left"), "{ran:?}");
+    assert_eq!(ran.err.matches("no room for that").count(), 2, "the dry run says what the compaction says: {ran:?}");
     assert_eq!(sandbox.read("before"), sandbox.read("after"));
     assert!(sandbox.read("full") == naive::report(&all) && sandbox.read("whole") == naive::report(&all));
 }

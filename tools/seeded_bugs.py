@@ -967,7 +967,7 @@ BUGS = [
         "no-look-at-the-room",
         "a compaction fills the disk to find out that it does not fit",
         "failing_disk a_compaction_without_room",
-        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room || spare == NAMES {"),
+        (ROOM, "if needed.saturating_add(spare) <= room {", "if needed.saturating_add(spare) <= room || spare == 0 {"),
     ),
     Bug(
         "room-for-the-old-is-room-for-the-new",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::compact::{
-    Background, CompactOptions, Outcome, Plan, compact as compact_store, measure, refuse_no_room, room_of,
+    Background, CompactOptions, Outcome, Plan, compact as compact_store, measure, needed_for, refuse_no_room, room_of,
 };
 use chatwal::error::Error;
 use chatwal::log::{Log, LogOptions};
@@ -101,6 +101,7 @@ fn dry_run(disk: &Disk, options: &CompactOptions, console: &Console) -> std::res
         HumanBytes(needed),
         room.map(|room| format!(", for which the disk has {}", HumanBytes(room))).unwrap_or_default(),
     ));
+    let needed = needed_for(needed);
     if let Some(room) = room.filter(|room| *room < needed) {
         console.warning(&format!("the disk has no room for that: it takes {needed} bytes, and {room} are free"));
     }

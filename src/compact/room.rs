@@ -40,6 +40,11 @@ pub fn measure(
     Ok(written.map(|_| writer.end()))
 }
 
+/// Bytes that have to be free for a snapshot of so many, and what comes with it.
+pub fn needed_for(snapshot: u64) -> u64 {
+    snapshot.saturating_add(NAMES)
+}
+
 /// Refuses a compaction for which the disk has no room, with `spare` bytes to be left; gives false once `stop` is set.
 pub fn refuse_no_room(
     storage: &dyn Storage,
@@ -53,14 +58,13 @@ pub fn refuse_no_room(
     if room >= plan.bytes.saturating_mul(PLENTY).saturating_add(spare) {
         return Ok(true);
     }
-    let Some(needed) = measure(storage, view, plan, options, stop, &|_| ())? else { return Ok(false) };
-    let spare = spare.saturating_add(NAMES);
+    let Some(snapshot) = measure(storage, view, plan, options, stop, &|_| ())? else { return Ok(false) };
+    let needed = needed_for(snapshot);
     if needed.saturating_add(spare) <= room {
         return Ok(true);
     }
     let path = path_of(storage, &snapshot_name(&plan.covers));
-    let beside = if spare > NAMES { format!(" and leaves {spare} to the ingest") } else { String::new() };
-    let needed = needed.saturating_add(NAMES);
+    let beside = if spare > 0 { format!(" and leaves {spare} to the ingest") } else { String::new() };
     let problem = format!("it takes {needed} bytes{beside}, and the disk has {room} free");
     Err(Error::io("write", path)(io::Error::new(io::ErrorKind::StorageFull, problem)))
 }

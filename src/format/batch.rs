@@ -453,7 +453,7 @@ impl EventsDecoder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::coding::{shard, site_hash};
     use super::*;
     use crate::event::Event;
@@ -535,7 +535,7 @@ mod tests {
         }
     }
 
-    fn checkpoint() -> Checkpoint {
+    pub(in crate::format) fn checkpoint() -> Checkpoint {
         Checkpoint {
             instance: [1; 16],
             start: 100,

@@ -214,21 +214,9 @@ impl<'a> Records<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::Windows;
+    use super::super::batch::tests::checkpoint;
     use super::*;
     use proptest::prelude::*;
-
-    fn checkpoint() -> Checkpoint {
-        Checkpoint {
-            instance: [1; 16],
-            start: 100,
-            end: 5100,
-            start_line: 3,
-            end_line: 50,
-            windows: Windows { head_length: 4096, head: [2; 16], tail_length: 4096, tail: [3; 16] },
-            name: b"chat.json".to_vec(),
-        }
-    }
 
     fn encoded(encoder: &mut RejectsEncoder) -> (u32, Vec<u8>) {
         let (mut entries, mut bytes) = (Vec::new(), Vec::new());
