@@ -20,7 +20,7 @@ use chatwal::gather::{MEMORY, by_site};
 use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::chunk::CHUNK;
 use chatwal::input::fast;
-use chatwal::input::parse::{self, Scratch};
+use chatwal::input::parse::{self, Scratch, Text};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
@@ -70,7 +70,7 @@ fn each_event(lines: &[u8], scratch: &mut Scratch, mut visit: impl FnMut(&Event<
             }
             None => {
                 let length = memchr::memchr(b'\n', rest).expect("whole lines");
-                visit(&parse::parse(&rest[..length], scratch).expect("an event"));
+                visit(&parse::parse(Text::new(&rest[..length]), scratch).expect("an event").0);
                 length + 1
             }
         };
@@ -154,7 +154,7 @@ fn parse(c: &mut Criterion) {
             let mut scratch = Scratch::default();
             b.iter(|| {
                 for line in lines.split_inclusive(|&byte| byte == b'\n') {
-                    let event = parse::parse(&line[..line.len() - 1], &mut scratch);
+                    let event = parse::parse(Text::new(&line[..line.len() - 1]), &mut scratch);
                     black_box(event.expect("an event"));
                 }
             });
@@ -254,8 +254,13 @@ fn sealed_store(directory: &Path) -> (PathBuf, u64) {
     let (mut log, view, _) = Log::open(Arc::new(disk), LogOptions::default()).expect("a new store");
     let mut inputs = view.inputs;
     let source = Source::open(&input).expect("the input");
-    let options =
-        IngestOptions { threads: 1, max_rejects: MaxRejects::Number(0), from_start: false, seek: Seek::default() };
+    let options = IngestOptions {
+        threads: 1,
+        max_rejects: MaxRejects::Number(0),
+        from_start: false,
+        seek: Seek::default(),
+        ..IngestOptions::default()
+    };
     let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ());
     log.seal().and_then(|()| log.settle()).expect("a log that is sealed");
     (store, outcome.expect("an input without rejects").events)

@@ -16,7 +16,7 @@ use chatwal::format::block::{
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SectionKind, SegmentHeader, crc};
 use chatwal::input::fast;
-use chatwal::input::parse::{MAX_LINE, Scratch, is_blank, parse};
+use chatwal::input::parse::{Scratch, Text, filler, parse};
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
 use chatwal::store::{View, segment_name, snapshot_name};
@@ -58,28 +58,32 @@ pub fn snapshot(bytes: &[u8]) {
     use_store(&disk.kill());
 }
 
-/// Lines: what the fast path takes, serde_json takes, with the same values; and the oracle accepts the same lines.
+/// Lines: what the fast path takes, serde_json takes, with the same values; and the oracle accepts as many events.
 pub fn json_line(bytes: &[u8]) {
-    let utf8 = std::str::from_utf8(bytes).is_ok();
     let mut scratch = Scratch::default();
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
-        let line = &rest[..length];
-        let judged = parse(line, &mut scratch);
-        // As ingest uses it: on UTF-8 alone, with whatever follows behind.
-        if let Some((event, taken)) = if utf8 { fast::parse(rest) } else { None } {
-            assert_eq!(taken, length + 1, "{}", text(line));
-            assert_eq!(Ok(event), judged, "{}", text(line));
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let (content, mut at, mut events) = (line.strip_suffix(b"\n").unwrap_or(line), 0, 0);
+        loop {
+            at += filler(&content[at..]).0;
+            if at == content.len() {
+                break;
+            }
+            let judged = parse(Text::new(&content[at..]), &mut scratch);
+            // As ingest uses it, with whatever follows behind: on lines as on items of documents.
+            for (taken, whole) in [(fast::parse(&line[at..]), false), (fast::object(&line[at..]), true)] {
+                let Some((event, taken)) = taken else { continue };
+                let (expected, length) = judged.expect("what the fast path takes");
+                assert_eq!(event, expected, "{}", text(content));
+                let space = &line[at + length..at + taken];
+                assert!(if whole { space.is_empty() } else { space.trim_ascii().is_empty() }, "{}", text(content));
+            }
+            let Ok((_, length)) = judged else { break };
+            (at, events) = (at + length, events + 1);
         }
-        if !is_blank(line) && line.len() <= MAX_LINE {
-            let mut naive = Naive::new();
-            // Behind a blank line, so that a byte-order mark is none.
-            naive.feed_input(&[b"\n", line, b"\n"].concat());
-            assert_eq!(judged.is_ok(), naive.events() == 1, "{judged:?}: {}", text(line));
-        }
-        at += length + 1;
+        let mut naive = Naive::new();
+        // Behind a line that is none, so that it is taken for lines.
+        naive.feed_input(&[b"x\n", content, b"\n"].concat());
+        assert_eq!(events, naive.events(), "{}", text(content));
     }
 }
 

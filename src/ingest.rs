@@ -5,27 +5,29 @@
 //! processor whose cache it is in. The log's own thread fsyncs. Each chunk holds a permit from the moment it is read until
 //! its frame is safe, so no more than [`IN_FLIGHT`] bytes have to be read again after a crash.
 
+mod chunk_parser;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chunk_parser::ChunkParser;
+
 use crate::error::{Error, Result};
-use crate::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows, decode_rejects};
-use crate::format::coding::{shard, site_hash};
-use crate::format::frame::{Entry, SectionKind};
-use crate::format::{STDIN, Uid};
-use crate::input::chunk::{CHUNK, Chunk, ChunkKind, Chunker};
-use crate::input::fast;
+use crate::format::batch::{Checkpoint, Reject, Windows, decode_rejects};
+use crate::format::frame::SectionKind;
+use crate::format::{KEPT, STDIN, Uid};
+use crate::input::chunk::{CHUNK, Chunk, Chunker, Plan};
 use crate::input::known::Known;
-use crate::input::parse::{self, MAX_LINE, Reason, Scratch};
-use crate::input::repeats::{BLOCK, Filter, Line, Repeats, Seek};
+use crate::input::parse::Reason;
+use crate::input::repeats::{Repeats, Seek};
+use crate::input::shape::{HEAD, Shape};
 use crate::input::source::{Source, Start, no_thread};
 use crate::log::{Batch, Log, Watch};
-use crate::memory::{self, Zeros};
+use crate::memory::Zeros;
 use crate::store::Input;
-use crate::table::Table;
 use crate::threads::{others, refused};
 
 /// The most input that is read and not yet safe.
@@ -43,10 +45,10 @@ const SHRINKS: usize = 4;
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
 
-/// So many lines at the start of an input, all of them wrong, make it a wrong input.
+/// So many rejects at the start of an input, before any event, make it a wrong input.
 pub const WRONG_LINES: u64 = 1000;
 
-/// How many wrong lines of an input are kept as rejects; one more ends the ingest of it with an error. Those that the store
+/// How many wrong lines (or items of a document) of an input are kept as rejects; one more ends the ingest of it with an error. Those that the store
 /// holds from earlier runs count too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaxRejects {
@@ -70,17 +72,50 @@ pub struct IngestOptions {
     pub from_start: bool,
     /// Whether repeated lines are looked for.
     pub seek: Seek,
+    /// What an input is, if it is not to be found out from its first bytes.
+    pub shape: Option<Shape>,
+    /// How many bytes of a reject are kept.
+    pub keep: usize,
 }
 
-/// A line that is no event, as it is told.
-#[derive(Clone, Copy, Debug)]
-pub struct RejectedLine {
-    /// Its number, from 1.
+impl Default for IngestOptions {
+    /// With one thread.
+    fn default() -> IngestOptions {
+        let (max_rejects, seek) = (MaxRejects::default(), Seek::default());
+        IngestOptions { threads: 1, max_rejects, from_start: false, seek, shape: None, keep: KEPT }
+    }
+}
+
+/// Text that is no event, as it is told.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The line that it begins in, from 1.
     pub line: u64,
     /// Offset of its first byte.
     pub byte: u64,
-    /// Why.
+    /// Where in its line the fault is, from 1, if that can be told.
+    pub column: Option<u64>,
+    /// Why it is none.
     pub reason: Reason,
+    /// The same in words, with what was found.
+    pub text: String,
+}
+
+impl Rejected {
+    /// One of which these bytes are at hand; its offset, line and column count from where those of `place` do.
+    fn new(place: &Reject<'_>, reason: Reason) -> Rejected {
+        let column = Some(place.column + 1);
+        Rejected { line: place.line + 1, byte: place.offset, column, reason, text: reason.to_string() }
+    }
+}
+
+/// The end of an input that was not taken, since it is incomplete and the input may still grow.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// Its bytes; none of a document that is an array without an end.
+    pub bytes: u64,
+    /// Where it begins, and what is wrong so far.
+    pub what: Rejected,
 }
 
 /// What happens while an input is read.
@@ -96,10 +131,10 @@ pub enum Notice<'a> {
     Progress(&'a Outcome),
     /// Something failed, and nothing more is appended; what was acknowledged until then.
     Failed(&'a Outcome),
-    /// A line was rejected; not every one is told.
-    Reject(RejectedLine),
-    /// The last line has no end and is no event: it was left for the next run.
-    Unterminated(RejectedLine),
+    /// Something was rejected; not everything is told.
+    Reject(&'a Rejected),
+    /// The end of the input was left.
+    Left(&'a Left),
 }
 
 /// What became of an input.
@@ -117,6 +152,10 @@ pub struct Outcome {
     pub rejects_held: u64,
     /// Bytes read by this run, decompressed.
     pub bytes: u64,
+    /// NUL bytes among them that were skipped.
+    pub nuls: u64,
+    /// Bytes at the end of the input that were not taken, if its end is incomplete.
+    pub left: Option<u64>,
     /// Offset behind the last byte consumed, decompressed.
     pub offset: u64,
     /// Offset up to which everything is acknowledged.
@@ -132,16 +171,17 @@ struct Parsed {
     end: u64,
     windows: Windows,
     batch: Batch,
-    /// Lines, and line ends: a last line may have none.
-    lines: u64,
     line_ends: u64,
+    /// A line has begun and not ended.
+    open_line: bool,
     events: u64,
     rejects: u64,
+    nuls: u64,
     /// Rejects before the first event.
     leading: u64,
-    told: Vec<RejectedLine>,
-    /// The last line, if it is to be left for the next run.
-    unterminated: Option<RejectedLine>,
+    told: Vec<Rejected>,
+    /// It is the end of the input, and to be left for the next run.
+    left: Option<Left>,
 }
 
 /// Takes inputs in, one after the other, and keeps what serves for the next: what the store knows of inputs, and the buffers of
@@ -189,6 +229,11 @@ impl Intake {
         let held = before.map_or(0, |input| input.rejects);
         let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
         notify(Notice::Begin { offset, lines: line });
+        let mut plan = Plan { shape: options.shape, keep: options.keep };
+        if offset > 0 && plan.shape.is_none() {
+            // What it was when it was read from its start; a pipe never goes on.
+            plan.shape = Shape::of(&source.head(HEAD).map_err(|error| source.error(0, &error))?, true);
+        }
 
         // More would only wait, each with a buffer.
         let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
@@ -200,12 +245,13 @@ impl Intake {
         let pipeline = Pipeline {
             watch: log.watch(),
             halt: &halt,
-            reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, &ended), next: 0 }),
+            reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0 }),
             appender: Mutex::new(Appender {
                 log,
                 known: &mut self.known,
                 name,
                 line,
+                open_line: false,
                 outcome,
                 early: BTreeMap::new(),
                 next: 0,
@@ -222,15 +268,22 @@ impl Intake {
             }),
             appended: Condvar::new(),
         };
+        for worker in &mut self.workers[..threads] {
+            worker.parser.keep = options.keep;
+        }
         pipeline.run(&mut self.workers[..threads], options.seek, piped)?;
-        let appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stopped = stop.load(Ordering::Relaxed);
+        if let (false, None, None) = (stopped, &appender.failure, &appender.unreadable) {
+            appender.failure = appender.end().err();
+        }
         // A rejected line stops only what comes behind it: what came before is still to be acknowledged.
         if !matches!(appender.failure, None | Some(Error::Line { .. })) {
             (appender.notify)(Notice::Failed(&appender.outcome));
         }
         match appender.failure.or(appender.unreadable) {
             Some(error) => Err(error),
-            None => Ok(Outcome { stopped: stop.load(Ordering::Relaxed), ..appender.outcome }),
+            None => Ok(Outcome { stopped, ..appender.outcome }),
         }
     }
 
@@ -482,6 +535,8 @@ struct Appender<'a> {
     name: Vec<u8>,
     /// Line ends before the next chunk.
     line: u64,
+    /// What was appended last ends inside a line.
+    open_line: bool,
     outcome: Outcome,
     /// Chunks that were parsed before an earlier one was.
     early: BTreeMap<u64, Parsed>,
@@ -503,7 +558,7 @@ struct Appender<'a> {
     input: String,
     max_rejects: MaxRejects,
     /// The first one of this run.
-    first_reject: Option<RejectedLine>,
+    first_reject: Option<Rejected>,
     notify: &'a mut (dyn FnMut(Notice<'_>) + Send),
 }
 
@@ -545,47 +600,85 @@ impl Appender<'_> {
         Ok(())
     }
 
-    fn append(&mut self, parsed: Parsed) -> Result<Batch> {
-        let place = |told: RejectedLine| RejectedLine { line: self.line + told.line, ..told };
+    fn append(&mut self, mut parsed: Parsed) -> Result<Batch> {
+        parsed
+            .told
+            .iter_mut()
+            .chain(parsed.left.as_mut().map(|left| &mut left.what))
+            .for_each(|it| it.line += self.line);
+        if let Some(left) = parsed.left {
+            self.free += 1;
+            self.leave(left)?;
+            return Ok(parsed.batch);
+        }
         let checkpoint = self.checkpoint(&parsed);
         if parsed.rejects > 0 {
-            self.first_reject = self.first_reject.or(parsed.told.first().copied().map(place));
+            self.first_reject = self.first_reject.take().or_else(|| parsed.told.first().cloned());
             self.check_rejects(&parsed, &checkpoint)?;
         }
         for told in &parsed.told {
-            (self.notify)(Notice::Reject(place(*told)));
-        }
-        if let Some(told) = parsed.unterminated {
-            (self.notify)(Notice::Unterminated(place(told)));
-            self.free += 1;
-            return Ok(parsed.batch);
+            (self.notify)(Notice::Reject(told));
         }
 
         let frame = self.log.append_batch(&checkpoint, &parsed.batch)?;
         self.unsafe_frames.push_back(frame);
         self.unproven.push_back((frame, parsed.end));
-        self.line = checkpoint.end_line;
+        (self.line, self.open_line) = (checkpoint.end_line, parsed.open_line);
         let outcome = &mut self.outcome;
-        outcome.lines += parsed.lines;
+        outcome.lines += parsed.line_ends;
         outcome.events += parsed.events;
         outcome.rejects += parsed.rejects;
         outcome.rejects_held += parsed.rejects;
         outcome.bytes += parsed.end - parsed.start;
+        outcome.nuls += parsed.nuls;
         outcome.offset = parsed.end;
         self.known.advance(checkpoint, parsed.events, parsed.rejects);
         Ok(parsed.batch)
     }
 
+    /// Tells that the end of the input is not taken, or refuses it, where nothing may be wrong.
+    fn leave(&mut self, left: Left) -> Result<()> {
+        if self.max_rejects == MaxRejects::Number(0) {
+            let Rejected { line, byte, text, .. } = left.what;
+            let reason = format!("the end of the input is incomplete: {text}");
+            return Err(Error::Line { input: self.input.clone(), line, byte, reason });
+        }
+        self.outcome.left = Some(left.bytes);
+        (self.notify)(Notice::Left(&left));
+        Ok(())
+    }
+
+    /// At the end of the input: counts the last line, and keeps in the store whether anything was left.
+    fn end(&mut self) -> Result<()> {
+        self.outcome.lines += u64::from(self.open_line);
+        let left = self.outcome.left.unwrap_or(0);
+        let Some(input) = self.known.get(&self.outcome.instance) else { return Ok(()) };
+        let last = &input.checkpoint;
+        if last.left == left {
+            return Ok(());
+        }
+        let (start, start_line) = (last.end, last.end_line);
+        let checkpoint = Checkpoint { start, start_line, left, name: self.name.clone(), ..last.clone() };
+        let frame = self.log.append_batch(&checkpoint, &Batch::default())?;
+        self.unproven.push_back((frame, last.end));
+        self.known.advance(checkpoint, 0, 0);
+        Ok(())
+    }
+
     /// Where the input stands behind what was parsed.
     fn checkpoint(&self, parsed: &Parsed) -> Checkpoint {
+        let instance = self.outcome.instance;
+        let before = self.known.get(&instance).map(|input| &input.checkpoint);
         Checkpoint {
-            instance: self.outcome.instance,
+            instance,
             start: parsed.start,
             end: parsed.end,
             start_line: self.line,
             end_line: self.line + parsed.line_ends,
             windows: parsed.windows,
             name: self.name.clone(),
+            left: 0,
+            marks: before.map(|before| before.marks_before(parsed.end)).unwrap_or_default(),
         }
     }
 
@@ -611,12 +704,13 @@ impl Appender<'_> {
             decode_rejects(bytes, entry.count, checkpoint).ok()
         });
         let found = section.and_then(|mut rejects| rejects.nth(nth));
-        let (line, byte, code) = match (found, self.first_reject) {
-            (Some(reject), _) => (reject.line, reject.offset, Reason::from_code(reject.reason)),
+        let told = match found {
+            Some(reject) => Reason::from_code(reject.reason)
+                .map(|reason| Rejected::new(&Reject { line: reject.line - 1, ..reject }, reason)),
             // What was written a moment ago can be read.
-            (None, first) => first.map_or((0, 0, None), |told| (told.line, told.byte, Some(told.reason))),
+            None => self.first_reject.clone(),
         };
-        let reason = code.map(|reason| reason.to_string()).unwrap_or_default();
+        let (line, byte, reason) = told.map(|told| (told.line, told.byte, told.text)).unwrap_or_default();
         let reason = match most {
             0 => reason,
             most => format!("{reason}; that is reject {}, and --max-rejects {most} are allowed", held.max(most) + 1),
@@ -628,7 +722,8 @@ impl Appender<'_> {
     fn only_rejects(&self, held: u64) -> Error {
         let first = self
             .first_reject
-            .map(|RejectedLine { line, byte, reason }| format!("; the first is line {line} (byte {byte}): {reason}"));
+            .as_ref()
+            .map(|Rejected { line, byte, text, .. }| format!("; the first is line {line} (byte {byte}): {text}"));
         let again = match held {
             0 => String::new(),
             held => format!(", {held} of which the store holds"),
@@ -637,173 +732,5 @@ impl Appender<'_> {
         let hint = "is it the right file? If it is, run again with --max-rejects all, or --max-rejects N: so many of its \
                     wrong lines are kept as rejects";
         Error::Input { input: self.input.clone(), problem, hint: hint.into() }
-    }
-}
-
-/// A worker's buffers.
-#[derive(Default)]
-struct ChunkParser {
-    repeats: Repeats,
-    /// Lines of the chunk that repeat an earlier one.
-    repeated: u32,
-    table: Table,
-    rejects: RejectsEncoder,
-    events: EventsEncoder,
-    scratch: Scratch,
-    told: Vec<RejectedLine>,
-    /// Rejects before the first event.
-    leading: u64,
-}
-
-impl ChunkParser {
-    /// Makes room for what most chunks come to, so that it is asked for at once and may be refused.
-    fn make_room(&mut self, chunk: &Chunk, batch: &mut Batch) -> Result<()> {
-        self.table.clear();
-        batch.sections.clear();
-        memory::reserve(&mut self.table.rows, chunk.length / SHORTEST, "the events of a piece of the input")?;
-        memory::reserve(&mut batch.sections, chunk.length / SHRINKS, "what is stored of a piece of the input")
-    }
-
-    fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {
-        self.table.clear();
-        self.repeated = 0;
-        let mut line_ends = 0;
-        let mut unterminated = None;
-        match chunk.kind {
-            ChunkKind::Lines => {
-                line_ends = match self.repeats.filter.take() {
-                    Some(mut filter) => {
-                        let lines = self.new_lines(chunk, &mut filter);
-                        self.repeats.filter = Some(filter);
-                        lines
-                    }
-                    None => self.lines(chunk),
-                };
-                self.repeats.judge();
-            }
-            ChunkKind::Unterminated => {
-                let line = without_mark(chunk);
-                unterminated = self.line(line).err().map(|reason| RejectedLine { line: 1, byte: chunk.start, reason });
-            }
-            ChunkKind::TooLong(length) => {
-                line_ends = 1;
-                self.reject(chunk.start, 0, 0, Reason::TooLong, length, chunk.bytes());
-            }
-            ChunkKind::UnterminatedTooLong(_) => {
-                unterminated = Some(RejectedLine { line: 1, byte: chunk.start, reason: Reason::TooLong });
-            }
-        }
-        let rejects = u64::from(self.rejects.count());
-        batch.entries.clear();
-        batch.sections.clear();
-        self.rejects.finish(&mut batch.entries, &mut batch.sections);
-        self.events.encode(&self.table, &mut batch.entries, &mut batch.sections);
-        if self.repeated > 0 {
-            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));
-        }
-        Parsed {
-            index,
-            start: chunk.start,
-            end: chunk.end,
-            windows: chunk.windows,
-            batch,
-            lines: line_ends + u64::from(chunk.kind == ChunkKind::Unterminated),
-            line_ends,
-            events: self.table.rows.len() as u64 + u64::from(self.repeated),
-            rejects,
-            leading: std::mem::take(&mut self.leading),
-            told: std::mem::take(&mut self.told),
-            unterminated,
-        }
-    }
-
-    /// Parses whole lines; gives their number.
-    fn lines(&mut self, chunk: &Chunk) -> u64 {
-        let bytes = chunk.bytes();
-        let mut at = bytes.len() - without_mark(chunk).len();
-        let mut lines = 0;
-        while at < bytes.len() {
-            let rest = &bytes[at..];
-            if let Some((event, length)) = fast::parse(rest) {
-                if Repeats::samples(event.id, event.timestamp) {
-                    self.repeats.watch(event);
-                }
-                self.table.push(&event, shard(site_hash(event.site)));
-                at += length;
-            } else {
-                let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-                self.slow_line(chunk.start, at, lines, &rest[..length]);
-                at += length + 1;
-            }
-            lines += 1;
-        }
-        lines
-    }
-
-    /// Parses whole lines but for those that repeat one that was an event; gives the number of all.
-    fn new_lines(&mut self, chunk: &Chunk, filter: &mut Filter) -> u64 {
-        let bytes = chunk.bytes();
-        let mut at = bytes.len() - without_mark(chunk).len();
-        let mut lines = 0;
-        let mut block = [Line::default(); BLOCK];
-        while at < bytes.len() {
-            let count = filter.cut(&bytes[at..], &mut block);
-            for Line { length, hash } in &block[..count] {
-                if filter.has(*hash) {
-                    self.repeated += 1;
-                } else {
-                    let events = self.table.rows.len();
-                    if let Some((event, taken)) = fast::parse(&bytes[at..]) {
-                        debug_assert_eq!(taken, *length);
-                        self.table.push(&event, shard(site_hash(event.site)));
-                    } else {
-                        let line = &bytes[at..at + length];
-                        self.slow_line(chunk.start, at, lines, line.strip_suffix(b"\n").unwrap_or(line));
-                    }
-                    if self.table.rows.len() > events {
-                        filter.add(*hash);
-                    }
-                }
-                at += length;
-                lines += 1;
-            }
-        }
-        lines
-    }
-
-    /// Parses one line the thorough way and keeps it, as an event or as a reject.
-    fn slow_line(&mut self, start: u64, at: usize, lines: u64, line: &[u8]) {
-        if let Err(reason) = self.line(line) {
-            self.reject(start, at as u64, lines, reason, line.len() as u64, line);
-        }
-    }
-
-    /// Parses one line the thorough way and keeps its event; a blank line has none.
-    fn line(&mut self, line: &[u8]) -> std::result::Result<(), Reason> {
-        if line.len() <= MAX_LINE && parse::is_blank(line) {
-            return Ok(());
-        }
-        let event = parse::parse(line, &mut self.scratch)?;
-        self.table.push(&event, shard(site_hash(event.site)));
-        Ok(())
-    }
-
-    /// Keeps a reject that begins `at` bytes and `line` lines behind the start of the chunk.
-    fn reject(&mut self, start: u64, at: u64, line: u64, reason: Reason, length: u64, raw: &[u8]) {
-        self.rejects.push(at, line, reason.code(), length, raw);
-        // An event repeated was one before.
-        self.leading += u64::from(self.table.rows.is_empty() && self.repeated == 0);
-        if self.told.len() < TOLD {
-            self.told.push(RejectedLine { line: line + 1, byte: start + at, reason });
-        }
-    }
-}
-
-/// A chunk without the byte-order mark that an input may begin with.
-fn without_mark(chunk: &Chunk) -> &[u8] {
-    let bytes = chunk.bytes();
-    match chunk.start {
-        0 => bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes),
-        _ => bytes,
     }
 }

@@ -160,7 +160,13 @@ impl Way {
         part.known = true;
         self.naive.feed_input(&part.lines[read_from..]);
         self.sandbox.write(format!("part-{number}"), &part.lines);
-        let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start, seek: EVERY_LINE };
+        let options = IngestOptions {
+            threads: 1,
+            max_rejects: MaxRejects::All,
+            from_start,
+            seek: EVERY_LINE,
+            ..IngestOptions::default()
+        };
         let source = Source::open(&self.sandbox.path(format!("part-{number}"))).unwrap();
         let mut compactor = background.map(|bound| {
             let (options, tail) = (self.compaction(), open.log.tail());
@@ -730,7 +736,13 @@ fn sites_inputs_and_names_that_fill_more_than_a_block() {
     for (number, lines) in lines.chunks(lines.len() / 5).enumerate() {
         sandbox.write("part", lines.concat());
         let source = Source::open(&sandbox.path("part")).unwrap();
-        let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: true, seek: EVERY_LINE };
+        let options = IngestOptions {
+            threads: 1,
+            max_rejects: MaxRejects::All,
+            from_start: true,
+            seek: EVERY_LINE,
+            ..IngestOptions::default()
+        };
         ingest(&mut log, &mut known, source, options, &GO_ON, &mut |_| {}).unwrap();
         if number == 2 {
             fold(&disk, &mut log, &TIERED).unwrap();

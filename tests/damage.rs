@@ -139,7 +139,13 @@ fn fixture(seed: u64) -> Fixture {
         // One that is read a second time leaves a frame that forgets it.
         for from_start in [false, number == 3] {
             if from_start || !known.values().any(|input| input.checkpoint.start_line == number as u64) {
-                let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start, seek: EVERY_LINE };
+                let options = IngestOptions {
+                    threads: 1,
+                    max_rejects: MaxRejects::All,
+                    from_start,
+                    seek: EVERY_LINE,
+                    ..IngestOptions::default()
+                };
                 let source = Source::open(file.path()).unwrap();
                 ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {}).unwrap();
             }

@@ -339,7 +339,13 @@ fn an_offset_is_told_only_where_it_can_be_found() {
     let storage = Arc::new(Odd { disk: disk.clone(), published: None });
     let (mut log, view, _) = Log::open(storage, LogOptions::default()).unwrap();
     let mut inputs = view.inputs;
-    let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: false, seek: EVERY_LINE };
+    let options = IngestOptions {
+        threads: 1,
+        max_rejects: MaxRejects::All,
+        from_start: false,
+        seek: EVERY_LINE,
+        ..IngestOptions::default()
+    };
     let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
     let (mut told, mut frames, mut failed) = (Vec::new(), 0, None);
     let result = ingest(&mut log, &mut inputs, source, options, &GO_ON, &mut |notice| match notice {

@@ -327,8 +327,13 @@ fn no_more_is_read_ahead_of_the_disk_than_promised() {
     let (appended, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let ingesting = scope.spawn(|| {
-            let options =
-                IngestOptions { threads: 12, max_rejects: MaxRejects::All, from_start: false, seek: Seek::default() };
+            let options = IngestOptions {
+                threads: 12,
+                max_rejects: MaxRejects::All,
+                from_start: false,
+                seek: Seek::default(),
+                ..IngestOptions::default()
+            };
             let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
             ingest(&mut log, &mut inputs, source, options, &stop, &mut |notice| {
                 if let Notice::Progress(outcome) = notice {

@@ -175,7 +175,13 @@ fn run(disk: &SimDisk, inputs: &[tempfile::NamedTempFile]) -> Result<()> {
     let (mut log, view, _) = Log::open(disk.storage(), OPTIONS())?;
     let mut known = view.inputs;
     for input in inputs {
-        let options = IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: false, seek: EVERY_LINE };
+        let options = IngestOptions {
+            threads: 1,
+            max_rejects: MaxRejects::All,
+            from_start: false,
+            seek: EVERY_LINE,
+            ..IngestOptions::default()
+        };
         let source = Source::open(input.path())?;
         ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {})?;
     }

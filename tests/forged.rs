@@ -9,7 +9,7 @@ use chatwal::compact::{CompactOptions, compact};
 use chatwal::error::Error;
 use chatwal::event::Site;
 use chatwal::format::MAX_COUNT;
-use chatwal::format::batch::RejectsEncoder;
+use chatwal::format::batch::{Reject, RejectsEncoder};
 use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, FrameKind, SectionKind};
@@ -150,7 +150,7 @@ fn rejects_from_before_an_input_was_forgotten_never_come_back() {
         (sample.checkpoint.start_line, sample.checkpoint.end_line) = (0, 9);
         let (mut batch, mut rejects) = (sample.batch(), RejectsEncoder::default());
         let events = std::mem::take(&mut batch);
-        rejects.push(0, number, 3, 4, b"oops");
+        rejects.push(Reject { offset: 0, line: number, column: 0, reason: 3, length: 4, raw: b"oops" });
         rejects.finish(&mut batch.entries, &mut batch.sections);
         batch.entries.extend(events.entries);
         batch.sections.extend(events.sections);

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use chatwal::compact::{CompactOptions, compact};
 use chatwal::error::Result;
 use chatwal::event::{Event, Id, Kind, Site};
-use chatwal::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows};
+use chatwal::format::batch::{Checkpoint, EventsEncoder, Reject, RejectsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::{Uid, digest};
 use chatwal::log::{Batch, Log, LogOptions};
@@ -83,7 +83,7 @@ fn files() -> (Vec<u8>, Vec<u8>) {
     let mut batch = Batch::default();
     let mut rejects = RejectsEncoder::default();
     let at = INPUT.find("oops").unwrap() as u64;
-    rejects.push(at, 2, 3, 4, b"oops");
+    rejects.push(Reject { offset: at, line: 2, column: 0, reason: 3, length: 4, raw: b"oops" });
     rejects.finish(&mut batch.entries, &mut batch.sections);
     EventsEncoder::default().encode(&table, &mut batch.entries, &mut batch.sections);
     let length = INPUT.len();
@@ -101,6 +101,8 @@ fn files() -> (Vec<u8>, Vec<u8>) {
         end_line: 4,
         windows,
         name: b"chat".to_vec(),
+        left: 0,
+        marks: Vec::new(),
     };
     let (mut log, _, _) = Log::open(Arc::clone(&storage) as Arc<dyn Storage>, LogOptions::default()).unwrap();
     log.append_batch(&checkpoint, &batch).unwrap();

@@ -313,8 +313,13 @@ fn a_file_does_not_go_on_where_a_pipe_was_that_is_no_more() {
         }
         let first = message("3", "0", "v", 1);
         sandbox.write("in.jsonl", first.clone() + &message("3", "2", "v", 1));
-        let options =
-            IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: false, seek: Seek::default() };
+        let options = IngestOptions {
+            threads: 1,
+            max_rejects: MaxRejects::All,
+            from_start: false,
+            seek: Seek::default(),
+            ..IngestOptions::default()
+        };
         let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
         let outcome = intake.ingest(&mut log, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
         log.settle().unwrap();

@@ -111,7 +111,8 @@ fn each_prefix_of_the_log_holds_the_events_of_all_its_lines() {
     let (mut log, view, _) = Log::open(disk.storage(), sync(1 << 30)).unwrap();
     let mut inputs = view.inputs;
     let seek = Seek { always: true, ..Seek::default() };
-    let options = IngestOptions { threads: 4, max_rejects: MaxRejects::All, from_start: false, seek };
+    let options =
+        IngestOptions { threads: 4, max_rejects: MaxRejects::All, from_start: false, seek, ..IngestOptions::default() };
     let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
     ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
     log.settle().unwrap();

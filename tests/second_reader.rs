@@ -124,7 +124,15 @@ fn reader_says(disk: &SimDisk) -> Value {
     view.rejects(&mut |checkpoint, batch| {
         let of_batch = batch.map(|reject| {
             let raw: String = reject.raw.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!([hex(checkpoint.instance), reject.offset, reject.line, reject.reason, reject.length, raw])
+            json!([
+                hex(checkpoint.instance),
+                reject.offset,
+                reject.line,
+                reject.column,
+                reject.reason,
+                reject.length,
+                raw
+            ])
         });
         rejects.extend(of_batch);
         true
@@ -134,7 +142,7 @@ fn reader_says(disk: &SimDisk) -> Value {
     let inputs = view.inputs.iter().map(|(instance, input)| {
         let name: String = input.checkpoint.name.iter().map(|byte| format!("{byte:02x}")).collect();
         let (end, line) = (input.checkpoint.end, input.checkpoint.end_line);
-        json!([hex(*instance), end, line, input.events, input.rejects, name])
+        json!([hex(*instance), end, line, input.events, input.rejects, name, input.checkpoint.left])
     });
     let lines = report(&view).unwrap();
     let some = |moment: i64| (summary.totals.events > 0).then_some(moment);

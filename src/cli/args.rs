@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use chatwal::format::MAX_KEPT;
 use chatwal::ingest::MaxRejects;
+use chatwal::input::shape::Shape;
 use chatwal::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,7 +17,7 @@ Exit status:
   0    done
   1    i/o or runtime failure
   2    wrong usage
-  3    done, but the store holds rejected lines of an input named
+  3    done, but part of an input was not taken: rejects, or an incomplete end
   4    corruption found
   10   no store there
   11   store locked by another writer
@@ -116,6 +118,13 @@ pub struct InputArgs {
     /// lines of an input are wrong]
     #[arg(long, value_name = "N", value_parser = max_rejects)]
     pub max_rejects: Option<MaxRejects>,
+    /// What the inputs are: lines of objects, or a JSON document (an array, or objects spread over lines) [default: as their first
+    /// bytes say]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub input: Option<ShapeArg>,
+    /// How many bytes of a reject are kept, up to 1M
+    #[arg(long, value_name = "BYTES", value_parser = kept, default_value = "4K")]
+    pub keep_rejects: usize,
     /// What an acknowledgement survives: sync, the loss of power; os, the death of the process
     #[arg(long, value_enum, default_value = "sync", value_name = "LEVEL")]
     pub durability: DurabilityArg,
@@ -235,6 +244,21 @@ pub enum ProgressStyle {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+pub enum ShapeArg {
+    Lines,
+    Json,
+}
+
+impl From<ShapeArg> for Shape {
+    fn from(shape: ShapeArg) -> Shape {
+        match shape {
+            ShapeArg::Lines => Shape::Lines,
+            ShapeArg::Json => Shape::Document,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 pub enum DurabilityArg {
     Sync,
     Os,
@@ -289,6 +313,13 @@ fn memory(text: &str) -> Result<u64, String> {
     match bytes(text)? {
         size if size < 1 << 20 => Err("1M is the least that a report or a compaction gets by with".into()),
         size => Ok(size),
+    }
+}
+
+fn kept(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        size if size > MAX_KEPT as u64 => Err("1M is the most that is kept of a reject".into()),
+        size => Ok(size as usize),
     }
 }
 

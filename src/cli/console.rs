@@ -74,6 +74,11 @@ impl Console {
         }
     }
 
+    /// Part of an input was not taken, which is said whatever else is not.
+    pub fn partly(&self, text: &str) {
+        self.say("33;1", "warning", text);
+    }
+
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.say("", "", text);
@@ -268,6 +273,8 @@ impl Progress {
             "events": outcome.events,
             "rejects": outcome.rejects,
             "bytes": outcome.bytes,
+            "nuls": outcome.nuls,
+            "left": outcome.left,
             "offset": outcome.offset,
             "durable_offset": outcome.durable_offset,
             "seconds": seconds,

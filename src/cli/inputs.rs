@@ -9,8 +9,9 @@ use std::time::Instant;
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::{Uid, unhex};
-use chatwal::ingest::{IngestOptions, Intake, MaxRejects, Notice, Outcome};
+use chatwal::ingest::{IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
 use chatwal::input::repeats::Seek;
+use chatwal::input::shape::Shape;
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
@@ -54,6 +55,8 @@ struct Taken<'a> {
     crowd: Option<Crowd>,
     /// Rejects of the inputs named that the store holds; an input may be named twice.
     rejects: BTreeMap<Uid, u64>,
+    /// Part of an input was not taken.
+    partly: bool,
     /// The status of an input that could not be read, or not to its end.
     failed: Option<u8>,
     interrupted: Option<Interrupted>,
@@ -154,8 +157,9 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
                 count(rejects, "rejected line"),
                 quoted(store)
             ));
-            status::REJECTS
+            status::PARTLY
         }
+        (None, None) if taken.partly => status::PARTLY,
         (None, None) => status::DONE,
     };
     Ok(if damaged { status::CORRUPT } else { status })
@@ -189,6 +193,8 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
         from_start: args.from_start,
         seek: Seek::default(),
+        shape: args.input.map(Shape::from),
+        keep: args.keep_rejects,
     };
     for (number, file) in files.iter().enumerate() {
         let result = open(file).and_then(|source| {
@@ -211,6 +217,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
             Ok((teller, outcome)) => {
                 let piped = teller.piped;
                 taken.rejects.insert(outcome.instance, outcome.rejects_held);
+                taken.partly |= outcome.left.is_some();
                 if let Some(crowd) = &mut taken.crowd {
                     crowd.add(&teller, &outcome);
                 }
@@ -266,7 +273,8 @@ fn begin<'a>(
     }
     let crowd = (args.files.len() > FEW && !console.verbose).then(|| Crowd::new(console));
     let (read, rejects) = (Vec::new(), BTreeMap::new());
-    let taken = Taken { disk, compactor, log, read, crowd, rejects, failed: None, interrupted: None };
+    let (partly, failed, interrupted) = (false, None, None);
+    let taken = Taken { disk, compactor, log, read, crowd, rejects, partly, failed, interrupted };
     Ok((taken, view.inputs))
 }
 
@@ -370,7 +378,7 @@ struct Teller<'a> {
     crowded: bool,
     counted: bool,
     /// Its end was left for the next run.
-    unterminated: bool,
+    left: bool,
 }
 
 impl<'a> Teller<'a> {
@@ -380,7 +388,7 @@ impl<'a> Teller<'a> {
         let counted = crowd.is_some_and(|crowd| crowd.told >= FEW as u64);
         let (input, size, piped) = (source.name.clone(), source.size, source.is_pipe());
         let crowded = crowd.is_some();
-        Teller { console, input, size, piped, progress, rejects: 0, crowded, counted, unterminated: false }
+        Teller { console, input, size, piped, progress, rejects: 0, crowded, counted, left: false }
     }
 
     fn tell(&mut self, notice: &Notice<'_>) {
@@ -398,19 +406,23 @@ impl<'a> Teller<'a> {
             Notice::Failed(outcome) => self.acknowledged(outcome),
             Notice::Reject(reject) => {
                 if self.rejects < TOLD && !self.counted {
-                    let text = format!("{input}:{} (byte {}): rejected: {}", reject.line, reject.byte, reject.reason);
+                    let Rejected { line, byte, text, .. } = reject;
+                    let text = format!("{input}:{line} (byte {byte}): rejected: {text}");
                     self.progress.aside(|| console.warning(&text));
                     self.rejects += 1;
                 }
             }
-            Notice::Unterminated(line) => {
-                let (number, byte, reason) = (line.line, line.byte, line.reason);
-                let left = if self.piped { "not taken" } else { "left for the next run" };
-                let text = format!(
-                    "{input}:{number} (byte {byte}): the last line has no end and is no event: {reason}; {left}"
-                );
-                self.progress.aside(|| console.warning(&text));
-                self.unterminated = true;
+            Notice::Left(Left { bytes, what }) => {
+                let Rejected { line, byte, text, .. } = what;
+                let text = match bytes {
+                    0 => format!("{input}:{line} (byte {byte}): the array has no end; was the input cut?"),
+                    bytes => format!(
+                        "{input}:{line} (byte {byte}): the end is incomplete: {text}; {} left for the next run",
+                        count(*bytes, "byte")
+                    ),
+                };
+                self.progress.aside(|| console.partly(&text));
+                self.left = true;
             }
         }
     }
@@ -428,8 +440,14 @@ impl<'a> Teller<'a> {
             let more = count(more, "more rejected line");
             self.progress.aside(|| self.console.warning(&format!("{}: and {more}", self.input)));
         }
+        if outcome.nuls > 0 && !self.crowded {
+            let nuls = count(outcome.nuls, "NUL byte");
+            let text =
+                format!("{}: skipped {nuls}, as a file has them that was cut while it was written to", self.input);
+            self.progress.aside(|| self.console.note(&text));
+        }
         let outcome = Outcome { durable_offset: outcome.offset, ..outcome };
-        let silent = self.crowded && outcome.rejects == 0 && !self.unterminated;
+        let silent = self.crowded && outcome.rejects == 0 && !self.left;
         self.progress.finish(self.console, &outcome, durability_of(durability), silent);
     }
 }

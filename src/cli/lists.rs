@@ -62,7 +62,7 @@ fn each_of(rejects: Rejects<'_>, input: &Input, visit: &mut impl FnMut(Reject<'_
     let source = String::from_utf8_lossy(&input.checkpoint.name);
     let instance = hex(input.checkpoint.instance);
     let mut known: Option<(u8, String)> = None;
-    for batch::Reject { offset, line, reason: code, length, raw } in rejects {
+    for batch::Reject { offset, line, reason: code, length, raw, .. } in rejects {
         let reason = match known.take() {
             Some((same, text)) if same == code => text,
             _ => Reason::from_code(code).map_or_else(|| format!("reason {code}"), |reason| reason.to_string()),
@@ -84,19 +84,21 @@ struct Source {
     line: u64,
     events: u64,
     rejects: u64,
+    left: u64,
 }
 
 impl Record for Source {
     fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        let Source { instance, source, byte, line, events, rejects } = self;
-        write!(out, "{instance} byte={byte} line={line} events={events} rejects={rejects} {}", printable(source))
+        let Source { instance, source, byte, line, events, rejects, left } = self;
+        write!(out, "{instance} byte={byte} line={line} events={events} rejects={rejects} left={left} ")?;
+        out.write_all(printable(source).as_bytes())
     }
 }
 
 /// Every input and how far it was read.
 pub fn sources(view: &View, format: Format) -> std::result::Result<u8, Stop> {
     print(|out| {
-        let columns = ["instance", "source", "byte", "line", "events", "rejects"];
+        let columns = ["instance", "source", "byte", "line", "events", "rejects", "left"];
         let mut writer = Writer::new(format, &columns, out)?;
         for (instance, input) in &view.inputs {
             writer.record(&Source {
@@ -106,6 +108,7 @@ pub fn sources(view: &View, format: Format) -> std::result::Result<u8, Stop> {
                 line: input.checkpoint.end_line,
                 events: input.events,
                 rejects: input.rejects,
+                left: input.checkpoint.left,
             })?;
         }
         writer.end()

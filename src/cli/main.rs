@@ -39,7 +39,7 @@ mod status {
     pub const DONE: u8 = 0;
     pub const FAILURE: u8 = 1;
     pub const USAGE: u8 = 2;
-    pub const REJECTS: u8 = 3;
+    pub const PARTLY: u8 = 3;
     pub const CORRUPT: u8 = chatwal::dump::CORRUPT;
     pub const NO_STORE: u8 = 10;
     pub const LOCKED: u8 = 11;

@@ -18,8 +18,14 @@ pub const SHARDS: usize = 256;
 /// Bytes at each end of what was read of an input that identify it.
 pub const WINDOW: usize = 4096;
 
-/// The most bytes of a rejected line that are kept.
-pub const MAX_RAW: usize = 4096;
+/// The bytes of a reject that are kept, unless more are asked for.
+pub const KEPT: usize = 4096;
+
+/// The most bytes of a reject that can be kept.
+pub const MAX_KEPT: usize = 1 << 20;
+
+/// The most marks of a checkpoint.
+pub const MAX_MARKS: usize = 64;
 
 /// What standard input is called in checkpoints.
 pub const STDIN: &[u8] = b"-";

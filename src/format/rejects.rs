@@ -1,29 +1,34 @@
-//! The section of rejects: the lines of a batch that are no events.
+//! The section of rejects: what of a batch's input is no event.
 //!
-//! Lines that are alike and follow one another at one distance are written as one, with their number: else a few kilobytes of
+//! Those that are alike and follow one another at one distance are written as one, with their number: else a few kilobytes of
 //! compressed input, millions of equal lines, would become hundreds of megabytes of store. So a few bytes can stand for
 //! millions of rejects, and nothing here makes a list of them.
 
-use super::MAX_RAW;
 use super::batch::Checkpoint;
 use super::coding::{Decoded, Reader, put_varint};
 use super::frame::{Entry, SectionKind};
+use super::{MAX_KEPT, MAX_OFFSET};
 
 /// Stands in the place of a reason where a record is a run: further rejects like the one before.
 const RUN: u8 = 0;
 
-/// A line that is no event.
+/// Stands beside a reason where a reject does not begin its line: a column follows.
+const INSIDE: u8 = 1 << 7;
+
+/// Text that is no event: the rest of a line, or an item of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject<'a> {
     /// Offset of its first byte in the decompressed input.
     pub offset: u64,
-    /// Its number, from 1.
+    /// The number of the line that it begins in, from 1.
     pub line: u64,
+    /// Bytes of that line before it.
+    pub column: u64,
     /// Code of the reason.
     pub reason: u8,
-    /// Bytes of the whole line.
+    /// All its bytes, without the line end behind it.
     pub length: u64,
-    /// Its first bytes, at most 4,096.
+    /// Its first bytes.
     pub raw: &'a [u8],
 }
 
@@ -35,6 +40,7 @@ pub struct RejectsEncoder {
     /// Of the last reject.
     offset: u64,
     line: u64,
+    column: u64,
     reason: u8,
     whole: u64,
     /// Where its kept bytes are among `bytes`.
@@ -56,24 +62,30 @@ impl RejectsEncoder {
         self.count
     }
 
-    /// Appends a reject. `offset` and `line` count from the batch's start, both from 0, and ascend.
-    pub fn push(&mut self, offset: u64, line: u64, reason: u8, whole: u64, raw: &[u8]) {
-        let raw = &raw[..raw.len().min(MAX_RAW)];
+    /// Appends a reject, of which all bytes at hand are kept, up to 1 MiB. Its offset and line count from the batch's start, both
+    /// from 0, and ascend.
+    pub fn push(&mut self, reject: Reject<'_>) {
+        let Reject { offset, line, column, reason, length: whole, raw } = reject;
+        let raw = &raw[..raw.len().min(MAX_KEPT)];
         let (gap, lines) = (offset - self.offset, line - self.line);
         let alike = self.count > 0
             && gap > 0
-            && (reason, whole) == (self.reason, self.whole)
+            && (reason, whole, column) == (self.reason, self.whole, self.column)
             && self.bytes.get(self.raw.clone()) == Some(raw);
         if !alike {
             self.end_run();
             put_varint(&mut self.bytes, gap);
             put_varint(&mut self.bytes, lines);
-            self.bytes.push(reason);
+            self.bytes.push(if column > 0 { reason | INSIDE } else { reason });
+            if column > 0 {
+                put_varint(&mut self.bytes, column);
+            }
             put_varint(&mut self.bytes, whole);
             put_varint(&mut self.bytes, raw.len() as u64);
             let start = self.bytes.len();
             self.bytes.extend_from_slice(raw);
-            (self.reason, self.whole, self.raw) = (reason, whole, start..self.bytes.len());
+            (self.reason, self.whole, self.column) = (reason, whole, column);
+            self.raw = start..self.bytes.len();
         } else {
             // Even one of one reject is shorter than the reject: that has a length and a number of kept bytes.
             if (self.run.gap, self.run.lines) != (gap, lines) {
@@ -191,18 +203,24 @@ impl<'a> Records<'a> {
                 Record { like, gap, lines, count }
             }
             _ => {
+                let column = if reason & INSIDE == 0 { 0 } else { reader.varint(what)? };
+                let reason = reason & !INSIDE;
+                if reason == RUN || column >= MAX_OFFSET {
+                    return reader.malformed("a reason, and a column below 2^56");
+                }
                 let length = reader.varint(what)?;
-                let kept = reader.count(MAX_RAW, "at most 4,096 bytes of the line")?;
+                let kept = reader.count(MAX_KEPT, "at most 1,048,576 bytes of a reject")?;
                 let raw = reader.bytes(kept, what)?;
                 if kept as u64 > length {
                     return reader.malformed("a reject inside its batch");
                 }
-                Record { like: Reject { offset: 0, line: 0, reason, length, raw }, gap, lines, count: 1 }
+                let like = Reject { offset: 0, line: 0, column, reason, length, raw };
+                Record { like, gap, lines, count: 1 }
             }
         };
         let behind = |place: u64, gap: u64| gap.checked_mul(record.count).and_then(|all| place.checked_add(all));
         let (at, number) = (behind(self.offset, gap), behind(self.line, lines));
-        match (at.filter(|at| *at < self.end), number.filter(|number| *number < self.end_line)) {
+        match (at.filter(|at| *at < self.end), number.filter(|number| *number <= self.end_line)) {
             (Some(at), Some(number)) => (self.offset, self.line) = (at, number),
             _ => return reader.malformed("a reject inside its batch"),
         }
@@ -218,6 +236,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn reject(offset: u64, line: u64, reason: u8, length: u64, raw: &[u8]) -> Reject<'_> {
+        Reject { offset, line, column: 0, reason, length, raw }
+    }
+
     fn encoded(encoder: &mut RejectsEncoder) -> (u32, Vec<u8>) {
         let (mut entries, mut bytes) = (Vec::new(), Vec::new());
         encoder.finish(&mut entries, &mut bytes);
@@ -227,12 +249,12 @@ mod tests {
     #[test]
     fn rejects_come_back() {
         let mut encoder = RejectsEncoder::default();
-        encoder.push(0, 0, 3, 5, b"first");
-        encoder.push(4000, 46, 1, 9000, &[b'x'; 9000]);
+        encoder.push(reject(0, 0, 3, 5, b"first"));
+        encoder.push(Reject { column: 77, ..reject(4000, 46, 1, 9000, &[b'x'; 8192]) });
         let (count, bytes) = encoded(&mut encoder);
         let rejects: Vec<Reject<'_>> = decode_rejects(&bytes, count, &checkpoint()).unwrap().collect();
-        assert_eq!(rejects[0], Reject { offset: 100, line: 4, reason: 3, length: 5, raw: b"first" });
-        assert_eq!(rejects[1], Reject { offset: 4100, line: 50, reason: 1, length: 9000, raw: &[b'x'; 4096] });
+        assert_eq!(rejects[0], Reject { offset: 100, line: 4, ..reject(0, 0, 3, 5, b"first") });
+        assert_eq!(rejects[1], Reject { offset: 4100, line: 50, column: 77, ..reject(0, 0, 1, 9000, &[b'x'; 8192]) });
         assert!(decode_rejects(&bytes, 3, &checkpoint()).is_err());
         assert!(decode_rejects(&bytes, 1, &checkpoint()).is_err());
         assert_eq!(encoder.count(), 0);
@@ -242,13 +264,13 @@ mod tests {
     fn those_that_are_alike_are_written_once() {
         let mut encoder = RejectsEncoder::default();
         for line in 0..2_000_000 {
-            encoder.push(line * 2, line, 3, 1, b"x");
+            encoder.push(reject(line * 2, line, 3, 1, b"x"));
         }
         // Another distance is another run; another text, length or reason another record.
         for (offset, line, reason, whole) in
             [(4_000_010, 2_000_000, 3, 1), (4_000_020, 2_000_001, 4, 1), (4_000_030, 2_000_002, 4, 2)]
         {
-            encoder.push(offset, line, reason, whole, b"x");
+            encoder.push(reject(offset, line, reason, whole, b"x"));
         }
         let (count, bytes) = encoded(&mut encoder);
         assert_eq!(count, 2_000_003);
@@ -279,7 +301,7 @@ mod tests {
         let valid = |bytes: &[u8], count| decode_rejects(bytes, count, &checkpoint()).is_ok();
         assert!(valid(&run(2, 1, 46), 47));
         for (gap, lines, n, count) in [
-            (2, 1, 47, 48),
+            (2, 1, 48, 49),
             (109, 1, 46, 47),
             (2, 1, 45, 47),
             (2, 1, 46, 46),
@@ -309,7 +331,7 @@ mod tests {
             let mut expected = Vec::new();
             for (gap, lines, reason, length) in raw {
                 (offset, line) = (offset + gap, line + lines);
-                encoder.push(offset, line, reason, length, &b"ab"[..length as usize]);
+                encoder.push(reject(offset, line, reason, length, &b"ab"[..length as usize]));
                 expected.push((100 + offset, 4 + line, reason, length));
             }
             let within = Checkpoint { end_line: 500, ..checkpoint() };

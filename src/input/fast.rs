@@ -1,18 +1,18 @@
-//! The fast path: one pass over a line, in any layout that real programs write.
+//! The fast path: one pass over an object, in any layout that real programs write.
 //!
-//! It knows less than [`super::parse`], on purpose. Escapes in names and in keys that mean something, deep nesting, half
-//! surrogate pairs and whatever else is rare make it give up, and the caller asks the judge. What it does accept, the
+//! It knows less than [`super::parse`], on purpose. Escapes in names and in keys that mean something, deep nesting and
+//! whatever else is rare make it give up, and the caller asks the judge. What it does accept, the
 //! judge accepts with the same values; `tests/parser_agreement.rs` holds the two against each other.
 //!
 //! What makes it quick: strings are searched 16 or 32 bytes at a time, and digits read eight at a time, so most loops run
 //! once and branches go the same way line after line; a key is compared as a whole, quotes and colon included, and first
 //! with the one that usually comes next; the cursor lives in registers; and nothing is looked for twice: the line ends
-//! where its object ends, so no one searches for `\n` beforehand. It reads ahead, so of the last line of an input, which may
-//! have nothing behind it to read, it can say nothing.
+//! where its object ends, so no one searches for `\n` beforehand. It reads ahead, so of an object that has little or nothing
+//! behind it, it may say nothing.
 
 use wide::u8x16;
 
-use super::parse::MAX_LINE;
+use super::parse::MAX_OBJECT;
 use crate::event::{Event, Id, Kind, MAX_NAME, Site, UUID_TEXT, is_name, parse_uuid, uuid_of};
 
 /// The deepest nesting of a skipped value, which bounds the recursion.
@@ -28,86 +28,29 @@ const DATA: u8 = 1 << 5;
 const MESSAGE: u8 = 1 << 6;
 const STATUS: u8 = 1 << 7;
 
-/// Reads the event of the line at the start of `input`, and how many bytes the line takes, its `\n` included.
+/// Reads the event of the object at the start of `input`, and how many bytes that takes, with the white space around it and
+/// the `\n` behind that, if there is one: so a line of one object is taken whole.
 ///
-/// `None` says nothing about the line: it may be an event, no event, blank, too long, or without its `\n`.
+/// `None` says nothing about the input: it may begin with an event, with none, be blank, or too long.
 // In two places, each of which is a loop over most of the lines there are.
 #[inline(always)]
 pub fn parse(input: &[u8]) -> Option<(Event<'_>, usize)> {
-    let mut line = Cursor { rest: input };
-    let mut event = Event { site: Site::Number(0), id: Id::Text(b""), from: b"", timestamp: 0, kind: Kind::Message };
-    let mut subject = MESSAGE;
-    let mut status = Kind::Offline;
-    // What is not in here still has its first value from above, which means nothing.
-    let mut seen = 0;
-
+    let mut line = Cursor::<false> { rest: input };
     line.space();
-    line.eat(b'{')?;
-    // The usual order of the keys takes one round; any other one a round for each step back, and each unknown key.
-    let mut key = line.key_ahead()?;
-    loop {
-        let before = line.rest.len();
-        if line.eat_key(key, b"\"id\"")? {
-            once(&mut seen, ID)?;
-            event.id = line.id()?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-        if line.eat_key(key, b"\"type\"")? {
-            once(&mut seen, TYPE)?;
-            subject = line.subject()?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-        if line.eat_key(key, b"\"from\"")? {
-            once(&mut seen, FROM)?;
-            event.from = line.name()?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-        if line.eat_key(key, b"\"site_id\"")? {
-            once(&mut seen, SITE_ID)?;
-            event.site = line.site()?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-        if line.eat_key(key, b"\"timestamp\"")? {
-            once(&mut seen, TIMESTAMP)?;
-            event.timestamp = line.timestamp()?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-        if line.eat_key(key, b"\"data\"")? {
-            once(&mut seen, DATA)?;
-            status = line.data(&mut seen)?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-        if line.rest.len() == before {
-            line.aside(Cursor::unknown)?;
-            if !line.next_key(&mut key)? {
-                break;
-            }
-        }
-    }
+    let event = line.event()?;
     line.space();
-    line.eat(b'\n')?;
+    if let [b'\n', rest @ ..] = line.rest {
+        line.rest = rest;
+    }
+    Some((event, input.len() - line.rest.len()))
+}
 
-    let length = input.len() - line.rest.len();
-    let required = ID | FROM | SITE_ID | TIMESTAMP | TYPE | DATA | subject;
-    if seen & required != required || length > MAX_LINE + 1 {
-        return None;
-    }
-    if subject == STATUS {
-        event.kind = status;
-    }
-    Some((event, length))
+/// Reads the event of the object that `input` begins with, and how many bytes it takes, `{` to `}`. It may have line ends
+/// inside. `None` says nothing about it.
+pub fn object(input: &[u8]) -> Option<(Event<'_>, usize)> {
+    let mut object = Cursor::<true> { rest: input };
+    let event = object.event()?;
+    Some((event, input.len() - object.rest.len()))
 }
 
 /// Notes that a line has had `key`, unless it has had it before.
@@ -118,13 +61,90 @@ fn once(seen: &mut u8, key: u8) -> Option<()> {
     first.then_some(())
 }
 
-/// The rest of the input. Every method reads on from its start, and gives `None` if it is not what it expects, or too short
-/// to look at as many bytes as it looks at.
-struct Cursor<'a> {
+/// The rest of the input, of which `\n` is white space or not. Every method reads on from its start, and gives `None` if it is
+/// not what it expects, or too short to look at as many bytes as it looks at.
+struct Cursor<'a, const LINE_ENDS: bool> {
     rest: &'a [u8],
 }
 
-impl<'a> Cursor<'a> {
+impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
+    /// The event of an object.
+    #[inline(always)]
+    fn event(&mut self) -> Option<Event<'a>> {
+        let start = self.rest.len();
+        let mut event =
+            Event { site: Site::Number(0), id: Id::Text(b""), from: b"", timestamp: 0, kind: Kind::Message };
+        let mut subject = MESSAGE;
+        let mut status = Kind::Offline;
+        // What is not in here still has its first value from above, which means nothing.
+        let mut seen = 0;
+
+        self.eat(b'{')?;
+        // The usual order of the keys takes one round; any other one a round for each step back, and each unknown key.
+        let mut key = self.key_ahead()?;
+        loop {
+            let before = self.rest.len();
+            if self.eat_key(key, b"\"id\"")? {
+                once(&mut seen, ID)?;
+                event.id = self.id()?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+            if self.eat_key(key, b"\"type\"")? {
+                once(&mut seen, TYPE)?;
+                subject = self.subject()?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+            if self.eat_key(key, b"\"from\"")? {
+                once(&mut seen, FROM)?;
+                event.from = self.name()?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+            if self.eat_key(key, b"\"site_id\"")? {
+                once(&mut seen, SITE_ID)?;
+                event.site = self.site()?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+            if self.eat_key(key, b"\"timestamp\"")? {
+                once(&mut seen, TIMESTAMP)?;
+                event.timestamp = self.timestamp()?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+            if self.eat_key(key, b"\"data\"")? {
+                once(&mut seen, DATA)?;
+                status = self.data(&mut seen)?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+            if self.rest.len() == before {
+                self.aside(Self::unknown)?;
+                if !self.next_key(&mut key)? {
+                    break;
+                }
+            }
+        }
+
+        let length = start - self.rest.len();
+        let required = ID | FROM | SITE_ID | TIMESTAMP | TYPE | DATA | subject;
+        if seen & required != required || length > MAX_OBJECT {
+            return None;
+        }
+        if subject == STATUS {
+            event.kind = status;
+        }
+        Some(event)
+    }
+
     /// The next eight bytes, the first one lowest.
     #[inline(always)]
     fn word(&self) -> Option<u64> {
@@ -148,7 +168,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads what is rare: on a copy, so that the cursor of the loop has no address and lives in registers.
     #[inline(always)]
-    fn aside<T>(&mut self, read: fn(&mut Cursor<'a>) -> Option<T>) -> Option<T> {
+    fn aside<T>(&mut self, read: fn(&mut Self) -> Option<T>) -> Option<T> {
         let mut copy = Cursor { rest: self.rest };
         let found = read(&mut copy);
         self.rest = copy.rest;
@@ -189,12 +209,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes past white space. A `\n` is none: it ends the line.
+    /// Goes past white space.
     #[inline(always)]
     fn space(&mut self) {
-        while let [b' ' | b'\t' | b'\r', rest @ ..] = self.rest {
+        while let [byte, rest @ ..] = self.rest
+            && Self::is_space(*byte)
+        {
             self.rest = rest;
         }
+    }
+
+    /// Where a `\n` ends the line, it is no white space.
+    #[inline(always)]
+    fn is_space(byte: u8) -> bool {
+        matches!(byte, b' ' | b'\t' | b'\r') || LINE_ENDS && byte == b'\n'
     }
 
     /// After a value: goes past the comma and gives true, or past the `close` and gives false.
@@ -203,7 +231,7 @@ impl<'a> Cursor<'a> {
         let mut byte = self.next()?;
         // One comparison instead of three, line after line, for whoever writes no space here.
         if byte <= b' ' {
-            while matches!(byte, b' ' | b'\t' | b'\r') {
+            while Self::is_space(byte) {
                 byte = self.next()?;
             }
         }
@@ -280,7 +308,7 @@ impl<'a> Cursor<'a> {
         self.skip_value(MAX_DEPTH)
     }
 
-    /// Skips a key with escapes, unless it is one that means something: then the judge has to read it.
+    /// Skips a key with escapes, unless it is one that means something, or has no text: then the judge has to read it.
     #[inline(never)]
     fn escaped_key(&mut self) -> Option<()> {
         let quoted = self.rest;
@@ -336,7 +364,7 @@ impl<'a> Cursor<'a> {
         let name = start.get(..start.len() - self.rest.len())?;
         if self.next()? != b'"' {
             self.rest = quoted;
-            return self.aside(Cursor::unusual_name);
+            return self.aside(Self::unusual_name);
         }
         (!name.is_empty() && name.len() <= MAX_NAME).then_some(name)
     }
@@ -406,7 +434,7 @@ impl<'a> Cursor<'a> {
                 once(seen, STATUS)?;
                 status = self.status()?;
             } else {
-                self.aside(Cursor::unknown)?;
+                self.aside(Self::unknown)?;
             }
             if !self.more(b'}')? {
                 return Some(status);
@@ -443,7 +471,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Any string of valid Unicode.
+    /// Any string. It is not kept, so it may hold halves of surrogate pairs.
     #[inline(always)]
     fn string(&mut self) -> Option<()> {
         self.eat(b'"')?;
@@ -486,23 +514,15 @@ impl<'a> Cursor<'a> {
     /// What follows the `\` of an escape.
     #[inline(always)]
     fn escape(&mut self) -> Option<()> {
-        let byte = self.next()?;
-        if byte != b'u' {
-            return matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't').then_some(());
+        match self.next()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
+            b'u' => {
+                let (digits, rest) = self.rest.split_first_chunk::<4>()?;
+                self.rest = rest;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
+            }
+            _ => None,
         }
-        let unit = self.code_unit()?;
-        let paired = match unit {
-            0xd800..0xdc00 => self.eat_text(b"\\u") && matches!(self.code_unit()?, 0xdc00..0xe000),
-            _ => !matches!(unit, 0xdc00..0xe000),
-        };
-        paired.then_some(())
-    }
-
-    #[inline(always)]
-    fn code_unit(&mut self) -> Option<u32> {
-        let (digits, rest) = self.rest.split_first_chunk::<4>()?;
-        self.rest = rest;
-        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
     }
 
     fn skip_value(&mut self, depth: u32) -> Option<()> {
@@ -583,7 +603,7 @@ impl<'a> Cursor<'a> {
 
 /// Marks `"`, `\` and control characters below space: a bit a byte, the lowest for the first.
 #[inline(always)]
-fn string_marks(block: [u8; 16]) -> u16 {
+pub(super) fn string_marks(block: [u8; 16]) -> u16 {
     let block = u8x16::new(block);
     let control = block.min(u8x16::splat(0x1f)).cmp_eq(block);
     (control | block.cmp_eq(u8x16::splat(b'"')) | block.cmp_eq(u8x16::splat(b'\\'))).move_mask() as u16
@@ -682,14 +702,37 @@ mod tests {
     }
 
     #[test]
-    fn needs_the_end_of_the_line_and_nothing_behind_it() {
-        for length in 0..=LINE.len() {
+    fn takes_an_object_and_the_end_of_its_line() {
+        for length in 0..LINE.len() {
             assert_eq!(parse(&LINE.as_bytes()[..length]), None);
         }
-        // Too little behind it to look ahead, and just enough.
-        assert_eq!(parse(format!("{LINE}\n").as_bytes()), None);
-        let input = format!("{LINE}\n{}", " ".repeat(16));
-        assert!(parse(input.as_bytes()).is_some_and(|(_, length)| length == LINE.len() + 1));
+        let spread = LINE.replace(',', " ,\n\t");
+        for (behind, taken) in [
+            ("", 0),
+            ("\n", 1),
+            (" \t\r\n", 4),
+            ("   ", 3),
+            ("\n\n", 1),
+            ("{", 0),
+            (" {", 1),
+            ("x", 0),
+            (",", 0),
+            ("\0\n", 0),
+            ("]", 0),
+        ] {
+            for line in [LINE.to_owned(), format!(" \t{LINE}")] {
+                // It reads ahead.
+                let input = format!("{line}{behind}{}", "x".repeat(40));
+                let length = parse(input.as_bytes()).map(|(_, length)| length);
+                assert_eq!(length, Some(line.len() + taken), "{input:?}");
+            }
+            let length =
+                |object: &str| super::object(format!("{object}{behind}{LINE}").as_bytes()).map(|(_, length)| length);
+            assert_eq!((length(LINE), length(&spread)), (Some(LINE.len()), Some(spread.len())));
+        }
+        assert_eq!(parse(spread.as_bytes()), None, "of more than one line");
+        assert_eq!(object(format!(" {LINE}").as_bytes()), None);
+        assert_eq!(object(LINE.replace("to and", "to\nand").as_bytes()), None);
     }
 
     #[test]
@@ -720,10 +763,13 @@ mod tests {
             let text = "x".repeat(length);
             assert_eq!(take(&with("visitor1", &text)).from, text.as_bytes());
             assert_eq!(take(&with("visitor1", &format!("{text}ü"))).from, format!("{text}ü").as_bytes());
-            for end in [r#"\""#, r"\\", r"\u00e9", "é", "!", "#", "[", "]", "\u{7f}", "\u{80}"] {
+            for end in [
+                r#"\""#, r"\\", r"\u00e9", r"\ud800", r"\udc00", r"\ud83dx", "é", "!", "#", "[", "]", "\u{7f}",
+                "\u{80}",
+            ] {
                 take(&with("to and tangled", &format!("{text}{end}")));
             }
-            for wrong in ["\"", "\\", "\0", "\u{1f}", "\t", "\n", r"\x", r"\u00g0", r"\ud800", r"\udc00"] {
+            for wrong in ["\"", "\\", "\0", "\u{1f}", "\t", "\n", r"\x", r"\u00g0", r"\u+0ff", r"\ud8"] {
                 leaves(&with("to and tangled", &format!("{text}{wrong}")));
             }
             for wrong in ["\"", r"\n", "\t", "\n", "\u{7f}", "\u{80}"] {
@@ -748,10 +794,7 @@ mod tests {
             with(r#""message","#, r#""mess\u0061ge","#),
             with("\"message\":\"to", "\"message\":\"\",\"message\":\"to"),
             with("\"message\":\"to", "\"status\":\"online\",\"status\":\"online\",\"message\":\"to"),
-            with("\"message\":\"to", "\"message\":\"\\ud83d\\u0041"),
             with("}}", ",}}"),
-            with("}}", "}},"),
-            with("}}", "}}}"),
             with("}}", "}"),
             with(other, r#""x":1,,"from":"visitor1","#),
             format!("\u{feff}{LINE}"),
@@ -777,8 +820,10 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_a_longest() {
-        take(&format!("{LINE}{}", " ".repeat(MAX_LINE - LINE.len())));
-        leaves(&format!("{LINE}{}", " ".repeat(MAX_LINE - LINE.len() + 1)));
+    fn objects_have_a_longest() {
+        let text = "x".repeat(MAX_OBJECT - LINE.len() + "to and".len());
+        take(&with("to and", &text));
+        take(&format!("{}{}", with("to and", &text), " ".repeat(3000)));
+        leaves(&with("to and", &format!("{text}x")));
     }
 }

@@ -182,7 +182,17 @@ mod tests {
             tail: digest(&bytes[end - window..end]),
         };
         let (end, name) = (end as u64, vec![instance]);
-        Checkpoint { instance: [instance; 16], start: 0, end, start_line: 0, end_line: 0, windows, name }
+        Checkpoint {
+            instance: [instance; 16],
+            start: 0,
+            end,
+            start_line: 0,
+            end_line: 0,
+            windows,
+            name,
+            left: 0,
+            marks: Vec::new(),
+        }
     }
 
     #[test]

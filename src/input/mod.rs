@@ -2,9 +2,11 @@
 
 pub mod chunk;
 pub mod fast;
+pub mod framer;
 pub mod known;
 pub mod parse;
 pub mod repeats;
+pub mod shape;
 pub mod source;
 
 use std::io;

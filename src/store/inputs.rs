@@ -86,7 +86,9 @@ impl Known {
         let window = bytes.min(WINDOW as u64) as u16;
         let windows = Windows { head_length: window, tail_length: window, ..Windows::default() };
         let name = STDIN.to_vec();
-        let checkpoint = Checkpoint { instance, start: 0, end: bytes, start_line: 0, end_line: lines, windows, name };
+        let (left, marks) = (0, Vec::new());
+        let (end, end_line) = (bytes, lines);
+        let checkpoint = Checkpoint { instance, start: 0, end, start_line: 0, end_line, windows, name, left, marks };
         self.inputs.insert(instance, Input { checkpoint, events, rejects: 0 });
         gone
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use chatwal::compact::{CompactOptions, compact};
 use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::Uid;
-use chatwal::format::batch::{Checkpoint, EventsEncoder, RejectsEncoder, Windows};
+use chatwal::format::batch::{Checkpoint, EventsEncoder, Mark, Reject, RejectsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, SectionKind};
 use chatwal::log::{Batch, Log};
@@ -114,7 +114,10 @@ impl Past<'_> {
         let window = input.end.min(4096) as u16;
         let windows = Windows { head_length: window, head: digest, tail_length: window, tail: digest };
         let Input { instance, end, line: end_line, name } = input.clone();
-        let checkpoint = Checkpoint { instance, start, end, start_line, end_line, windows, name };
+        let left = if self.choices.one_in(4) { self.of(100_000) as u64 } else { 0 };
+        let mark = |end| Mark { end, tail: digest };
+        let marks = if start > 1 && self.choices.one_in(3) { vec![mark(1), mark(start)] } else { Vec::new() };
+        let checkpoint = Checkpoint { instance, start, end, start_line, end_line, windows, name, left, marks };
         log.append_batch(&checkpoint, &batch).unwrap();
     }
 
@@ -127,7 +130,8 @@ impl Past<'_> {
             let raw = if alike { b"oops".to_vec() } else { vec![b'x'; self.of(30)] };
             let reason = if alike { 3 } else { 1 + self.of(25) as u8 };
             let whole = raw.len() as u64 + if self.choices.one_in(5) { 5000 } else { 0 };
-            rejects.push((line * 2).min(length - 1), line, reason, whole, &raw);
+            let column = if !alike && self.choices.one_in(4) { self.of(5000) as u64 } else { 0 };
+            rejects.push(Reject { offset: (line * 2).min(length - 1), line, column, reason, length: whole, raw: &raw });
         }
         rejects.finish(&mut batch.entries, &mut batch.sections);
         let mut table = Table::default();

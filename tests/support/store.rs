@@ -60,6 +60,8 @@ impl Sample {
             end_line: number,
             windows,
             name: b"sample".to_vec(),
+            left: 0,
+            marks: Vec::new(),
         };
         Sample { checkpoint, events: (0..events).map(event).collect() }
     }

@@ -152,8 +152,13 @@ impl Town {
         let (mut log, view, _) = Log::open(disk.storage(), sync(SEGMENT)).unwrap();
         let mut known = view.inputs;
         for &input in inputs {
-            let options =
-                IngestOptions { threads: 1, max_rejects: MaxRejects::All, from_start: false, seek: EVERY_LINE };
+            let options = IngestOptions {
+                threads: 1,
+                max_rejects: MaxRejects::All,
+                from_start: false,
+                seek: EVERY_LINE,
+                ..IngestOptions::default()
+            };
             let source = Source::open(&self.path(input)).unwrap();
             ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
         }

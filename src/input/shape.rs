@@ -1,0 +1,73 @@
+//! What an input looks like from its head: lines, or a document.
+
+use super::framer::{Framer, RECORD_SEPARATOR};
+use super::parse::filler;
+
+/// How the text of an input is cut into objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Lines, each of one or more objects.
+    Lines,
+    /// A stream of JSON values: an array of objects, or objects that are spread over lines, or have no line ends.
+    Document,
+}
+
+/// So much of an input is looked at, and no more.
+pub const HEAD: usize = 1 << 20;
+
+impl Shape {
+    /// What begins with `head`, which is all of it, or at least [`HEAD`] bytes, if it is `whole`; nothing if more has to be seen.
+    ///
+    /// An input that grows is asked again on every run: what is said of a part must not take anything of it for good that the
+    /// whole means otherwise.
+    pub fn of(head: &[u8], whole: bool) -> Option<Shape> {
+        let (head, whole) = (&head[..head.len().min(HEAD)], whole || head.len() >= HEAD);
+        let mut start = 0;
+        loop {
+            start += filler(&head[start..]).0;
+            match head.get(start) {
+                Some(b'\n') => start += 1,
+                // A sequence of JSON texts (RFC 7464).
+                Some(&RECORD_SEPARATOR) => return Some(Shape::Document),
+                Some(b'[') => return array(&head[start + 1..], whole),
+                Some(b'{') => return object(head, start, whole),
+                Some(_) => return Some(Shape::Lines),
+                None => return whole.then_some(Shape::Lines),
+            }
+        }
+    }
+}
+
+/// What begins with `[`, from behind it on: many a log line does.
+fn array(rest: &[u8], whole: bool) -> Option<Shape> {
+    match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
+        Some(b'{' | b'[' | b']') => Some(Shape::Document),
+        Some(_) => Some(Shape::Lines),
+        // Of a document that has no item yet, nothing is taken.
+        None => whole.then_some(Shape::Document),
+    }
+}
+
+/// What has an object at `start`.
+fn object(head: &[u8], start: usize, whole: bool) -> Option<Shape> {
+    let mut framer = Framer::new(start as u64);
+    let mut items = Vec::new();
+    framer.feed(&head[start..], &mut items, 1);
+    if framer.is_broken() || items.first().is_some_and(|item| item.broken) {
+        return Some(Shape::Lines);
+    }
+    let end = items.first().map_or(head.len(), |item| item.end as usize);
+    let is_spread = head[start..end].contains(&b'\n');
+    let has_line_ends = head.contains(&b'\n');
+    match items.is_empty() {
+        // The first object is whole.
+        false if is_spread => Some(Shape::Document),
+        false if has_line_ends => Some(Shape::Lines),
+        // It is not, and the rest may show that it is none.
+        true if !whole => None,
+        true if is_spread => Some(Shape::Document),
+        // No line end so far.
+        _ if head.len() >= HEAD => Some(Shape::Document),
+        _ => whole.then_some(Shape::Lines),
+    }
+}
