@@ -34,6 +34,8 @@ enum Expect {
 enum State {
     /// No item is open.
     Between,
+    /// In a byte-order mark, so many bytes of it, or an item that begins like one.
+    Mark(usize),
     /// In an object.
     Structure(Expect),
     /// In a string of an object; `escaped`, behind a `\`.
@@ -130,6 +132,14 @@ impl Framer {
         let byte = bytes[at];
         match self.state {
             State::Between => self.between(bytes, at, base),
+            State::Mark(seen) if byte == MARK[seen] => {
+                self.state = if seen + 1 == MARK.len() { State::Between } else { State::Mark(seen + 1) };
+                at + 1
+            }
+            State::Mark(_) => {
+                self.state = State::WordItem;
+                at
+            }
             State::Structure(expect) => match self.structure(expect, byte) {
                 Next::Goes(state) => {
                     (self.state, self.before) = (state, self.before.then(byte));
@@ -155,7 +165,7 @@ impl Framer {
                 self.before = Before::Other;
                 let end = at + string_length(&bytes[at..]);
                 match bytes.get(end) {
-                    None => {}
+                    None => return end,
                     Some(b'"') => self.state = State::Structure(then),
                     Some(b'\\') => self.state = State::Text { escaped: true, then },
                     Some(_) => {
@@ -204,12 +214,12 @@ impl Framer {
         let byte = bytes[at];
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' | RECORD_SEPARATOR => return at + 1,
-            0 => return at + super::parse::filler(&bytes[at..]).0,
+            0 => return at + bytes[at..].iter().take_while(|byte| **byte == 0).count(),
             b',' | b'[' | b']' => {
                 self.last = Some(byte);
                 return at + 1;
             }
-            _ if bytes[at..].starts_with(MARK) => return at + MARK.len(),
+            0xef => self.state = State::Mark(1),
             b'{' => {
                 (self.depth, self.state) = (0, State::Structure(Expect::KeyOrEnd));
                 self.before = Before::Other;
@@ -295,7 +305,7 @@ enum Next {
 }
 
 /// U+FEFF.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// What stands before each text of a sequence (RFC 7464).
 pub const RECORD_SEPARATOR: u8 = 0x1e;
@@ -317,4 +327,180 @@ fn string_length(bytes: &[u8]) -> usize {
 fn word_length(bytes: &[u8]) -> usize {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     bytes.iter().position(|byte| !is_word(byte)).unwrap_or(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// The items of a text, and where an item is open at its end.
+    fn items(text: &[u8]) -> (Vec<(&[u8], bool)>, Option<u64>) {
+        let (mut framer, mut items) = (Framer::new(0), Vec::new());
+        framer.feed(text, &mut items, usize::MAX);
+        let text = |item: &Item| (&text[item.start as usize..item.end as usize], item.broken);
+        (items.iter().map(text).collect(), framer.open())
+    }
+
+    #[track_caller]
+    fn finds(text: &str, expected: &[&str], open: Option<u64>) {
+        let (found, rest) = items(text.as_bytes());
+        let shown =
+            |(item, broken): &(&[u8], bool)| format!("{}{}", if *broken { "!" } else { "" }, item.escape_ascii());
+        let found: Vec<String> = found.iter().map(shown).collect();
+        let expected: Vec<String> = expected.iter().map(|item| item.as_bytes().escape_ascii().to_string()).collect();
+        assert_eq!((found, rest), (expected, open), "{text:?}");
+    }
+
+    #[test]
+    fn what_stands_between_separators_is_an_item() {
+        finds("", &[], None);
+        finds(" [\n{},\t{ } ]\r\n", &["{}", "{ }"], None);
+        finds("{}{}[{}]\u{1e}{}\0\u{feff}{}", &["{}"; 5], None);
+        finds("[[{}],[],{}]", &["{}", "{}"], None);
+        finds(r#"1 -2.5e7,null"x\"]"true{"#, &["1", "-2.5e7", "null", r#""x\"]""#, "true"], Some(23));
+        finds(
+            r#"{"a":[1,{"b":{}},[[]],"}]",true],"c":"\\"},{}"#,
+            &[r#"{"a":[1,{"b":{}},[[]],"}]",true],"c":"\\"}"#, "{}"],
+            None,
+        );
+        finds("{\"a\"\n:\n1\n,\n\"b\"\n:\n[\n]\n}\n", &["{\"a\"\n:\n1\n,\n\"b\"\n:\n[\n]\n}"], None);
+        finds("words: {}x}, 'a'", &["words:", "{}", "x}"], Some(13));
+        finds("\"text\nmore", &["\"text"], Some(6));
+        finds("{} {\"a\":", &["{}"], Some(3));
+        finds("{\"a\":\"\\\"}", &[], Some(0));
+    }
+
+    #[test]
+    fn a_broken_object_ends_where_the_next_begins() {
+        for broken in [
+            r#"{"a":"x, "b":1}"#,
+            r#"{"a":"x},"#,
+            r#"{"a" 1}"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{a:1}"#,
+            r#"{'a':1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":[1,]}"#,
+            r#"{"a":[}"#,
+            r#"{"a":{]}"#,
+            r#"{"a":}"#,
+            r#"{,}"#,
+            r#"{"a":1]}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":/**/1}"#,
+            "{\"a\":\0}",
+            "{\"a\":\"\t\"}",
+            "{\"a\":\"\\\u{1}\"}",
+        ] {
+            // One of them takes the comma of a text for its own end.
+            let closed = if broken.ends_with('}') { broken.to_owned() } else { format!("{broken}\"a\":}}") };
+            for between in [",", "", " , ", ",\n  ", "\n\n", "\r\n,"] {
+                finds(&format!("[{closed}{between}{{}},{{}}]"), &[&format!("!{closed}{between}"), "{}", "{}"], None);
+            }
+        }
+        // Behind a line end another one begins, whatever comes before it.
+        finds("{\"a\":1,\n{}\n", &["!{\"a\":1,\n", "{}"], None);
+        finds("{\"a\":\"x\n{}\n", &["!{\"a\":\"x\n", "{}"], None);
+        finds("{\"a\":\"x\n {}\n", &[], Some(0));
+        // An outer brace is missing.
+        finds(r#"{"a":{},{"b":1}"#, &[r#"!{"a":{},"#, r#"{"b":1}"#], None);
+        finds(r#"{"a":'x', "b":{}, {"c":1}"#, &[r#"!{"a":'x', "b":{}, "#, r#"{"c":1}"#], None);
+    }
+
+    #[test]
+    fn nesting_is_bounded_by_what_an_object_can_have() {
+        let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        finds(&deep(500_000), &[&deep(500_000)], None);
+        let (found, open) = items(&[b'['; 0]);
+        assert_eq!((found.len(), open), (0, None));
+        let endless = format!("{{\"a\":{}", "[".repeat(3 * MAX_OBJECT));
+        let mut framer = Framer::new(0);
+        framer.feed(endless.as_bytes(), &mut Vec::new(), usize::MAX);
+        assert!(framer.is_broken() && framer.arrays.len() <= MAX_OBJECT / 64 + 1);
+    }
+
+    proptest! {
+        /// However the bytes come in pieces, whatever they are.
+        #[test]
+        fn pieces_make_no_difference(
+            tokens in prop::collection::vec(
+                select(vec!["{", "}", "[", "]", ",", ":", "\"", "\\", "\n", " ", "\"a\"", "{\"a\":1}", "1", "x", "\0", "\u{feff}", "é", "\u{ff01}", "\t", "\u{1e}", "},{"]),
+                0..60,
+            ),
+            cuts in prop::collection::vec(0..200usize, 0..8),
+        ) {
+            let text = tokens.concat().into_bytes();
+            let mut whole = Vec::new();
+            let mut framer = Framer::new(0);
+            framer.feed(&text, &mut whole, usize::MAX);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).chain([0, text.len()]).collect();
+            cuts.sort_unstable();
+            let mut pieces = Framer::new(0);
+            let mut found = Vec::new();
+            for pair in cuts.windows(2) {
+                pieces.feed(&text[pair[0]..pair[1]], &mut found, usize::MAX);
+            }
+            prop_assert_eq!(&found, &whole);
+            prop_assert_eq!((pieces.open(), pieces.at(), pieces.last()), (framer.open(), framer.at(), framer.last()));
+            // One at a time, as where a long one is passed over; and from the end of any of them.
+            let mut single = Framer::new(0);
+            let mut one_by_one = Vec::new();
+            while single.at() < text.len() as u64 {
+                single.feed(&text[single.at() as usize..], &mut one_by_one, 1);
+                if let [.., last] = one_by_one.as_slice() && single.open().is_none() {
+                    prop_assert!(single.at() >= last.end);
+                }
+                let rest: Vec<Item> = one_by_one.drain(..).collect();
+                for item in rest {
+                    prop_assert!(whole.contains(&item));
+                    let mut again = Framer::new(item.end);
+                    let mut behind = Vec::new();
+                    again.feed(&text[item.end as usize..], &mut behind, usize::MAX);
+                    let place = whole.iter().position(|other| *other == item).unwrap();
+                    prop_assert_eq!(&behind, &whole[place + 1..]);
+                }
+            }
+        }
+
+        /// Whatever is JSON has the items that serde_json finds in it.
+        #[test]
+        fn of_json_the_items_are_its_values(
+            values in prop::collection::vec((json_value(), select(vec!["", " ", "\n", ",", ",\n ", "]["])), 0..8),
+            pretty in any::<bool>(),
+        ) {
+            let mut text = String::new();
+            let mut expected = Vec::new();
+            for (value, between) in values {
+                let value = serde_json::json!({ "v": value });
+                let item = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+                text += &item;
+                text += between;
+                expected.push(item);
+            }
+            let (found, open) = items(text.as_bytes());
+            prop_assert_eq!(open, None);
+            let found: Vec<_> = found.into_iter().map(|(item, broken)| (String::from_utf8_lossy(item).into_owned(), broken)).collect();
+            let expected: Vec<_> = expected.into_iter().map(|item| (item, false)).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    fn json_value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 30, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::hash_map(any::<String>(), inner, 0..5)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
 }

@@ -71,3 +71,49 @@ fn object(head: &[u8], start: usize, whole: bool) -> Option<Shape> {
         _ => whole.then_some(Shape::Lines),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_says_what_an_input_is() {
+        use Shape::{Document, Lines};
+        let long = "{}".repeat(HEAD / 2);
+        let pretty = "{\n  \"a\": [\n    1\n  ]\n}";
+        for (head, of_part, of_whole) in [
+            ("", None, Lines),
+            (" \n\0\u{feff}", None, Lines),
+            ("x", Some(Lines), Lines),
+            ("[", None, Document),
+            ("[\n ", None, Document),
+            ("\u{feff}\n[ {", Some(Document), Document),
+            ("[[", Some(Document), Document),
+            ("[]", Some(Document), Document),
+            ("[2026-11-27 11:00:00] {}\n", Some(Lines), Lines),
+            ("[\"", Some(Lines), Lines),
+            ("\u{1e}{}\n", Some(Document), Document),
+            ("{", None, Lines),
+            ("{}", None, Lines),
+            ("{}{}", None, Lines),
+            ("{}\n", Some(Lines), Lines),
+            ("\n{}", Some(Lines), Lines),
+            ("{\"a\":1,", None, Lines),
+            ("{\"a\":1,\n", None, Document),
+            ("{\n", None, Document),
+            (pretty, Some(Document), Document),
+            ("{\"a\":1,\n{\"a\":1}\n", Some(Lines), Lines),
+            ("{\"a\":\"x\n{\"a\":1}\n", Some(Lines), Lines),
+            ("{'a':1}", Some(Lines), Lines),
+            (&long, Some(Document), Document),
+            (&long[2..], None, Lines),
+            (&format!("{long}\n"), Some(Document), Document),
+            (&format!("{}\n{{}}", &long[2..]), Some(Lines), Lines),
+            (&format!("{{\"a\":\"{}", "x".repeat(HEAD)), Some(Document), Document),
+        ] {
+            let shown = &head[..head.len().min(60)];
+            assert_eq!(Shape::of(head.as_bytes(), false), of_part, "a part: {shown:?}");
+            assert_eq!(Shape::of(head.as_bytes(), true), Some(of_whole), "{shown:?}");
+        }
+    }
+}
