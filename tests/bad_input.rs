@@ -260,15 +260,22 @@ fn a_line_without_end_is_left_for_the_next_run() {
     let (half, rest) = second.split_at(20);
     sandbox.write("in.jsonl", format!("{first}{half}"));
     let place = format!("in.jsonl:2 (byte {})", first.len());
-    sandbox.run(INGEST).expect(0).says(&["warning", &place, "no end", "left for the next run"]);
+    sandbox.run(INGEST).expect(3).says(&["warning", &place, "incomplete", "20 bytes left for the next run"]);
     sandbox.reports(&first);
     assert_eq!(sandbox.run("rejects --store s").expect(0).out, "");
-    // Nothing has changed, so the same is said again.
-    sandbox.run(INGEST).expect(0).says(&[&place]);
+    assert_eq!(sandbox.sources()[0]["left"], 20);
+    // Nothing has changed, so the same is said again, and nothing more is kept.
+    let size = || sandbox.read("s/0000000001.wal").len();
+    let before = size();
+    sandbox.run(INGEST).expect(3).says(&[&place]);
+    sandbox.run("ingest --store s -q in.jsonl").expect(3).says(&[&place]);
+    assert_eq!(size(), before);
+    sandbox.run("ingest --store s --strict in.jsonl").fails(1, &[&place, "incomplete"]);
     sandbox.append("in.jsonl", format!("{rest}{third}{{}}\n"));
     let place = format!("in.jsonl:4 (byte {})", first.len() + second.len() + third.len());
     sandbox.run(INGEST).expect(3).says(&["going on", "after line 1"]).says(&[&place, "rejected"]);
     sandbox.reports([first, second, third].concat());
+    assert_eq!(sandbox.sources()[0]["left"], 0);
 }
 
 #[test]
@@ -402,8 +409,8 @@ fn garbage_behind_compressed_data_is_an_error() {
 #[test]
 fn garbage_behind_the_last_line_is_told() {
     let sandbox = Sandbox::new();
-    sandbox.write("in.jsonl", [small(), vec![0; 100]].concat());
-    sandbox.run(INGEST).expect(0).says(&["warning: in.jsonl:401 (byte ", "left for the next run"]);
+    sandbox.write("in.jsonl", [small(), vec![1; 100]].concat());
+    sandbox.run(INGEST).expect(3).says(&["warning: in.jsonl:401 (byte ", "left for the next run"]);
     sandbox.reports(small());
     sandbox.write("in.jsonl", small());
     sandbox.run(INGEST).expect(0);

@@ -493,9 +493,13 @@ fn colour_is_as_asked() {
 #[test]
 fn quiet_says_nothing_but_errors() {
     let sandbox = Sandbox::new();
-    sandbox.write("in.jsonl", message("1", "a", "v", 1) + "oops\n{\"half");
+    sandbox.write("in.jsonl", message("1", "a", "v", 1) + "oops\n");
     sandbox.run("ingest -q --store s in.jsonl").expect(3).silently();
     assert!(!sandbox.run("run -q --store s in.jsonl").expect(3).silently().out.is_empty());
+    // And what is not in the store.
+    sandbox.append("in.jsonl", "{\"half");
+    let ran = sandbox.run("ingest -q --store s in.jsonl").expect(3).says(&["warning", "6 bytes left for the next run"]);
+    assert_eq!(ran.err.lines().count(), 1);
     sandbox.run("report -q --store none").fails(10, &["none"]);
 }
 

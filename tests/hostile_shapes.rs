@@ -170,7 +170,7 @@ fn of_thousands_of_inputs_only_those_are_told_of_that_have_something_to_say() {
     let ran =
         ran.says(&["00003.jsonl:", "rejected"]).says(&["00003.jsonl: and 6 more"]).says(&["00003.jsonl: 9 lines"]);
     let ran = ran
-        .says(&["00004.jsonl", "no end"])
+        .says(&["00004.jsonl", "the end is incomplete"])
         .says(&["00004.jsonl: 0 lines"])
         .says(&[&format!("{count} inputs, "), "1 empty"]);
     assert_eq!(said(&ran), 2 + 3 + 3 + 1 + 1 + 1 + 1 + 1, "{}", ran.err);

@@ -28,7 +28,7 @@ fn agree(line: impl AsRef<[u8]>) -> bool {
     let (skipped, _) = filler(line);
     let mut scratch = Scratch::default();
     let judged = parse(Text::new(&line[skipped..]), &mut scratch);
-    for rest in ["", "\n", NEXT] {
+    for rest in ["".to_owned(), "\n".to_owned(), format!("\n{NEXT}")] {
         let input = [line, rest.as_bytes()].concat();
         if let Some((event, length)) = fast::parse(&input) {
             let (expected, object) = judged.unwrap_or_else(|reason| panic!("{reason}: {shown}"));

@@ -24,8 +24,10 @@ from math import inf
 from operator import attrgetter
 from zlib import crc32
 
-# A few bytes can stand for 2^32 - 1 rejects (6.2). Above this many in all they are counted, not listed.
+# A few bytes can stand for 2^32 - 1 rejects (6.2), of up to 1 MiB each. Above this many in all, or this many kept bytes,
+# written out, they are counted, not listed.
 LISTED_REJECTS = 1_000_000
+LISTED_BYTES = 1 << 30
 
 
 class Invalid(Exception):
@@ -65,7 +67,7 @@ def need(condition, otherwise):
 # 1. Conventions ------------------------------------------------------------------------------------------------------
 
 SEQUENCE_BOUND = 1 << 40  # sequence numbers, segment numbers, tallies
-INPUT_BOUND = 1 << 56  # end and end line of a checkpoint
+INPUT_BOUND = 1 << 56  # end, end line and left of a checkpoint, the column of a reject
 LEAST, GREATEST = -(1 << 63), (1 << 63) - 1  # signed 64-bit numbers
 PAYLOAD_MAX = 67_108_864
 
@@ -368,7 +370,9 @@ def proof(segment, start):
 
 CHECKPOINT_FIELDS = struct.Struct("<16sQQQQHH16s16sH")
 
-Checkpoint = namedtuple("Checkpoint", "instance start end start_line end_line name")
+MARKS_MAX = 64
+
+Checkpoint = namedtuple("Checkpoint", "instance start end start_line end_line name left")
 
 
 def checkpoint(data):
@@ -378,14 +382,32 @@ def checkpoint(data):
     bounded(end, INPUT_BOUND, "end")
     bounded(end_line, INPUT_BOUND, "end line")
     need(head == tail == min(end, 4096), "the checkpoint's head or tail has a wrong length")
-    need(name <= 4096 and len(data) == 86 + name, "the checkpoint's name has a wrong length")
-    return Checkpoint(instance, start, end, start_line, end_line, data[86:])
+    need(name <= 4096 and len(data) >= 86 + name, "the checkpoint's name has a wrong length")
+    left = left_and_marks(data[86 + name :], end) if len(data) > 86 + name else 0
+    return Checkpoint(instance, start, end, start_line, end_line, data[86 : 86 + name], left)
+
+
+def left_and_marks(data, end):
+    """What is behind the name, if anything is. The marks are for writers: no answer depends on them."""
+    cursor, before = Cursor(data), 0
+    left, many = bounded(cursor.varint(), INPUT_BOUND, "left"), cursor.varint()
+    need(many <= MARKS_MAX, f"{many} marks")
+    for _ in range(many):
+        place = cursor.varint()
+        need(before < place < end, "the places of the marks do not ascend, or one is not inside of what was read")
+        cursor.take(16)
+        before = place
+    cursor.done()
+    return left
 
 
 # 6.2 Rejects
 
+KEPT_MAX = 1_048_576
+WITH_COLUMN = 0x80  # the highest bit of a reason
+
 # n rejects, each so many bytes and lines behind the one before it; offset and line are those of the first
-Run = namedtuple("Run", "offset line n step line_step reason length kept")
+Run = namedtuple("Run", "offset line n step line_step column reason length kept")
 
 
 def rejects(data, count, batch):
@@ -397,14 +419,16 @@ def rejects(data, count, batch):
             n = cursor.varint()
             need(like and n >= 1 and step >= 1, "a run of rejects that cannot be")
         else:
+            need(reason != WITH_COLUMN, "a reject without a reason")
+            column = bounded(cursor.varint(), INPUT_BOUND, "column") if reason & WITH_COLUMN else 0
             n, length, k = 1, cursor.varint(), cursor.varint()
-            need(k <= 4096 and k <= length, "a reject keeps more bytes than it can")
-            like = reason, length, cursor.take(k)
+            need(k <= KEPT_MAX and k <= length, "a reject keeps more bytes than it can")
+            like = column, reason & ~WITH_COLUMN, length, cursor.take(k)
         runs.append(Run(offset + step, line + line_step, n, step, line_step, *like))
         offset += n * step
         line += n * line_step
         total += n
-        need(offset < batch.end and line < batch.end_line, "a reject stands behind the batch")
+        need(offset < batch.end and line <= batch.end_line, "a reject stands behind the batch")
     need(total == count, f"{total} rejects instead of {count}")
     return runs
 
@@ -1006,16 +1030,16 @@ class Inputs:
 
     def listed(self):
         known = self.known.items()
-        return sorted([i.hex(), last.end, last.end_line, *counts, last.name.hex()] for i, (last, *counts) in known)
+        return sorted([i.hex(), last.end, last.end_line, *counts, last.name.hex(), last.left] for i, (last, *counts) in known)
 
     def listed_rejects(self):
         """Those of the instances in the map, or None where there are too many to list them."""
         runs = [(instance, run) for instance in self.known for run in self.runs.get(instance, [])]
-        if sum(run.n for _, run in runs) > LISTED_REJECTS:
+        if sum(run.n for _, run in runs) > LISTED_REJECTS or sum(run.n * len(run.kept) for _, run in runs) > LISTED_BYTES:
             return None
         rows = []
         for instance, run in runs:
-            name, rest = instance.hex(), [run.reason, run.length, run.kept.hex()]
+            name, rest = instance.hex(), [run.column, run.reason, run.length, run.kept.hex()]
             for i in range(run.n):
                 rows.append([name, run.offset + i * run.step, run.line + i * run.line_step + 1, *rest])
         return sorted(rows)
@@ -1133,7 +1157,7 @@ def is_segment(one):
 
 
 def left_by_repair(number, name, files):
-    """Whether this last segment is what a repair published that did not come to its end (section 12, "Crashes")."""
+    """Whether this last segment is what a repair published that did not come to its end: a hole, then marks (section 12, "Crashes")."""
     header = or_none(segment_header, name, files[name], newer=True)
     if header is None or header.number != number:
         return False
@@ -1144,7 +1168,7 @@ def left_by_repair(number, name, files):
             frames.append(due_frame(segment, offset, due, previous))
             offset += 80 + frames[-1].header.payload
             due, previous = due + 1, frames[-1].header.crc
-        if sorted(frame.header.kind for frame in frames) != [MARK] * (len(frames) - 1) + [HOLE]:
+        if [frame.header.kind for frame in frames] != [HOLE] + [MARK] * (len(frames) - 1):
             return False
         data = next(section_bytes(segment.data, section) for frame in frames for section in frame.sections)
         hole(data)
@@ -1247,22 +1271,27 @@ def intact_events(files):
     found = set()
     for *_, name in snapshots:
         data, header = files[name], or_none(snapshot_header, name, files[name], newer=True)
-        if header is None or header.store == store:  # of another store nothing is taken
+        if header is None or store in (None, header.store):  # of another store nothing is taken
             headers = headers_of(data, b"CWbk", block_header)
             take(blocks_of(data, headers, header or first_in_place(headers)), found)
     for number, _, name in segments:
         data, header = files[name], or_none(segment_header, name, files[name], newer=True)
-        if header is None or header.store == store:
+        if header is None or store in (None, header.store):
             headers = headers_of(data, b"CWfr", frame_header)
             take(sections_of(data, headers, header or first_naming(number, headers, store)), found)
     return found
 
 
 def store_of(files):
-    """The id that most of the files that count have, by their sound headers; of two with as many that of the first file."""
-    headers = [or_none(header_of(name), name, files[name], newer=True) for *_, name in counting(files)[0]]
+    """The id that most of the files that count have, by their sound headers, be their number right or not; of two with as many
+    that of the first file. Where no header is sound, that of the first frame header by which a segment is known; else None."""
+    count, _ = counting(files)
+    headers = [or_none(header_of(name), name, files[name], newer=True) for *_, name in count]
     ids = Counter(header.store for header in headers if header)
-    return max(ids, key=ids.get, default=None)
+    if ids:
+        return max(ids, key=ids.get)
+    known = (first_naming(one[0], headers_of(files[one[2]], b"CWfr", frame_header), None) for one in count if is_segment(one))
+    return next((header.store for header in known if header), None)
 
 
 def is_whole(first, last, name, files, store):

@@ -126,15 +126,21 @@ def event_section(events, wider=0, **forge):
     return out + b"".join(varint(len(e[1])) + e[1] for e in events if uuid_of(e[1]) is None)
 
 
-def checkpoint(instance, start, end, start_line, end_line, name=b"chat", content=b"x"):
+def checkpoint(instance, start, end, start_line, end_line, name=b"chat", content=b"x", left=None, marks=()):
+    """marks: places, or nothing; left: None for a checkpoint that ends with its name"""
     least = min(end, 4096)
     digest = hashlib.sha256(content).digest()[:16]
     fields = struct.pack("<16sQQQQHH", instance, start, end, start_line, end_line, least, least)
-    return fields + digest + digest + struct.pack("<H", len(name)) + name
+    data = fields + digest + digest + struct.pack("<H", len(name)) + name
+    return data if left is None else data + varint(left) + marks_of(*marks)
+
+
+def marks_of(*places):
+    return varint(len(places)) + b"".join(varint(place) + b"digest of 4,096." for place in places)
 
 
 def rejects_section(rejects, start, start_line):
-    """rejects: [(offset, line from 0, reason, length, kept)]; what repeats becomes a run."""
+    """rejects: [(offset, line from 0, column, reason, length, kept)]; what repeats becomes a run."""
     out, offset, line, i = b"", start, start_line, 0
     while i < len(rejects):
         step, line_step, n = rejects[i][0] - offset, rejects[i][1] - line, 0
@@ -147,8 +153,9 @@ def rejects_section(rejects, start, start_line):
             out += varint(step) + varint(line_step) + b"\0" + varint(n)
             i += n
         else:
-            _, _, reason, length, kept = rejects[i]
-            out += varint(step) + varint(line_step) + bytes([reason]) + varint(length) + varint(len(kept)) + kept
+            _, _, column, reason, length, kept = rejects[i]
+            out += varint(step) + varint(line_step) + bytes([reason | 0x80 * (column > 0)]) + varint(column) * (column > 0)
+            out += varint(length) + varint(len(kept)) + kept
             i += 1
         offset, line = rejects[i - 1][:2]
     return out
@@ -366,9 +373,9 @@ class Model:
 
     def batch(self, point, events, rejects, repeated):
         instance = point[0]
-        entry = self.inputs.setdefault(instance, [0, 0, 0, 0, b""])
-        name = point[5] if len(point) > 5 else b"chat"
-        self.inputs[instance] = [point[2], point[4], entry[2] + len(events) + repeated, entry[3] + len(rejects), name]
+        entry = self.inputs.setdefault(instance, [0, 0, 0, 0, b"", 0])
+        name, left = point[5] if len(point) > 5 else b"chat", (point[7] if len(point) > 7 else None) or 0
+        self.inputs[instance] = [point[2], point[4], entry[2] + len(events) + repeated, entry[3] + len(rejects), name, left]
         self.rejects.setdefault(instance, []).extend(rejects)
         self.accepted += len(events) + repeated
         for event in events:
@@ -397,11 +404,11 @@ class Model:
             report.append(f"{site.decode()},messages={c},emails={e},operators={o},visitors={v}")
         return {
             "report": report,
-            "inputs": sorted([i.hex(), *some, name.hex()] for i, (*some, name) in self.inputs.items()),
+            "inputs": sorted([i.hex(), *some, name.hex(), left] for i, (*some, name, left) in self.inputs.items()),
             "rejects": sorted(
-                [i.hex(), offset, line + 1, reason, length, kept.hex()]
+                [i.hex(), offset, line + 1, column, reason, length, kept.hex()]
                 for i, some in self.rejects.items()
-                for offset, line, reason, length, kept in some
+                for offset, line, column, reason, length, kept in some
             ),
             "events": len(events),
             "copies": self.accepted - len(events),
@@ -460,14 +467,18 @@ class Random:
         events = [self.event() for _ in range(rng.choice([0, 1, 3, 20]))]
         rejects, offset, at_line = [], start + rng.randint(0, 5), line
         for _ in range(rng.choice([0, 0, 1, 8])):
-            kept = rng.choice([b"oops", b"", b"no"])
+            kept, column, lines = rng.choice([b"oops", b"", b"no"]), rng.choice([0, 0, 1, 300]), rng.choice([0, 1, 1])
             for _ in range(rng.choice([1, 1, 5])):
-                rejects.append((offset, at_line, len(kept) + 1, len(kept) + rng.choice([0, 9]), kept))
-                offset, at_line = offset + 10, at_line + 1
-        end, end_line = offset + rng.randint(1, 6000), at_line + len(events) + rng.randint(1, 3)
-        self.inputs[instance] = (end, end_line, name)
+                rejects.append((offset, at_line, column, len(kept) + 1, len(kept) + rng.choice([0, 9]), kept))
+                offset, at_line = offset + 10, at_line + lines
+        end, end_line = offset + rng.randint(1, 6000), at_line + len(events) + rng.randint(0, 3)
         repeated = rng.choice([0, 0, 7])
-        point = (instance, start, end, line, end_line, name)
+        if not (events or rejects or repeated) and rng.random() < 0.5:
+            end, end_line = start, line  # to note that left has changed
+        self.inputs[instance] = (end, end_line, name)
+        left = rng.choice([None, None, 0, 1, 1 << 20])
+        marks = [] if left is None else sorted(rng.sample(range(1, end), min(rng.choice([0, 1, 64]), max(end - 1, 0))))
+        point = (instance, start, end, line, end_line, name, b"x", left, marks)
         self.log.batch(point, events, rejects or rng.choice([None, []]), repeated, None, rng.choice([0, 0, 5]))
         for model in self.model, self.part:
             model.batch(point, events, rejects, repeated)
@@ -502,8 +513,9 @@ class Random:
         last, part = self.log.number - 1, self.part
         events = part.chosen()
         inputs = []
-        for instance, (end, end_line, some, rejected, name) in part.inputs.items():
-            inputs.append((checkpoint(instance, end // 2, end, end_line // 2, end_line, name), some, rejected))
+        for instance, (end, end_line, some, rejected, name, left) in part.inputs.items():
+            point = (instance, end // 2, end, end_line // 2, end_line, name, b"x", left or self.rng.choice([None, 0]))
+            inputs.append((checkpoint(*point), some, rejected))
         writer = SnapshotWriter(*(self.rng.randint(1, 30) for _ in range(4)))
         self.snapshots[f"{first:010}-{last:010}.snap"] = writer.write(
             (first, last), (frame, self.log.due), (previous, self.log.previous), events,
@@ -587,8 +599,8 @@ ANSWER = {
         "1,messages=1,emails=0,operators=1,visitors=1",
         "shop,messages=0,emails=1,operators=0,visitors=1",
     ],
-    "inputs": [[b"fedcba9876543210".hex(), 386, 4, 3, 1, b"chat".hex()]],
-    "rejects": [[b"fedcba9876543210".hex(), 278, 3, 3, 4, b"oops".hex()]],
+    "inputs": [[b"fedcba9876543210".hex(), 386, 4, 3, 1, b"chat".hex(), 0]],
+    "rejects": [[b"fedcba9876543210".hex(), 278, 3, 0, 3, 4, b"oops".hex()]],
     "events": 3,
     "copies": 0,
     "disputed": 0,
@@ -615,7 +627,7 @@ INPUT = (
 def example_log():
     """The store of the page, by the small writer."""
     log = Log()
-    log.batch((*POINT, b"chat", INPUT), EVENTS, [(278, 2, 3, 4, b"oops")])
+    log.batch((*POINT, b"chat", INPUT), EVENTS, [(278, 2, 0, 3, 4, b"oops")])
     log.mark()
     return log
 
@@ -655,7 +667,7 @@ class TheExample(Case):
         writer = SnapshotWriter(per_block=100, per_index=100, per_fence=100)
         written = writer.write(
             (1, 1), (1, 4), (header_crc(SEGMENT[:64]), log.previous), EVENTS, 0,
-            [(checkpoint(*point), 3, 1)], [], [(point, [(278, 2, 3, 4, b"oops")])],
+            [(checkpoint(*point), 3, 1)], [], [(point, [(278, 2, 0, 3, 4, b"oops")])],
         )  # fmt: skip
         self.assertEqual(written, SNAPSHOT)
 
@@ -1055,20 +1067,136 @@ class Sections(Case):
         ):  # fmt: skip
             self.check(self.section(1, 1, bad), "corrupt")
 
+    def test_left_and_marks(self):
+        """They may be behind the name; if anything is, both are."""
+        for name in b"a name", b"", b"n" * 4096:
+            good = checkpoint(*POINT, name)
+            for rest, left in (
+                (b"", 0), (b"\0\0", 0), (b"\5\0", 5), (varint(5, 3) + varint(0, 9), 5), (varint((1 << 56) - 1) + b"\0", (1 << 56) - 1),
+                (b"\0" + marks_of(1), 0), (b"\7" + marks_of(1, 2, 385), 7), (b"\7" + marks_of(385), 7),
+                (b"\7" + marks_of(*range(1, 65)), 7), (b"\7\1" + varint(9, 8) + b"m" * 16, 7),
+            ):  # fmt: skip
+                got = self.check(self.section(1, 1, good + rest), "sound")
+                self.assertEqual(got["inputs"], [[POINT[0].hex(), 386, 4, 0, 0, name.hex(), left]])
+            for bad in (
+                b"\0", b"\5", b"\x80", b"\0\0\0", b"\0\x80", varint(5, 10) + b"\0", varint(1 << 64) + b"\0",  # fields
+                varint(1 << 56) + b"\0", varint((1 << 64) - 1) + b"\0",  # left
+                b"\0" + marks_of(*range(1, 66)), b"\0\x41", b"\0" + varint((1 << 64) - 1),  # how many
+                b"\0" + marks_of(0), b"\0" + marks_of(0, 1), b"\0" + marks_of(5, 5), b"\0" + marks_of(5, 4),  # they ascend
+                b"\0" + marks_of(386), b"\0" + marks_of(5, 387), b"\0" + marks_of((1 << 64) - 1), b"\0" + marks_of(1 << 64),
+                b"\0" + marks_of(1)[:-1], b"\0" + marks_of(1) + b"\0", b"\0\2" + marks_of(1)[1:], b"\0\0" + marks_of(1)[1:],
+            ):  # fmt: skip
+                self.check(self.section(1, 1, good + bad), "corrupt")
+        at_start = checkpoint(b"i" * 16, 0, 0, 0, 0)  # no place is below this end
+        self.check(self.section(1, 1, at_start + b"\5\0"), "sound")
+        for mark in 0, 1:
+            self.check(self.section(1, 1, at_start + b"\5" + marks_of(mark)), "corrupt")
+        # nothing says that what is left ends within the bounds of an end
+        self.check(self.section(1, 1, checkpoint(b"i" * 16, 0, (1 << 56) - 1, 0, 0) + varint((1 << 56) - 1) + b"\0"), "sound")
+        long = checkpoint(*POINT, b"n" * 4097) + b"\0\0"
+        self.check(self.section(1, 1, long), "corrupt", "name")
+        short = replaced(long[:-3], 84, struct.pack("<H", 4096))  # the name is what its length says, and not the rest
+        self.check(self.section(1, 1, short), "sound")
+        self.check(self.section(1, 1, short[:-1]), "corrupt", "name")
+
+    def test_left_is_that_of_the_last_checkpoint(self):
+        """Where it does not say it is 0; a batch may be there for nothing else."""
+        log, point = Log(), (b"i" * 16, 0, 9, 0, 1, b"chat", b"x")
+        for more, left in ((7, [1, 8]), 7), ((), 0), ((9,), 9), ((0, [3]), 0), ((8,), 8):
+            log.batch((*point, *more), EVENTS[:1] if point[1] == 0 else [])
+            point = (point[0], 9, 9, 1, 1, b"chat", b"x")
+            self.says(log.files, {"inputs": [[b"i".hex() * 16, 9, 1, 1, 0, b"chat".hex(), left]], "events": 1})
+        log.forget(b"i" * 16)
+        self.says(log.files, {"inputs": []})
+        log.batch(point, [])
+        self.says(log.files, {"inputs": [[b"i".hex() * 16, 9, 1, 0, 0, b"chat".hex(), 0]]})
+        # no reject stands in a batch without bytes
+        log.batch(point, [], [(9, 1, 0, 3, 4, b"oops")])
+        self.check(log.files, "corrupt", "behind the batch")
+
     def test_rejects(self):
         one = bytes([3, 2, 3, 4, 2]) + b"oo"
         run = bytes([10, 0, 0, 30])
         self.check(self.section(2, 1, one), "sound")
         got = self.check(self.section(2, 31, one + run), "sound")
-        self.assertEqual(got["rejects"][30][1:], [303, 3, 3, 4, "6f6f"])
-        self.check(self.section(2, 32, one + run + bytes([0, 1, 200, 0, 0])), "sound")
+        self.assertEqual(got["rejects"][30][1:], [303, 3, 0, 3, 4, "6f6f"])
+        self.check(self.section(2, 32, one + run + bytes([0, 1, 100, 0, 0])), "sound")
         for count, bad in (
             (2, one), (0, one), (1, one[:-1]), (1, one + b"\0"), (30, run), (31, run + one), (1, b""),
             (1, one + bytes([10, 0, 0, 0])), (31, one + bytes([0, 0, 0, 30])), (40, one + bytes([10, 0, 0, 39])),
-            (31, one + bytes([1, 1, 0, 30])), (1, varint(386) + one[1:]), (1, bytes([3, 4]) + one[2:]),
-            (1, bytes([3, 2, 3, 1, 2]) + b"oo"), (1, bytes([3, 2, 3]) + varint(9999) + varint(4097) + bytes(4097)),
+            (31, one + bytes([1, 1, 0, 30])), (1, varint(386) + one[1:]), (1, bytes([3, 5]) + one[2:]),
+            (1, bytes([3, 2, 3, 1, 2]) + b"oo"),
         ):  # fmt: skip
             self.check(self.section(2, count, bad), "corrupt")
+
+    def test_the_line_of_a_reject(self):
+        """It is at most the end line: a batch may end in the middle of a line, and a line may have several."""
+        at_line = lambda line, offset=3: bytes([offset]) + varint(line) + bytes([3, 0, 0])
+        for count, data, lines in (
+            (1, at_line(4), [5]), (2, at_line(4) + at_line(0), [5, 5]), (2, at_line(2) + at_line(2), [3, 5]),
+            (5, at_line(4) + bytes([1, 0, 0, 4]), [5] * 5), (5, at_line(0) + bytes([1, 1, 0, 4]), [1, 2, 3, 4, 5]),
+            (2, at_line(1, 0) + at_line(0, 0), [2, 2]),  # the same place twice: every record counts
+        ):  # fmt: skip
+            got = self.check(self.section(2, count, data), "sound")
+            self.assertEqual([row[2] for row in got["rejects"]], lines)
+        for count, data in (
+            (1, at_line(5)), (2, at_line(4) + at_line(1)), (6, at_line(0) + bytes([1, 1, 0, 5])),
+            (1, at_line((1 << 64) - 1)), (1, bytes([3]) + varint((1 << 64) + 4) + bytes([3, 0, 0])),
+        ):  # fmt: skip
+            self.check(self.section(2, count, data), "corrupt")
+        # a batch that goes on in the line that it begins in
+        log = Log()
+        log.batch((b"i" * 16, 10, 20, 7, 7), [], [(10, 7, 2, 3, 4, b"oops"), (19, 7, 11, 3, 1, b"?")])
+        self.assertEqual([row[1:4] for row in self.check(log.files, "sound")["rejects"]], [[10, 8, 2], [19, 8, 11]])
+
+    def test_columns(self):
+        """The highest bit of the reason says that there is one. It is no part of the reason."""
+        start, end = bytes([3, 2]), bytes([4, 2]) + b"oo"
+        for reason, column, shown in (
+            (b"\3", b"", [0, 3]), (b"\x83", b"\1", [1, 3]), (b"\x83", varint(300), [300, 3]),
+            (b"\x83", varint((1 << 56) - 1), [(1 << 56) - 1, 3]),
+            (b"\x83", b"\0", [0, 3]), (b"\x83", varint(0, 9), [0, 3]), (b"\x83", varint(5, 3), [5, 3]),
+            (b"\x81", b"\1", [1, 1]), (b"\x95", b"\1", [1, 21]),
+            (b"\x7f", b"", [0, 127]), (b"\xff", b"\1", [1, 127]), (b"\x16", b"", [0, 22]), (b"\x96", b"\1", [1, 22]),  # not in the table
+        ):  # fmt: skip
+            one = start + reason + column + end
+            got = self.check(self.section(2, 1, one), "sound")
+            self.assertEqual(got["rejects"], [[POINT[0].hex(), 3, 3, *shown, 4, "6f6f"]])
+            # a run has all of it, and so has a run behind a run
+            runs = bytes([10, 0, 0, 2]) + bytes([7, 1, 0, 1])
+            got = self.check(self.section(2, 4, one + runs), "sound")
+            places = [(3, 3), (13, 3), (23, 3), (30, 4)]
+            self.assertEqual(got["rejects"], [[POINT[0].hex(), *place, *shown, 4, "6f6f"] for place in places])
+            # what comes next has a column of its own
+            got = self.check(self.section(2, 2, one + bytes([1, 0, 3, 0, 0])), "sound")
+            self.assertEqual(got["rejects"][1], [POINT[0].hex(), 4, 3, 0, 3, 0, ""])
+        for count, bad in (
+            (1, start + b"\x80" + end), (1, start + b"\x80\1" + end), (1, start + b"\x80\0" + end),  # no reason is 0x80
+            (3, start + b"\3" + end + bytes([10, 0, 0x80, 2])), (3, start + b"\3" + end + bytes([10, 0, 0x80, 1, 2])),
+            (1, start + b"\x83" + varint(1 << 56) + end), (1, start + b"\x83" + varint((1 << 64) - 1) + end),
+            (1, start + b"\x83" + varint(1 << 64) + end), (1, start + b"\x83" + varint(1, 10) + end),
+            (1, start + b"\x83"), (1, start + b"\x83\x80"), (1, start + b"\x83\1"), (1, start + b"\x83\1\4"),
+            (1, start + b"\x83\1" + end[:-1]), (1, start + b"\x83\1" + end + b"\0"), (1, start + b"\3\1" + end),
+            (2, bytes([1, 0, 0x80, 1])), (1, start + b"\x83\1\1\2oo"),
+        ):  # fmt: skip
+            self.check(self.section(2, count, bad), "corrupt")
+        # a column may be larger than the offset, which nobody compares
+        got = self.check(self.section(2, 1, bytes([3, 0, 0x83, 200, 1, 0, 0])), "sound")
+        self.assertEqual(got["rejects"], [[POINT[0].hex(), 3, 1, 200, 3, 0, ""]])
+
+    def test_kept_bytes(self):
+        """Up to 1 MiB, and no more than there are."""
+        self.assertEqual(reader.KEPT_MAX, 1_048_576)
+        raw = b"x" * 1_048_577
+        record = lambda length, k: bytes([3, 2, 1]) + varint(length) + varint(k) + raw[:k]
+        for length, k, verdict in (
+            (4097, 4097, "sound"), (9999, 4097, "sound"), (1_048_576, 1_048_576, "sound"), ((1 << 64) - 1, 1_048_576, "sound"),
+            (1_048_577, 1_048_577, "corrupt"), (1_048_575, 1_048_576, "corrupt"), (4096, 4097, "corrupt"), (0, 1, "corrupt"),
+        ):  # fmt: skip
+            got = self.check(self.section(2, 1, record(length, k)), verdict)
+            if verdict == "sound":
+                self.assertEqual(got["rejects"], [[POINT[0].hex(), 3, 3, 0, 1, length, "78" * k]])
+        self.check(self.section(2, 1, record(5000, 5000)[:-1]), "corrupt", "over the end")
 
     def test_a_run_without_end(self):
         data = bytes([0, 0, 3, 0, 0, 1, 0, 0]) + varint((1 << 32) - 2)
@@ -1091,6 +1219,18 @@ class Sections(Case):
             self.assertEqual(len(reader.read(self.section(2, 31, one + run))["rejects"]), 31)
             one_more = one + run + bytes([1, 0, 3, 0, 0])
             self.assertIsNone(self.check(self.section(2, 32, one_more), "sound")["rejects"])
+        self.assertEqual(reader.LISTED_BYTES, 1 << 30)
+        with unittest.mock.patch("reader.LISTED_BYTES", 62):
+            self.assertEqual(len(reader.read(self.section(2, 31, one + run))["rejects"]), 31)
+            for more in bytes([1, 0, 3, 1, 1]) + b"o", bytes([1, 0, 0, 1]):
+                self.assertIsNone(self.check(self.section(2, 32, one + run + more), "sound")["rejects"])
+            self.assertEqual(len(reader.read(self.section(2, 32, one + run + bytes([1, 0, 3, 1, 0])))["rejects"]), 32)
+        # 1 MiB, 900,000 times
+        data = bytes([0, 0, 3]) + varint(1 << 20) * 2 + bytes(1 << 20) + bytes([1, 0, 0]) + varint(899_999)
+        log = Log()
+        log.frame(BATCH, [(1, 0, 1, checkpoint(b"i" * 16, 0, 1 << 40, 0, 1)), (2, 0, 900_000, data)])
+        got = self.check(log.files, "sound")
+        self.assertEqual((got["rejects"], got["inputs"][0][4]), (None, 900_000))
 
     def test_sums_of_64_bits(self):
         word = varint((1 << 64) - 1)
@@ -1108,20 +1248,20 @@ class Sections(Case):
     def test_forgotten_inputs(self):
         """Rejects of an instance that came again are those behind the forget frame."""
         log, i, j = Log(), b"i" * 16, b"j" * 16
-        reject = [(1, 0, 3, 4, b"oops")]
+        reject = [(1, 0, 0, 3, 4, b"oops")]
         log.batch((i, 0, 9, 0, 9), EVENTS, reject)
         log.batch((j, 0, 9, 0, 9), EVENTS[:1], reject, repeated=4)
         log.forget(i, j, b"never was known.")
-        log.batch((i, 9, 20, 9, 20), [], [(11, 9, 3, 4, b"oops")])
+        log.batch((i, 9, 20, 9, 20), [], [(11, 9, 0, 3, 4, b"oops")])
         got = self.check(log.files, "sound")
-        self.assertEqual(got["inputs"], [[i.hex(), 20, 20, 0, 1, b"chat".hex()]])
-        self.assertEqual(got["rejects"], [[i.hex(), 11, 10, 3, 4, b"oops".hex()]])
+        self.assertEqual(got["inputs"], [[i.hex(), 20, 20, 0, 1, b"chat".hex(), 0]])
+        self.assertEqual(got["rejects"], [[i.hex(), 11, 10, 0, 3, 4, b"oops".hex()]])
         self.assertEqual((got["events"], got["copies"]), (3, 5))
 
     def test_events(self):
         log = Log()
         log.batch(POINT, EVENTS, wider=60)
-        self.says(log.files, {**ANSWER, "rejects": [], "inputs": [[POINT[0].hex(), 386, 4, 3, 0, "63686174"]]})
+        self.says(log.files, {**ANSWER, "rejects": [], "inputs": [[POINT[0].hex(), 386, 4, 3, 0, "63686174", 0]]})
         good = bytearray(event_section(EVENTS[2:]))
         self.check(self.section(3, 1, bytes(good), 0x76), "sound")
         self.check(self.section(3, 1, bytes(good), 0x77), "corrupt", "another shard")
@@ -1322,11 +1462,11 @@ class Snapshots(Case):
             first = SnapshotWriter().write((1, 1), (1, 4), (0, 77), EVENTS, 40, [(as_one(one, 9000, 43), 43, 0)])
             second = SnapshotWriter().write((2, 2), (4, 6), (77, 78), [], 5, [(as_one(of_second, 90, 5), 5, 0)])
             log = Log(3, 6, 78)
-            log.batch((one, 90, 200, 5, 7, b"-"), EVENTS[:1], [(100, 5, 3, 4, b"oops")])
+            log.batch((one, 90, 200, 5, 7, b"-"), EVENTS[:1], [(100, 5, 0, 3, 4, b"oops")])
             files = {"0000000001-0000000001.snap": first, "0000000002-0000000002.snap": second, **log.files}
             got = self.check(files, "sound")
-            expected = [[one.hex(), 200, 7, 44 + 5 * (of_second == one), 1, b"-".hex()]]
-            expected += [[two.hex(), 90, 5, 5, 0, b"-".hex()]] * (of_second == two)
+            expected = [[one.hex(), 200, 7, 44 + 5 * (of_second == one), 1, b"-".hex(), 0]]
+            expected += [[two.hex(), 90, 5, 5, 0, b"-".hex(), 0]] * (of_second == two)
             self.assertEqual(got["inputs"], expected)
             self.assertEqual((got["events"], got["copies"]), (3, 46))
         # what holds of every checkpoint and input holds of a sum
@@ -1338,7 +1478,7 @@ class Snapshots(Case):
             ([(as_one(one, 0, 0), 0, 0)], [], "sound"),
             ([(good, 43, 0)] * 2, [], "corrupt"),
             ([(good, 43, 1)], [], "corrupt"),
-            ([(good, 43, 0)], [(point, [(278, 2, 3, 4, b"oops")])], "corrupt"),
+            ([(good, 43, 0)], [(point, [(278, 2, 0, 3, 4, b"oops")])], "corrupt"),
             ([(good, 1 << 40, 0)], [], "corrupt"),
             ([(as_one(one, 1 << 56, 43), 43, 0)], [], "corrupt"),
             ([(replaced(good, 48, bytes(4)), 43, 0)], [], "corrupt"),
@@ -1379,7 +1519,7 @@ class Snapshots(Case):
 
     def test_point_7(self):
         point, other = (*POINT, b"chat"), (b"another instance", *POINT[1:], b"chat")
-        one = [(278, 2, 3, 4, b"oops")]
+        one = [(278, 2, 0, 3, 4, b"oops")]
         for inputs, rejects, verdict in (
             ([(checkpoint(*point), 3, 1)], [(point, one)], "sound"),
             ([(checkpoint(*point), 3, 2)], [(point, one), (point, one)], "sound"),
@@ -1389,6 +1529,46 @@ class Snapshots(Case):
             ([(checkpoint(*point), 3, 0)] * 2, [], "corrupt"),
         ):
             data = SnapshotWriter().write((1, 1), (1, 4), (0, 0), EVENTS, 0, inputs, [], rejects)
+            self.check(self.files(data), verdict)
+
+    def test_checkpoints_and_rejects_of_a_snapshot(self):
+        """They are those of 6.1 and 6.2 there as well."""
+        point = (*POINT, b"chat", b"x", 7, [1, 300])
+        some = [(278, 2, 0, 3, 4, b"oops"), (280, 2, 2, 3, 4, b"oops"), (285, 4, 9, 2, 5000, b"x" * 5000), (290, 4, 9, 2, 5000, b"x" * 5000)]
+        data = SnapshotWriter().write((1, 1), (1, 4), (0, 77), EVENTS, 0, [(checkpoint(*point), 3, 4)], [], [(point, some)])
+        got = self.check(self.files(data), "sound")
+        self.assertEqual(got["inputs"], [[POINT[0].hex(), 386, 4, 3, 4, b"chat".hex(), 7]])
+        self.assertEqual(got["rejects"], [[POINT[0].hex(), r[0], r[1] + 1, *r[2:5], r[5].hex()] for r in some])
+        # what comes later has the left that counts, and the rejects come together
+        for left in None, 0, 5:
+            second = SnapshotWriter().write((2, 2), (4, 6), (77, 78), [], 0, [(checkpoint(*POINT, b"chat", b"x", left), 0, 0)])
+            log = Log(3, 6, 78)
+            files = {"0000000001-0000000001.snap": data, "0000000002-0000000002.snap": second, **log.files}
+            got = self.check(files, "sound")
+            self.assertEqual(got["inputs"], [[POINT[0].hex(), 386, 4, 3, 4, b"chat".hex(), left or 0]])
+            log.batch((POINT[0], 386, 400, 4, 4, b"chat", b"x", 9), [], [(390, 4, 1, 3, 1, b"?")])
+            got = self.check({**files, **log.files}, "sound")
+            self.assertEqual(got["inputs"], [[POINT[0].hex(), 400, 4, 3, 5, b"chat".hex(), 9]])
+            self.assertEqual(got["rejects"][4], [POINT[0].hex(), 390, 5, 1, 3, 1, b"?".hex()])
+        good = checkpoint(*POINT)
+        for rest in b"\0", varint(1 << 56) + b"\0", b"\0" + marks_of(386), b"\0" + marks_of(2, 1), b"\0\0\0", b"\0\x41":
+            # among the inputs: when the snapshot is opened, so before the segments; in a block of rejects: behind them
+            newer = {"0000000002.wal": segment_header(2, 4, version=2)}
+            files = self.files(SnapshotWriter().write((1, 1), (1, 4), (0, 0), EVENTS, 0, [(good + rest, 3, 0)]))
+            self.check(files, "corrupt", "block of inputs")
+            self.check({**files, **newer}, "corrupt", "block of inputs")
+            block = lambda what, value, rest=rest: [(0, varint(len(good + rest)) + good + rest, 0)] if what == "region 7" else value
+            files = self.files(SnapshotWriter(forge=block).write((1, 1), (1, 4), (0, 0), EVENTS, 0, [(good, 3, 0)]))
+            self.check(files, "corrupt", "block of rejects")
+            self.check({**files, **newer}, "newer")
+        for record, verdict in (
+            (bytes([3, 4, 0x83, 1, 0, 0]), "sound"), (bytes([3, 5, 0x83, 1, 0, 0]), "corrupt"), (bytes([3, 4, 0x80, 1, 0, 0]), "corrupt"),
+            (bytes([3, 4, 0x83]) + varint(1 << 56) + bytes(2), "corrupt"),
+            (bytes([3, 4, 3]) + varint(1_048_576) * 2 + bytes(1_048_576), "sound"),
+            (bytes([3, 4, 3]) + varint(1_048_577) * 2 + bytes(1_048_577), "corrupt"),
+        ):  # fmt: skip
+            block = lambda what, value, record=record: [(1, varint(len(good)) + good + record, 0)] if what == "region 7" else value
+            data = SnapshotWriter(forge=block).write((1, 1), (1, 4), (0, 0), EVENTS, 0, [(good, 3, 1)])
             self.check(self.files(data), verdict)
 
     def test_forged_bytes(self):
@@ -1539,6 +1719,48 @@ class Stores(Case):
         ):  # fmt: skip
             self.assertEqual(reader.intact_events(files), expected)
 
+    def test_the_store_where_no_header_is_sound(self):
+        """It is the one that the first frame header names by which a segment is known."""
+        x = b"x" * 16
+
+        def log(number, id, store=STORE, bad=True):
+            log = Log(number, 3, store=store)
+            log.batch(POINT, [(b"1", id, 1, 2, b"v")])
+            return {log.name: (b"?" if bad else b"c") + log.data[1:]}
+
+        a, b, empty = {(b"1", b"a")}, {(b"1", b"b")}, {"0000000001.wal": b""}
+        bad = {"0000000001-0000000001.snap": b"?" + SNAPSHOT[1:]}
+        for files, store, expected in (
+            ({**log(1, b"a"), **log(2, b"b", x)}, STORE, a),
+            ({**log(1, b"a", x), **log(2, b"b")}, x, a),
+            ({**log(2, b"a"), **log(1, b"b", x)}, x, b),  # the first of the files, in whatever order they come
+            ({**empty, **log(2, b"a", x), **log(3, b"b"), **log(4, b"c")}, x, a),  # nobody votes
+            ({**log(1, b"a", x), "0000000002.wal": log(3, b"b")["0000000003.wal"], **log(4, b"b", x)}, x, a | b),  # 2 is not known
+            ({"0000000001.wal": log(2, b"b")["0000000002.wal"], **log(3, b"a", x)}, x, a),
+            ({**log(1, b"a", x), **log(2, b"b", bad=False)}, STORE, b),  # a sound header is asked before
+            ({**log(1, b"a"), **log(2, b"b", x), "0000000003.wal": segment_header(9, 3, store=x)}, x, b),  # be its number right or not
+            ({**bad, **log(2, b"a", x), **log(3, b"b")}, x, IDENTITIES | a),  # a bad snapshot names none
+            ({**bad, "0000000002.wal": b""}, None, IDENTITIES),
+            # not even that: then nobody knows of a file that is of another store
+            ({**bad, "0000000002.wal": b"", **log(1, b"a", bad=False)}, None, IDENTITIES | a),
+            ({**bad, "0000000002.wal": b"", **log(1, b"a", x)}, None, IDENTITIES | a),
+            ({"0000000001-0000000002.snap": b"", "0000000003.wal": b"", "0000000001-0000000001.snap": SNAPSHOT}, None, IDENTITIES),
+        ):
+            self.assertEqual(reader.store_of(files), store)
+            self.assertEqual(reader.intact_events(files), expected)
+        # those in their place are asked first
+        twin = Log(3, 3)
+        data = b"?" * 64 + loose(twin, MARK, store=x, offset=1)
+        data += loose(twin, MARK, offset=len(data))
+        self.assertEqual(reader.store_of({twin.name: data}), STORE)
+        self.assertEqual(reader.store_of({twin.name: data[:-80]}), x)
+        # and so a newer frame in a segment of another store is not met
+        for first, verdict in (STORE, "newer"), (x, "corrupt"):
+            newer = Log(2, 3)
+            newer.frame(9)
+            files = {**log(1, b"a", first), newer.name: b"?" + newer.data[1:]}
+            self.assertEqual(reader.verify(files)["verdict"], verdict)
+
     def test_intact_events_of_left_over_files(self):
         """They are gone through only where the snapshot that replaced them lost something."""
         more = Log()
@@ -1630,7 +1852,7 @@ class Verify(Case):
             log.acknowledge(sequence=9)  # so no gap is torn
             inside = loose(log, 9, offset=1)
             point = (b"i" * 16, 0, 999, 0, 9)
-            sections = [(1, 0, 1, checkpoint(*point)), (2, 0, 1, rejects_section([(1, 1, 3, 999, inside)], 0, 0))]
+            sections = [(1, 0, 1, checkpoint(*point)), (2, 0, 1, rejects_section([(1, 1, 0, 3, 999, inside)], 0, 0))]
             log.frame(BATCH, sections, durable=0, sequence=sequence, previous=1)
             self.both(log.files, "corrupt", verdict)
 
@@ -1672,7 +1894,7 @@ class Verify(Case):
         for kept, place, verdict in (True, 64, "newer"), (False, 64, "corrupt"), (True, None, "corrupt"):
             log = Log()
             new = loose(log, 9)
-            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 3, 99, new if kept else b"")], 0, 0))]
+            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 0, 3, 99, new if kept else b"")], 0, 0))]
             log.frame(BATCH, sections)
             log.mark()
             log.batch((b"i" * 16, 5, 4, 0, 0))  # corrupt by itself
@@ -1686,7 +1908,7 @@ class Verify(Case):
             log = Log()
             log.mark()
             log.acknowledge(sequence=9)
-            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 3, 99, loose(log, 9) + b"end")], 0, 0))]
+            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 0, 3, 99, loose(log, 9) + b"end")], 0, 0))]
             new = loose(log, BATCH, sections, previous=1)
             self.both({**log.files, log.name: log.data + more + new[:end]}, "corrupt", verdict)
 
@@ -1735,7 +1957,7 @@ class Verify(Case):
 
         def batch(log):
             inside = loose(log, 9, durable=0, offset=1)
-            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 3, 99, inside)], 0, 0))]
+            sections = [(1, 0, 1, checkpoint(*POINT)), (2, 0, 1, rejects_section([(1, 1, 0, 3, 99, inside)], 0, 0))]
             log.frame(BATCH, sections, durable=0)
 
         files, log = self.torn_gaps(batch)
@@ -2000,6 +2222,8 @@ class Verify(Case):
             (self.left(store=x, hole=(5, 4)), True),
             (self.left(store=x, more=lambda log: log.batch((b"j" * 16, 0, 9, 0, 9))), True),
             (self.left(store=x, more=lambda log: log.hole(1, 4, [], [])), True),
+            (self.left(store=x, hole=None, more=lambda log: log.hole(1, 4, [], [])), True),  # a hole, then marks
+            (self.left(store=x, hole=None, more=lambda log: log.hole(1, 4, [], []) or log.mark()), True),
             (cut(self.left(store=x)), True),
             ({"0000000005.wal": self.left(6, store=x)["0000000006.wal"]}, True),  # another number
             ({**self.left(store=x), "0000000007.wal": b""}, True),  # not the last one
@@ -2062,7 +2286,7 @@ class AnyBytes(Case):
             data = bytes(some)
             for parse in (
                 lambda: reader.events(data, rng.randrange(1, 9), 0),
-                lambda: reader.rejects(data, rng.randrange(9), reader.Checkpoint(b"", 0, 1000, 0, 1000, b"")),
+                lambda: reader.rejects(data, rng.randrange(9), reader.Checkpoint(b"", 0, 1000, 0, 1000, b"", 0)),
                 lambda: reader.hole(data),
                 lambda: reader.checkpoint(data),
             ):
