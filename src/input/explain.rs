@@ -7,6 +7,7 @@
 mod fields;
 mod near;
 mod scan;
+mod string;
 mod value;
 mod words;
 

@@ -1,5 +1,5 @@
-//! 8. Rejects say where: line, byte, column, what stands there, what was expected, what to write instead. The words are tested beside
-//! the code, in src/input/explain/tests.rs; here is what the program makes of them.
+//! Number 8. Rejects say where: line, byte, column, what stands there, what was expected, what to write instead. The words are
+//! tested beside the code, in src/input/explain/tests.rs; here is what the program makes of them.
 
 use serde_json::Value;
 

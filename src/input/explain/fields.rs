@@ -1,7 +1,8 @@
 //! What an object has of the keys that an event must have, up to the first fault, from left to right.
 
 use super::near::{self, Seen};
-use super::scan::{self, Kind, Scan, Stop, Token};
+use super::scan::{Kind, Scan, Stop, Token};
+use super::string;
 use super::words;
 use crate::input::parse::Reason;
 
@@ -77,7 +78,7 @@ impl Required {
 
     /// The key of the object itself with this content between its quotes.
     pub fn outer(content: &str) -> Option<Required> {
-        Required::OUTER.into_iter().find(|key| scan::is(content, key.key()))
+        Required::OUTER.into_iter().find(|key| string::is(content, key.key()))
     }
 }
 
@@ -173,7 +174,7 @@ impl<'t> Fields<'t> {
                 return None;
             }
             (Required::Type, None) => {
-                let message = scan::is(self.scan.content(token), Required::Message.key());
+                let message = string::is(self.scan.content(token), Required::Message.key());
                 self.subject = Some(if message { Required::Message } else { Required::Status });
             }
             _ => {}
@@ -183,7 +184,7 @@ impl<'t> Fields<'t> {
 
     fn inner_key(&mut self, token: Token) -> Option<Fault> {
         let content = self.scan.content(token);
-        let key = Required::INNER.into_iter().find(|key| scan::is(content, key.key()))?;
+        let key = Required::INNER.into_iter().find(|key| string::is(content, key.key()))?;
         self.pending = Some(key);
         let twice = std::mem::replace(&mut self.inner_of(key).seen, true);
         if twice { self.of_inner(key, words::twice(key, token.start)) } else { None }

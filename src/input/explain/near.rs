@@ -1,7 +1,8 @@
 //! What stands in the place of a required key that is missing: one of nearly the same name, or a wrapper around the events.
 
 use super::fields::{Fault, Fields, Required};
-use super::scan::{self, Kind, Scan, Token, Unescaped};
+use super::scan::{Kind, Scan, Token};
+use super::string::{self, Unescaped};
 use super::words::{self, key, list};
 
 /// Keys that are looked at; an object of more is no event that somebody misspelt.
@@ -56,15 +57,17 @@ impl Seen {
                 if self.events == ENOUGH {
                     self.wrap(None, false);
                 }
-                if self.inner.len() < KEYS && self.current.is_some_and(|key| scan::is(scan.content(key), "data")) {
+                if self.inner.len() < KEYS && self.current.is_some_and(|key| string::is(scan.content(key), "data")) {
                     self.inner.push(token);
                 }
             }
-            // The first thing in an array.
-            (2 | 3, Kind::Open) if before.is_some_and(|before| before.kind == Kind::Open) => {
-                if scan.slice(token.start, token.end) == "{" {
-                    self.wrap(self.second, true);
-                }
+            // The first thing in an array, under a key or two.
+            (2 | 3, Kind::Open)
+                if before.is_some_and(|before| before.kind == Kind::Open)
+                    && (depth == 3) == self.second.is_some()
+                    && scan.slice(token.start, token.end) == "{" =>
+            {
+                self.wrap(self.second, true);
             }
             _ => {}
         }

@@ -14,7 +14,7 @@ const DATA_FIRST: &str =
 /// A text, or an event in which one piece stands instead of another; `¦` stands before the fault, `EVENT` for an event. What
 /// is said of it.
 #[rustfmt::skip]
-const TABLE: [(&str, &str, &str, &str); 283] = [
+static TABLE: [(&str, &str, &str, &str); 284] = [
     // Commas and colons.
     (MESSAGE, r#""Hi"}}"#, r#""Hi"}¦,}"#, r#"not valid JSON: trailing comma before "}""#),
     (MESSAGE, r#""Hi"}}"#, r#""Hi" ¦, }}"#, r#"not valid JSON: trailing comma before "}""#),
@@ -268,6 +268,7 @@ const TABLE: [(&str, &str, &str, &str); 283] = [
     (r#"¦{"id":"x"} {"id":"y"}"#, "", "", r#""type", "data", "from", "site_id" and "timestamp" are missing; the 11 bytes behind the object are rejected with it"#),
     (r#"¦{"data":{"message":"Hi"}},"id":"x","type":"message"}"#, "", "", r#""type", "id", "from", "site_id" and "timestamp" are missing; the object ends before ,"id":"x","type":"message"}: a "}" too many"#),
     // Wrappers.
+    (r#"¦{"a":[[{"id":1}]]}"#, "", "", r#""type", "data", "id", "from", "site_id" and "timestamp" are missing"#),
     (r#"{¦"events":[EVENT,EVENT]}"#, "", "", r#"not an event itself; events stand under "events": jq -c '.events[]' takes them out"#),
     (r#"{¦"event":EVENT}"#, "", "", r#"not an event itself; events stand under "event": jq -c '.event' takes them out"#),
     (r#"{¦"data":[EVENT]}"#, "", "", r#"not an event itself; events stand under "data": jq -c '.data[]' takes them out"#),
@@ -471,7 +472,7 @@ fn the_place_of_a_fault_counts_lines_and_bytes() {
 fn every_prefix_of_an_event_has_its_end_told() {
     for event in [MESSAGE, STATUS, DATA_FIRST] {
         for end in 1..event.len() {
-            let found = explained(event[..end].as_bytes());
+            let found = explained(&event.as_bytes()[..end]);
             let inside = event[..end].matches('"').count() % 2 == 1;
             let expected = if inside { event[..end].rfind('"') } else { Some(end) };
             assert_eq!(found.at, expected, "{}: {found:?}", &event[..end]);

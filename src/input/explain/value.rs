@@ -1,7 +1,8 @@
 //! The value of a required key that is wrong, and what to write in its place.
 
 use super::fields::Required;
-use super::scan::{Kind, Unescaped, closing_quote};
+use super::scan::{Kind, closing_quote};
+use super::string::Unescaped;
 
 /// Bytes of a value that is made into another one.
 const LONGEST: usize = 64;

@@ -1,7 +1,8 @@
 //! What is said of a fault: what stands there, what was expected, what to write instead.
 
 use super::fields::{Fault, Fields, Required};
-use super::scan::{self, End, Kind, Next, Scan, Token, Unescaped, What, closing_quote};
+use super::scan::{self, End, Kind, Next, Scan, Token, What, closing_quote};
+use super::string::{self, Unescaped};
 use super::value;
 use crate::event::MAX_NAME;
 use crate::input::parse::Reason;
@@ -37,7 +38,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -187,8 +188,8 @@ pub(super) fn of_value(scan: &Scan<'_>, key: Required, token: Token) -> Option<F
             let text = scan.slice(token.start, token.end);
             text != "-0" && text.parse::<i64>().is_ok()
         }
-        (Required::Type, Kind::Text) => scan::is(content, "message") || scan::is(content, "status"),
-        (Required::Status, Kind::Text) => scan::is(content, "online") || scan::is(content, "offline"),
+        (Required::Type, Kind::Text) => string::is(content, "message") || string::is(content, "status"),
+        (Required::Status, Kind::Text) => string::is(content, "online") || string::is(content, "offline"),
         (Required::Message, Kind::Text) => true,
         (Required::Data, Kind::Open) => scan.slice(token.start, token.end) == "{",
         _ => false,
