@@ -20,6 +20,7 @@ use crate::format::batch::{Checkpoint, Reject, Windows, decode_rejects};
 use crate::format::frame::SectionKind;
 use crate::format::{KEPT, STDIN, Uid};
 use crate::input::chunk::{CHUNK, Chunk, Chunker, Plan};
+use crate::input::explain::explain;
 use crate::input::known::Known;
 use crate::input::parse::Reason;
 use crate::input::repeats::{Repeats, Seek};
@@ -93,8 +94,8 @@ pub struct Rejected {
     pub line: u64,
     /// Offset of its first byte.
     pub byte: u64,
-    /// Where in its line the fault is, from 1, if that can be told.
-    pub column: Option<u64>,
+    /// The line and the column of the fault, both from 1, if they can be told.
+    pub fault: Option<(u64, u64)>,
     /// Why it is none.
     pub reason: Reason,
     /// The same in words, with what was found.
@@ -102,10 +103,27 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// One of which these bytes are at hand; its offset, line and column count from where those of `place` do.
-    fn new(place: &Reject<'_>, reason: Reason) -> Rejected {
-        let column = Some(place.column + 1);
-        Rejected { line: place.line + 1, byte: place.offset, column, reason, text: reason.to_string() }
+    /// One of which these bytes are at hand; its line counts from 0.
+    fn new(reject: &Reject<'_>, reason: Reason) -> Rejected {
+        let Reject { offset: byte, line, column, length, raw, .. } = *reject;
+        let explanation = explain(reason, raw, length);
+        let fault = explanation.place(raw, line + 1, column + 1);
+        Rejected { line: line + 1, byte, fault, reason, text: explanation.text }
+    }
+
+    /// The same, so many lines further down.
+    fn moved(self, lines: u64) -> Rejected {
+        let fault = self.fault.map(|(line, column)| (line + lines, column));
+        Rejected { line: self.line + lines, fault, ..self }
+    }
+
+    /// What is wrong, with its place behind that of the first byte.
+    pub fn fault(&self) -> String {
+        match self.fault {
+            Some((line, column)) if line != self.line => format!("line {line}, column {column}: {}", self.text),
+            Some((_, column)) => format!("column {column}: {}", self.text),
+            None => self.text.clone(),
+        }
     }
 }
 
@@ -601,16 +619,12 @@ impl Appender<'_> {
     }
 
     fn append(&mut self, mut parsed: Parsed) -> Result<Batch> {
-        parsed
-            .told
-            .iter_mut()
-            .chain(parsed.left.as_mut().map(|left| &mut left.what))
-            .for_each(|it| it.line += self.line);
-        if let Some(left) = parsed.left {
+        if let Some(Left { bytes, what }) = parsed.left {
             self.free += 1;
-            self.leave(left)?;
+            self.leave(Left { bytes, what: what.moved(self.line) })?;
             return Ok(parsed.batch);
         }
+        parsed.told = parsed.told.into_iter().map(|told| told.moved(self.line)).collect();
         let checkpoint = self.checkpoint(&parsed);
         if parsed.rejects > 0 {
             self.first_reject = self.first_reject.take().or_else(|| parsed.told.first().cloned());
@@ -639,8 +653,8 @@ impl Appender<'_> {
     /// Tells that the end of the input is not taken, or refuses it, where nothing may be wrong.
     fn leave(&mut self, left: Left) -> Result<()> {
         if self.max_rejects == MaxRejects::Number(0) {
-            let Rejected { line, byte, text, .. } = left.what;
-            let reason = format!("the end of the input is incomplete: {text}");
+            let Rejected { line, byte, .. } = left.what;
+            let reason = format!("the end of the input is incomplete: {}", left.what.fault());
             return Err(Error::Line { input: self.input.clone(), line, byte, reason });
         }
         self.outcome.left = Some(left.bytes);
@@ -710,7 +724,7 @@ impl Appender<'_> {
             // What was written a moment ago can be read.
             None => self.first_reject.clone(),
         };
-        let (line, byte, reason) = told.map(|told| (told.line, told.byte, told.text)).unwrap_or_default();
+        let (line, byte, reason) = told.map(|told| (told.line, told.byte, told.fault())).unwrap_or_default();
         let reason = match most {
             0 => reason,
             most => format!("{reason}; that is reject {}, and --max-rejects {most} are allowed", held.max(most) + 1),
@@ -723,7 +737,7 @@ impl Appender<'_> {
         let first = self
             .first_reject
             .as_ref()
-            .map(|Rejected { line, byte, text, .. }| format!("; the first is line {line} (byte {byte}): {text}"));
+            .map(|told| format!("; the first is line {} (byte {}): {}", told.line, told.byte, told.fault()));
         let again = match held {
             0 => String::new(),
             held => format!(", {held} of which the store holds"),

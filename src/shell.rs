@@ -71,7 +71,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::process::Command;
 
-    const NAMES: [(&[u8], &str); 16] = [
+    const NAMES: [(&[u8], &str); 19] = [
         (b"plain/file-1.jsonl", "plain/file-1.jsonl"),
         ("büro/日本".as_bytes(), "büro/日本"),
         (b"two words", "'two words'"),
@@ -87,7 +87,10 @@ mod tests {
         (b"a\nb\tc\x1b", r"$'a\nb\tc\033'"),
         (b"nu\xff7", r"$'nu\3777'"),
         ("it's \u{202e}\\".as_bytes(), r"$'it\'s \342\200\256\\'"),
-        (b"\xc2\xa0x", "'\u{a0}x'"),
+        (b"\xc2\xa0x", r"$'\302\240x'"),
+        ("a\u{3000}1".as_bytes(), r"$'a\343\200\2001'"),
+        ("\u{e000}\u{2003}\u{2800}".as_bytes(), r"$'\356\200\200\342\200\203\342\240\200'"),
+        ("\u{feff}in".as_bytes(), r"$'\357\273\277in'"),
     ];
 
     #[test]

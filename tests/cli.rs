@@ -132,11 +132,12 @@ fn rejects_are_listed_in_every_format() {
     let [reject] = &records[..] else { panic!("{records:?}") };
     assert_eq!((&reject["source"], &reject["line"], &reject["byte"]), (&"in.jsonl".into(), &5.into(), &byte.into()));
     assert_eq!((&reject["length"], &reject["raw"]), (&4.into(), &"oops".into()));
+    assert_eq!(reject["column"], 1);
     assert!(reject["reason"].as_str().unwrap().contains("JSON"));
     assert_eq!(reject["instance"], sandbox.sources()[0]["instance"]);
     assert_eq!(serde_json::from_str::<Value>(&rejects("json").out).unwrap(), Value::from(records));
     let csv = rejects("csv").out;
-    assert!(csv.starts_with("source,instance,line,byte,length,reason,raw\nin.jsonl,"), "{csv}");
+    assert!(csv.starts_with("source,instance,line,byte,column,length,reason,raw\nin.jsonl,"), "{csv}");
     let table = rejects("table").out;
     assert!(table.starts_with("source") && table.lines().count() == 2, "{table}");
 }

@@ -754,7 +754,7 @@ fn what_cannot_be_gone_on_with_is_not_said_to_be() {
 }
 
 /// Names that are not what they look like.
-const DECEPTIVE: [&str; 11] = [
+const DECEPTIVE: [&str; 15] = [
     "a\u{202e}b",
     "a\u{2028}b",
     "a\u{2029}b",
@@ -766,6 +766,10 @@ const DECEPTIVE: [&str; 11] = [
     "a\u{200b}b",
     "a\u{200d}b",
     "a\u{e0041}b",
+    "a\u{a0}b",
+    "a\u{3000}b",
+    "a\u{fe0f}b",
+    "a\u{e000}b",
 ];
 
 #[test]
@@ -825,6 +829,6 @@ fn names_that_deceive_are_shown_escaped_and_stay_data_for_programs() {
         assert!(!raw(&with("report --store s --format json", "").expect(0).silently().out));
     }
     // What is seen is no reason for a word.
-    let sandbox = store_of(message("büro 日本 \u{3000}x", "a", "v", 1));
+    let sandbox = store_of(message("büro 日本 x", "a", "v", 1));
     sandbox.run("report --store s").expect(0).silently();
 }

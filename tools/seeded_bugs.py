@@ -53,6 +53,8 @@ REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compa
 THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
 MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
 RENDER, SIGNALS = "src/render.rs", "src/cli/signals.rs"
+EXPLAIN, SCAN, FIELDS, NEAR = [f"src/input/explain{name}.rs" for name in ("", "/scan", "/fields", "/near")]
+WORDS, LISTS = "src/input/explain/words.rs", "src/cli/lists.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -700,6 +702,91 @@ BUGS = [
         "lib nothing_printable_moves",
         (RENDER, "            | '\\u{61c}'\n", ""),
     ),
+    Bug(
+        "spaces-of-other-kinds-are-spaces",
+        "a space of another kind is shown as it is, and two names that differ by it look alike",
+        "lib what_deceives",
+        (RENDER, "            | '\\u{2000}'..='\\u{200f}'\n", "            | '\\u{200b}'..='\\u{200f}'\n"),
+    ),
+    Bug(
+        "a-path-with-a-space-of-another-kind",
+        "a hint names a path with a character that is shown escaped, and does not lead to it",
+        "inputs the_path_of_a_hint",
+        (SHELL, "ok().filter(|text| !text.contains(is_unprintable));", "ok().filter(|text| !text.contains(char::is_control));"),
+    ),
+    # Rejects say where.
+    Bug(
+        "a-trailing-comma-is-the-bracket-behind-it",
+        "the place of a trailing comma is that of the bracket",
+        "lib it_says_where",
+        (SCAN, "at: self.comma, end: one", "at: self.at, end: one"),
+    ),
+    Bug(
+        "what-was-not-kept-is-not-there",
+        "where the kept bytes of a reject end, its text is said to end",
+        "lib what_was_not_kept",
+        (EXPLAIN, "let cut = whole > raw.len() as u64;", "let cut = whole == u64::MAX;"),
+    ),
+    Bug(
+        "half-a-word-is-a-whole-one",
+        "a number or a word that the cut of the kept bytes goes through is taken for a whole one",
+        "lib what_was_not_kept",
+        (SCAN, "if !whole && self.end == End::Cut { Err(Stop::Cut) }", "if !whole && self.end == End::Cut && run.is_empty() { Err(Stop::Cut) }"),
+    ),
+    Bug(
+        "the-second-of-two-is-anywhere",
+        "of a required key that stands twice the object is told, not the place",
+        "lib it_says_where",
+        (WORDS, "Fault { reason: Reason::DuplicateKey, at, text }", "Fault { reason: Reason::DuplicateKey, at: at.min(0), text }"),
+    ),
+    Bug(
+        "a-key-is-missing-whatever-stands-there",
+        "a key that nearly is the missing one is not named",
+        "lib it_says_where",
+        (NEAR, "if letters == target {", "if letters == target && letters.is_empty() {"),
+    ),
+    Bug(
+        "data-of-the-other-type-is-a-fault",
+        "a fault is told in a value that the event's type does not ask for",
+        "lib it_finds_the_judge_right",
+        (FIELDS, "            Some(_) => None,\n", "            Some(_) => Some(fault),\n"),
+    ),
+    Bug(
+        "lengths-in-characters",
+        "a name that is too long is measured in characters, not in bytes",
+        "lib long_names",
+        (WORDS, "Ok(char) => length += char.len_utf8(),", "Ok(_) => length += 1,"),
+    ),
+    Bug(
+        "a-look-at-all-for-each-string",
+        "a walk takes time by the square of a text's length",
+        "lib a_mebibyte",
+        (SCAN, "let mut at = start + 1;", "let mut at = start + 1 + usize::from(self.text.bytes().filter(|byte| *byte == 7).count() == self.text.len());"),
+    ),
+    Bug(
+        "columns-of-the-text",
+        "a column is counted from the start of the reject, wherever in its line that is",
+        "lib the_place_of_a_fault",
+        (EXPLAIN, "None => (line, column + before.len() as u64),", "None => (line, 1 + before.len() as u64),"),
+    ),
+    Bug(
+        "lines-of-a-reject-are-one",
+        "the line ends inside of a reject are not counted",
+        "lib the_place_of_a_fault",
+        (EXPLAIN, "match memchr::memrchr(b'\\n', before) {", "match memchr::memrchr(0xff, before) {"),
+    ),
+    Bug(
+        "what-looks-alike-is-explained-alike",
+        "a reject is told with the explanation of the one before it, of the same reason and length",
+        "inputs each_reject_is_told",
+        (LISTS, " && std::ptr::eq(a.raw, b.raw)", ""),
+    ),
+    Bug(
+        "columns-from-nought",
+        "columns of faults count from 0",
+        "inputs each_reject_is_told",
+        (LISTS, "const START: u64 = 1;", "const START: u64 = 0;"),
+    ),
     # Surroundings that fail.
     Bug(
         "a-thread-or-a-panic",
@@ -849,7 +936,7 @@ BUGS = [
         "names-that-look-alike",
         "characters that are not seen stand in what people read",
         "surroundings names_that_deceive",
-        (RENDER, "            | '\\u{200b}'..='\\u{200f}'\n", "            | '\\u{200e}'..='\\u{200f}'\n"),
+        (RENDER, "            | '\\u{2000}'..='\\u{200f}'\n", "            | '\\u{2000}'..='\\u{200a}'\n            | '\\u{200e}'..='\\u{200f}'\n"),
     ),
     Bug(
         "names-that-deceive-unsaid",
@@ -1677,7 +1764,8 @@ def check(bugs):
     wrong = []
     for bug in bugs:
         target = bug.test.split()[0]
-        if target != "lib" and not (ROOT / "tests" / f"{target}.rs").is_file():
+        files = [ROOT / "tests" / f"{target}.rs", ROOT / "tests" / target / "main.rs"]
+        if target != "lib" and not any(file.is_file() for file in files):
             wrong.append(f"{bug.name}: no tests/{target}.rs")
         try:
             patched(bug, lambda name: (ROOT / name).read_text())

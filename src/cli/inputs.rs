@@ -406,14 +406,14 @@ impl<'a> Teller<'a> {
             Notice::Failed(outcome) => self.acknowledged(outcome),
             Notice::Reject(reject) => {
                 if self.rejects < TOLD && !self.counted {
-                    let Rejected { line, byte, text, .. } = reject;
-                    let text = format!("{input}:{line} (byte {byte}): rejected: {text}");
+                    let Rejected { line, byte, .. } = reject;
+                    let text = format!("{input}:{line} (byte {byte}): rejected: {}", reject.fault());
                     self.progress.aside(|| console.warning(&text));
                     self.rejects += 1;
                 }
             }
             Notice::Left(Left { bytes, what }) => {
-                let Rejected { line, byte, text, .. } = what;
+                let (Rejected { line, byte, .. }, text) = (what, what.fault());
                 let text = match bytes {
                     0 => format!("{input}:{line} (byte {byte}): the array has no end; was the input cut?"),
                     bytes => format!(

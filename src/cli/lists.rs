@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use chatwal::format::batch::{self, Rejects};
 use chatwal::format::hex;
+use chatwal::input::explain::{Explanation, explain};
 use chatwal::input::parse::Reason;
 use chatwal::render::{Format, Record, Writer, printable};
 use chatwal::report::Report;
@@ -20,6 +21,8 @@ struct Reject<'a> {
     instance: &'a str,
     line: u64,
     byte: u64,
+    /// Of the fault, in its line, from 1; in bytes.
+    column: Option<u64>,
     length: u64,
     reason: &'a str,
     raw: Cow<'a, str>,
@@ -27,8 +30,12 @@ struct Reject<'a> {
 
 impl Record for Reject<'_> {
     fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        let Reject { source, line, byte, reason, raw, .. } = self;
-        write!(out, "{}:{line} (byte {byte}): {reason}: {}", printable(source), printable(raw))
+        let Reject { source, line, byte, column, reason, raw, .. } = self;
+        write!(out, "{}:{line} (byte {byte}): ", printable(source))?;
+        if let Some(column) = column {
+            write!(out, "column {column}: ")?;
+        }
+        write!(out, "{reason}: {}", printable(raw))
     }
 }
 
@@ -36,7 +43,7 @@ impl Record for Reject<'_> {
 pub fn rejects(view: &View, format: Format) -> std::result::Result<u8, Stop> {
     let mut failure = Ok(());
     print(|out| {
-        let columns = ["source", "instance", "line", "byte", "length", "reason", "raw"];
+        let columns = ["source", "instance", "line", "byte", "column", "length", "reason", "raw"];
         let mut writer = Writer::new(format, &columns, out)?;
         // An error of the store must not be taken for one of the output.
         let mut written = Ok(());
@@ -61,19 +68,47 @@ fn each_of(rejects: Rejects<'_>, input: &Input, visit: &mut impl FnMut(Reject<'_
     // The name it has now: it may have been renamed since.
     let source = String::from_utf8_lossy(&input.checkpoint.name);
     let instance = hex(input.checkpoint.instance);
-    let mut known: Option<(u8, String)> = None;
-    for batch::Reject { offset, line, reason: code, length, raw, .. } in rejects {
-        let reason = match known.take() {
-            Some((same, text)) if same == code => text,
-            _ => Reason::from_code(code).map_or_else(|| format!("reason {code}"), |reason| reason.to_string()),
+    let mut before: Option<(batch::Reject<'_>, Explanation)> = None;
+    for reject in rejects {
+        let batch::Reject { offset, line, length, raw, .. } = reject;
+        let explanation = match before.take() {
+            Some((before, explanation)) if are_alike(&before, &reject) => explanation,
+            _ => explained(&reject),
         };
-        let raw = String::from_utf8_lossy(raw);
-        if !visit(Reject { source: &source, instance: &instance, line, byte: offset, length, reason: &reason, raw }) {
+        let place = explanation.place(raw, line, reject.column + 1);
+        let reason = match place {
+            // A reject of a document may have many lines, and `line` is its first.
+            Some((other, _)) if other != line => Cow::Owned(format!("line {other}: {}", explanation.text)),
+            _ => Cow::Borrowed(&*explanation.text),
+        };
+        let told = Reject {
+            source: &source,
+            instance: &instance,
+            line,
+            byte: offset,
+            column: place.map(|(_, column)| column),
+            length,
+            reason: &reason,
+            raw: String::from_utf8_lossy(raw),
+        };
+        if !visit(told) {
             return false;
         }
-        known = Some((code, reason));
+        before = Some((reject, explanation));
     }
     true
+}
+
+/// Whether two rejects are of one record, and so have one explanation.
+fn are_alike(a: &batch::Reject<'_>, b: &batch::Reject<'_>) -> bool {
+    (a.reason, a.length, a.column) == (b.reason, b.length, b.column) && std::ptr::eq(a.raw, b.raw)
+}
+
+fn explained(reject: &batch::Reject<'_>) -> Explanation {
+    match Reason::from_code(reject.reason) {
+        Some(reason) => explain(reason, reject.raw, reject.length),
+        None => Explanation { at: None, text: format!("reason {}", reject.reason) },
+    }
 }
 
 #[derive(Serialize)]

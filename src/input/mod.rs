@@ -1,6 +1,7 @@
 //! Bytes in: from files, pipes and compressed streams to chunks that end at line ends, and from lines to events.
 
 pub mod chunk;
+pub mod explain;
 pub mod fast;
 pub mod framer;
 pub mod known;
