@@ -261,34 +261,32 @@ fn the_head_says_lines_or_document() {
     let much = g.repeat((1 << 20) / g.len() + 1);
     let long = with("\"x\"", &format!("\"{}\"", "x".repeat(1 << 20)));
     for (name, input, form) in [
-        ("nothing", "", Some(Lines)),
-        ("blank", "\u{feff}\n\0 \n", Some(Lines)),
-        ("lines", &format!("{g}\n{g}\n"), Some(Lines)),
-        ("one line", g, Some(Lines)),
-        ("objects without a line end", &format!("{g}{g}"), Some(Lines)),
-        ("a MiB of them", &much, Some(Document)),
-        ("a MiB less a byte", &much[..(1 << 20) - 1], Some(Lines)),
-        ("a MiB of them behind a line end", &format!("\n{much}"), Some(Lines)),
-        ("a longer object", &long, Some(Document)),
-        ("pretty", "{\n}", Some(Document)),
-        ("pretty, behind marks", "\u{feff}\0\r\n {\"a\": 1,\n", Some(Document)),
-        ("broken, then a line end", "{x\n}", Some(Lines)),
-        ("a line end in a string", "{\"a\":\"\n\"}", Some(Lines)),
-        ("cut before the line end", "{\"a\":", Some(Lines)),
-        ("a missing brace", "{\"a\":{}\n{\"a\":{}}\n", Some(Lines)),
-        ("an array", "[{", Some(Document)),
-        ("an array of arrays", "[ \n[", Some(Document)),
-        ("an empty array", "[]", Some(Document)),
-        ("an array of numbers", "[1]", Some(Lines)),
-        ("not yet", "[", None),
-        ("not yet, behind a line end", "\n[\r\n ", None),
-        ("words", "x", Some(Lines)),
-        ("a text sequence", "\n\x1e", Some(Document)),
+        ("nothing", "", Lines),
+        ("blank", "\u{feff}\n\0 \n", Lines),
+        ("lines", &format!("{g}\n{g}\n"), Lines),
+        ("one line", g, Lines),
+        ("objects without a line end", &format!("{g}{g}"), Lines),
+        ("a MiB of them", &much, Document),
+        ("a MiB less a byte", &much[..(1 << 20) - 1], Lines),
+        ("a MiB of them behind a line end", &format!("\n{much}"), Lines),
+        ("a longer object", &long, Document),
+        ("pretty", "{\n}", Document),
+        ("pretty, behind marks", "\u{feff}\0\r\n {\"a\": 1,\n", Document),
+        ("broken, then a line end", "{x\n}", Lines),
+        ("a line end in a string", "{\"a\":\"\n\"}", Lines),
+        ("cut before the line end", "{\"a\":", Lines),
+        ("a missing brace", "{\"a\":{}\n{\"a\":{}}\n", Lines),
+        ("an array", "[{", Document),
+        ("an array of arrays", "[ \n[", Document),
+        ("an empty array", "[]", Document),
+        ("an array of numbers", "[1]", Lines),
+        ("an open bracket", "[", Document),
+        ("an open bracket behind a line end", "\n[\r\n ", Document),
+        ("words", "x", Lines),
+        ("a text sequence", "\n\x1e", Document),
     ] {
         assert_eq!(form_of(input.as_bytes()), form, "{name}");
     }
-    assert_eq!(told(&read(b"\n [\n", None, NaiveEnd::MayGrow)), (0, vec![], 2), "which is neither taken nor rejected");
-    assert_eq!(told(&read(b"\n [\n", None, NaiveEnd::Final)), (0, vec![(2, 2, 2, 1)], 0));
 }
 
 /// Pieces of inputs, most of them broken.
@@ -338,6 +336,9 @@ proptest! {
         let input = pieces.concat().into_bytes();
         let cut = cut.index(input.len() + 1);
         let (whole, part) = (read(&input, form, NaiveEnd::MayGrow), read(&input[..cut], form, NaiveEnd::MayGrow));
+        // A bracket at the end is taken before anybody can know what it begins; if that is nothing of a document, it is
+        // not told as a reject.
+        prop_assume!(!(part.endless && part.events.is_empty() && form.is_none() && form_of(&input) == NaiveForm::Lines));
         let taken = cut as u64 - part.left;
         prop_assert!(whole.events.starts_with(&part.events), "{part:?} {whole:?}");
         prop_assert!(whole.rejects.starts_with(&part.rejects), "{part:?} {whole:?}");

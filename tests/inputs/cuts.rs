@@ -343,7 +343,7 @@ fn grow(text: &str, form: Option<NaiveForm>, dice: &mut Dice) -> u64 {
         let part = &bytes[..end];
         let mut naive = Naive::new();
         naive.feed(read(part, form, NaiveEnd::MayGrow));
-        let what = format!("{growth:?}, up to byte {end}, {:?}", form.or_else(|| form_of(part)));
+        let what = format!("{growth:?}, up to byte {end}, {:?}", form.unwrap_or_else(|| form_of(part)));
         assert_eq!(code, if naive.is_complete() { 0 } else { 3 }, "{what}");
         let expected: Vec<_> =
             naive.reject_list().iter().map(|it| ("in".to_owned(), it.line, it.offset, it.length)).collect();

@@ -177,6 +177,12 @@ fn a_broken_object_costs_itself_alone() {
         ("a comment", "{/* x */}"),
         ("a bracket for a brace", "{\"x\":[1}"),
         ("a brace for a bracket", "{\"x\":{\"y\":1]}"),
+        ("a comma at the end", "{\"x\":1,}"),
+        ("no comma", "{\"x\":1 \"y\":2}"),
+        ("no comma in a list", "{\"x\":[1 2]}"),
+        ("no colon", "{\"x\" 1}"),
+        ("no value", "{\"x\":}"),
+        ("no key", "{\"x\":1,2}"),
     ] {
         let whole = broken.len();
         rows.extend([
@@ -218,10 +224,19 @@ fn a_broken_object_costs_itself_alone() {
             n + 10,
             7,
         ),
-        row("a wrong value is not broken", format!("[{one},{{\"id\":7,\"x\":\"\\u12\"}},{two}]")).events(2).reject(
+        // What stands in numbers, words and escapes does not hide where an object ends.
+        row(
+            "wrong values are not broken",
+            format!("[{one},{{\"id\":7,\"x\":\"\\u12\"}},{{\"x\":01,\"y\":trve}},{two}]"),
+        )
+        .events(2)
+        .reject(1, n + 2, 19)
+        .reject(1, n + 22, 17),
+        row("a string that has no end", format!("[{one},\"a, b\n{two}]")).events(2).reject(1, n + 2, 5),
+        row("a word before a string", format!("[{one},nul\"a\"{two}]")).events(2).reject(1, n + 2, 3).reject(
             1,
-            n + 2,
-            19,
+            n + 5,
+            3,
         ),
     ]);
     check(rows);

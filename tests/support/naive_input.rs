@@ -82,23 +82,17 @@ pub struct NaiveReading {
 /// Reads a whole input; its head says what it is read as, unless `form` does.
 pub fn read(input: &[u8], form: Option<NaiveForm>, end: NaiveEnd) -> NaiveReading {
     let mut reader = Reader { input, end, line: 1, line_start: 0, counted: 0, reading: NaiveReading::default() };
-    match form.map_or_else(|| form_of(input), Some) {
-        Some(NaiveForm::Lines) => reader.lines(),
-        Some(NaiveForm::Document) => reader.document(),
-        // What comes next decides, so nothing can be said of the bracket yet. In a pipe nothing comes.
-        None if end == NaiveEnd::MayGrow => {
-            let start = reader.skip(0, input.len(), &|text| filler(text).max(line_end(text)));
-            reader.reading.left = (input.len() - start) as u64;
-        }
-        None => reader.lines(),
+    match form.unwrap_or_else(|| form_of(input)) {
+        NaiveForm::Lines => reader.lines(),
+        NaiveForm::Document => reader.document(),
     }
     reader.reading
 }
 
-/// What the head says that an input is; none if it ends before it says anything: behind a `[`.
-pub fn form_of(input: &[u8]) -> Option<NaiveForm> {
+/// What the head says that an input is.
+pub fn form_of(input: &[u8]) -> NaiveForm {
     let head = &input[..input.len().min(HEAD)];
-    let is_full = head.len() == HEAD;
+    let is_one_line = !head.contains(&b'\n') && input.len() > HEAD;
     let mut at = 0;
     while filler(&head[at..]).max(line_end(&head[at..])) > 0 {
         at += filler(&head[at..]).max(line_end(&head[at..]));
@@ -106,19 +100,15 @@ pub fn form_of(input: &[u8]) -> Option<NaiveForm> {
     let rest = &head[at..];
     let is_document = match rest.first() {
         Some(0x1e) => true,
-        Some(b'[') => match behind_white_space(&rest[1..]).first() {
-            Some(next) => b"{[]".contains(next),
-            None if is_full => false,
-            None => return None,
-        },
+        Some(b'[') => behind_white_space(&rest[1..]).first().is_none_or(|next| b"{[]".contains(next)),
         Some(b'{') => match shape(rest) {
             Shape::Broken(_) => false,
-            Shape::Whole(length) => rest[..length].contains(&b'\n') || is_full && !head.contains(&b'\n'),
-            Shape::Unfinished => rest.contains(&b'\n') || is_full,
+            Shape::Whole(length) => rest[..length].contains(&b'\n') || is_one_line,
+            Shape::Unfinished => rest.contains(&b'\n') || is_one_line,
         },
         _ => false,
     };
-    Some(if is_document { NaiveForm::Document } else { NaiveForm::Lines })
+    if is_document { NaiveForm::Document } else { NaiveForm::Lines }
 }
 
 /// White space, as JSON has it.
@@ -194,9 +184,9 @@ impl Reader<'_> {
                     Shape::Broken(fault) => behind_broken(input, at + fault),
                     Shape::Unfinished => None,
                 },
-                b'"' => string_end(&input[at..]).map(|length| at + length),
+                b'"' => string_or_part(&input[at..]).map(|length| at + length),
                 _ => {
-                    let stops = |byte: &u8| WHITE.contains(byte) || b",[]{".contains(byte);
+                    let stops = |byte: &u8| WHITE.contains(byte) || b",[]{\"\0\x1e".contains(byte);
                     input[at..].iter().position(stops).map(|length| at + length)
                 }
             };
@@ -265,52 +255,83 @@ enum Shape {
     Unfinished,
 }
 
-/// Follows an object to its end, by its brackets and strings alone.
+/// What may stand next in an object, white space aside.
+#[derive(Clone, Copy, PartialEq)]
+enum Next {
+    Key,
+    KeyOrEnd,
+    Colon,
+    Value,
+    ValueOrEnd,
+    CommaOrEnd,
+}
+
+/// Follows an object to its end. What its numbers, words and escapes are is left to others.
 fn shape(text: &[u8]) -> Shape {
+    use Next::*;
     let mut open = Vec::new();
-    // The byte that the last token began with.
-    let mut last = b':';
+    let mut next = Value;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
-        let is_in_array = open.last() == Some(&b'[');
+        if WHITE.contains(&byte) {
+            at += 1;
+            continue;
+        }
         let mut length = 1;
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {
-                at += 1;
-                continue;
+        next = match (byte, next) {
+            (b'{', Value | ValueOrEnd) => {
+                open.push(b'}');
+                KeyOrEnd
             }
-            b'{' | b'[' if last == b':' || is_in_array && b"[,".contains(&last) => open.push(byte),
-            b'}' if !is_in_array => {
+            (b'[', Value | ValueOrEnd) => {
+                open.push(b']');
+                ValueOrEnd
+            }
+            (b'}', KeyOrEnd | CommaOrEnd) | (b']', ValueOrEnd | CommaOrEnd) if open.last() == Some(&byte) => {
                 open.pop();
                 if open.is_empty() {
                     return Shape::Whole(at + 1);
                 }
+                CommaOrEnd
             }
-            b']' if is_in_array => drop(open.pop()),
-            b',' | b':' => {}
-            b'"' => {
+            (b',', CommaOrEnd) => {
+                if open.last() == Some(&b'}') {
+                    Key
+                } else {
+                    Value
+                }
+            }
+            (b':', Colon) => Value,
+            (b'"', Key | KeyOrEnd | Value | ValueOrEnd) => {
                 let string = &text[at..];
-                let Some(end) = string_end(string) else {
-                    return control_in(string).map_or(Shape::Unfinished, |fault| Shape::Broken(at + fault));
-                };
-                if let Some(fault) = control_in(&string[..end]) {
+                let end = string_end(string);
+                if let Some(fault) = control_in(&string[..end.unwrap_or(string.len())]) {
                     return Shape::Broken(at + fault);
                 }
-                match string.get(end) {
-                    Some(next) if !b" \t\r\n,:}]".contains(next) => return Shape::Broken(at + end),
-                    _ => length = end,
+                match end {
+                    Some(end) => length = end,
+                    None => return Shape::Unfinished,
                 }
+                if matches!(next, Key | KeyOrEnd) { Colon } else { CommaOrEnd }
             }
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                let goes_on = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
-                length = text[at..].iter().take_while(goes_on).count();
+            (b'-' | b'0'..=b'9' | b't' | b'f' | b'n', Value | ValueOrEnd) => {
+                let ends = |byte: &u8| WHITE.contains(byte) || b",:{}[]\"".contains(byte);
+                length = text[at..].iter().position(ends).unwrap_or(text.len() - at);
+                CommaOrEnd
             }
             _ => return Shape::Broken(at),
-        }
-        last = byte;
+        };
         at += length;
     }
     Shape::Unfinished
+}
+
+/// The length of the string that a text begins with; of one that a control character is in, up to there.
+fn string_or_part(text: &[u8]) -> Option<usize> {
+    match (string_end(text), control_in(text)) {
+        (Some(end), Some(control)) => Some(end.min(control)),
+        (end, control) => end.or(control),
+    }
 }
 
 /// The length of the string that a text begins with, quotes included.
