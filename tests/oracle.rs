@@ -2,8 +2,11 @@
 
 #[path = "support/naive.rs"]
 mod naive;
+#[path = "support/pieces.rs"]
+mod pieces;
 
 use naive::{MAX_NAME, MAX_OBJECT, Naive, NaiveEnd, NaiveForm, NaiveKind, NaiveReading, form_of, read, report};
+use pieces::PIECES;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -289,50 +292,12 @@ fn the_head_says_lines_or_document() {
     }
 }
 
-/// Pieces of inputs, most of them broken.
-const PIECES: [&str; 34] = [
-    GOOD,
-    GOOD,
-    GOOD,
-    "{\n \"id\": \"b\",\n \"type\": \"status\", \"from\": \"o\",\n \"site_id\": \"2\", \"timestamp\": 1, \"data\": {\"status\": \"online\"}\n}",
-    "{\"x\":1}",
-    "{\"x\":1,}",
-    "{\"x\":[{\"y\":\"}\"}]}",
-    "{\"x\":\"a}",
-    "{\"x\":{}",
-    "{\"x\":'a'}",
-    "{\"x\":1]",
-    "\"x\"",
-    "null",
-    "x",
-    "\n",
-    "\n",
-    "\r\n",
-    "\n\n",
-    ",",
-    ",\n",
-    "[",
-    "]",
-    "[\n",
-    "{",
-    "}",
-    "\"",
-    "\\",
-    ":",
-    " ",
-    "\t",
-    "\0",
-    "\u{feff}",
-    "\u{1e}",
-    "\u{e9}",
-];
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     /// What was read of a file before it grew is the first of what is read of it afterwards, and the rest was left.
     #[test]
-    fn a_file_may_grow(pieces in vec(select(&PIECES[..]), 0..12), cut: Index, form in select(&[None, Some(NaiveForm::Lines), Some(NaiveForm::Document)][..])) {
+    fn a_file_may_grow(pieces in vec(select(PIECES), 0..12), cut: Index, form in select(&[None, Some(NaiveForm::Lines), Some(NaiveForm::Document)][..])) {
         let input = pieces.concat().into_bytes();
         let cut = cut.index(input.len() + 1);
         let (whole, part) = (read(&input, form, NaiveEnd::MayGrow), read(&input[..cut], form, NaiveEnd::MayGrow));
@@ -347,7 +312,7 @@ proptest! {
 
     /// A pipe and a file differ in what is left, and in nothing else; each byte is in one place at most.
     #[test]
-    fn a_pipe_leaves_nothing(pieces in vec(select(&PIECES[..]), 0..12), form in select(&[NaiveForm::Lines, NaiveForm::Document][..])) {
+    fn a_pipe_leaves_nothing(pieces in vec(select(PIECES), 0..12), form in select(&[NaiveForm::Lines, NaiveForm::Document][..])) {
         let input = pieces.concat().into_bytes();
         let (file, pipe) = (read(&input, Some(form), NaiveEnd::MayGrow), read(&input, Some(form), NaiveEnd::Final));
         let mut expected = told(&file);

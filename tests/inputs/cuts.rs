@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::rows::left_of;
 use crate::support::cli::{Dice, Running, Sandbox, gzip, zstd};
 use crate::support::naive::{Naive, NaiveEnd, NaiveForm, form_of, read};
 use crate::support::setting;
@@ -351,8 +352,14 @@ fn grow(text: &str, form: Option<NaiveForm>, dice: &mut Dice) -> u64 {
         assert_eq!(sandbox.report(), String::from_utf8(naive.report()).unwrap(), "{what}");
         let sources = sandbox.sources();
         assert!(sources.len() <= 1, "{what}: {sources:?}");
-        let taken = sources.first().map_or(0, |source| source["byte"].as_u64().unwrap());
-        assert_eq!(taken + naive.left(), end as u64, "{what}");
+        match sources.first() {
+            Some(source) => {
+                let taken = source["byte"].as_u64().unwrap();
+                assert_eq!((taken, left_of(source)), (end as u64 - naive.left(), naive.left()), "{what}");
+            }
+            // What stands before the first object alone is not worth a place in the store.
+            None => assert_eq!((naive.events(), naive.rejects()), (0, 0), "{what}"),
+        }
     }
     kills
 }

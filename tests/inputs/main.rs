@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreement;
 mod cuts;
 mod n01_several_objects;
 mod n02_incomplete_end;

@@ -1,7 +1,7 @@
 //! What stands behind the last `\n` and is no event: a file may still grow, so it is left and said; a pipe has ended, so it is a
 //! reject.
 
-use crate::rows::{CHUNK, WIDE, check, e, many, row};
+use crate::rows::{CHUNK, WIDE, check, e, left_of, many, row};
 use crate::support::cli::{Sandbox, gzip, possible};
 use crate::support::naive::{Naive, NaiveEnd, read};
 
@@ -71,9 +71,9 @@ fn what_is_left_is_said_by_everyone() {
         let whole = format!("{}\n{}\n", e(1), e(2));
         sandbox.write("in.jsonl", pack(whole.as_bytes()));
         let ran = sandbox.run(INGEST).expect(0);
-        assert_eq!(ran.done()[0]["left"], 0);
+        assert_eq!(left_of(&ran.done()[0]), 0);
         assert_eq!(ran.read(), (e(1).len() as u64 + 1, whole.len() as u64));
-        assert_eq!(sandbox.sources()[0]["left"], 0);
+        assert_eq!(left_of(&sandbox.sources()[0]), 0);
         sandbox.reports(whole);
     }
 }
@@ -138,7 +138,7 @@ fn what_is_no_file_has_ended_for_good() {
             "{way}: {found:?}"
         );
         sandbox.reports(format!("{}{}", e(1), e(2)));
-        assert_eq!(sandbox.sources()[0]["left"], 0, "{way}");
+        assert_eq!(left_of(&sandbox.sources()[0]), 0, "{way}");
     }
 }
 
@@ -166,7 +166,7 @@ fn an_end_that_grows_into_something_else_is_judged_then() {
             let mut naive = Naive::new();
             naive.feed(reading);
             let ran = sandbox.run(INGEST).expect(if naive.is_complete() { 0 } else { 3 });
-            assert_eq!(ran.done()[0]["left"], naive.left(), "{left:?} and {rest:?}");
+            assert_eq!(left_of(&ran.done()[0]), naive.left(), "{left:?} and {rest:?}");
             assert_eq!(rejects(&sandbox), expected, "{left:?} and {rest:?}");
             sandbox.reports(bytes);
         }

@@ -35,6 +35,11 @@ pub fn many(first: u64, count: u64, between: &str) -> String {
     (first..first + count).map(|number| long(number, WIDE) + between).collect()
 }
 
+/// The bytes of an incomplete end, in a record on an input; where there is none, they are null.
+pub fn left_of(record: &serde_json::Value) -> u64 {
+    record["left"].as_u64().unwrap_or(0)
+}
+
 /// An input, and what must become of it.
 pub struct Row {
     name: String,
@@ -188,8 +193,10 @@ impl Row {
 
     fn holds(&self, sandbox: &Sandbox, ran: Ran, code: i32, rejects: &[(u64, u64, u64)], left: u64, read: (u64, u64)) {
         let ran = ran.expect(code);
-        assert_eq!(ran.done()[0]["left"], left, "{ran:#?}");
-        assert_eq!(ran.read(), read, "what was read: {ran:#?}");
+        assert_eq!(left_of(&ran.done()[0]), left, "{ran:#?}");
+        // What stands before the first object alone may be read again.
+        let is_empty = self.events == 0 && rejects.is_empty() && ran.read() == (0, 0);
+        assert!(is_empty || ran.read() == read, "{read:?} is what is read: {ran:#?}");
         if left > 0 {
             assert!(ran.err.contains("left for the next run"), "{ran:#?}");
         }
