@@ -12,6 +12,7 @@ pub mod forgeries;
 pub mod histories;
 pub mod lives;
 pub mod naive;
+pub mod pieces;
 pub mod sim;
 pub mod store;
 pub mod town;

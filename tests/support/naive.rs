@@ -1,21 +1,19 @@
 //! The oracle: the meaning of a set of events, written down as plainly as possible and shared with nobody.
 //!
-//! It reads lines with `serde_json`, keeps every copy of every event in ordered maps and folds them at the end. It is
-//! slow, holds everything in memory, and must never borrow a line from the library it is compared with. Where chatwal
-//! and this file differ, one of the two has misread the design.
+//! It reads inputs with `serde_json` (`naive_input.rs`), keeps every copy of every event in ordered maps and folds them at
+//! the end. It is slow, holds everything in memory, and must never borrow a line from the library it is compared with.
+//! Where chatwal and this file differ, one of the two has misread the design.
 #![allow(dead_code, reason = "included by several tests, each of which uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+#[path = "naive_input.rs"]
+mod input;
 
-/// The longest line, in bytes before its `\n`.
-const MAX_LINE: usize = 1_048_576;
-
-/// The longest `id`, `from` and `site_id`, in bytes after unescaping.
-const MAX_NAME: usize = 1_024;
+#[allow(unused_imports, reason = "included by several tests, each of which uses a part of it")]
+pub use input::{
+    MAX_NAME, MAX_OBJECT, NaiveEnd, NaiveEvent, NaiveForm, NaiveReading, NaiveReject, event, form_of, read,
+};
 
 /// The report of one whole input, in the `line` format.
 pub fn report(input: &[u8]) -> Vec<u8> {
@@ -67,7 +65,10 @@ pub struct NaivePeriod {
 pub struct Naive {
     sites: BTreeMap<String, BTreeMap<String, BTreeSet<Event>>>,
     events: u64,
-    rejects: usize,
+    rejects: Vec<NaiveReject>,
+    left: u64,
+    nuls: u64,
+    endless: bool,
 }
 
 impl Naive {
@@ -76,27 +77,37 @@ impl Naive {
         Naive::default()
     }
 
-    /// Feeds one whole input: lines of JSON, as `ingest` takes them.
+    /// Feeds one whole file, plain or packed: lines or a document, as its head says. It may still grow.
     ///
     /// The keys are those of the input, so the NDJSON of `dump --events` can be fed as well.
     pub fn feed_input(&mut self, bytes: &[u8]) {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let (text, terminated) = match line.strip_suffix(b"\n") {
-                Some(text) => (text, true),
-                None => (line, false),
-            };
-            let short = text.len() <= MAX_LINE;
-            if short && text.iter().all(|byte| b" \t\r".contains(byte)) {
-                continue;
-            }
-            match parse(text).filter(|_| short) {
-                Some(line) => self.feed_event(&line.site, &line.id, &line.from, line.timestamp, line.kind),
-                None if terminated => self.rejects += 1,
-                // Nobody knows yet how this line ends: it is not consumed, so it counts as nothing.
-                None => {}
-            }
+        self.feed(read(bytes, None, NaiveEnd::MayGrow));
+    }
+
+    /// Feeds what came through a pipe, which has ended for good.
+    pub fn feed_pipe(&mut self, bytes: &[u8]) {
+        self.feed(read(bytes, None, NaiveEnd::Final));
+    }
+
+    /// Feeds a file of lines, whatever its head looks like.
+    pub fn feed_lines(&mut self, bytes: &[u8]) {
+        self.feed(read(bytes, Some(NaiveForm::Lines), NaiveEnd::MayGrow));
+    }
+
+    /// Feeds a file that is a document, whatever its head looks like.
+    pub fn feed_document(&mut self, bytes: &[u8]) {
+        self.feed(read(bytes, Some(NaiveForm::Document), NaiveEnd::MayGrow));
+    }
+
+    /// Feeds what an input says.
+    pub fn feed(&mut self, reading: NaiveReading) {
+        for event in &reading.events {
+            self.feed_event(&event.site, &event.id, &event.from, event.timestamp, event.kind);
         }
+        self.rejects.extend(&reading.rejects);
+        self.left += reading.left;
+        self.nuls += reading.nuls;
+        self.endless |= reading.endless;
     }
 
     /// Feeds one copy of an event that is known to be right.
@@ -218,12 +229,32 @@ impl Naive {
         periods
     }
 
-    /// How many lines were rejects.
+    /// How many rejects there are.
     pub fn rejects(&self) -> usize {
-        self.rejects
+        self.rejects.len()
     }
 
-    /// How many lines or events were accepted, copies included.
+    /// The rejects, input by input; their places are those in their own input.
+    pub fn reject_list(&self) -> &[NaiveReject] {
+        &self.rejects
+    }
+
+    /// Bytes at the ends of files that are left for the next run.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// NUL bytes that were skipped.
+    pub fn nuls(&self) -> u64 {
+        self.nuls
+    }
+
+    /// Whether everything was taken; the exit status is 3 otherwise.
+    pub fn is_complete(&self) -> bool {
+        self.rejects.is_empty() && self.left == 0 && !self.endless
+    }
+
+    /// How many events were accepted, copies included.
     pub fn events(&self) -> u64 {
         self.events
     }
@@ -236,258 +267,5 @@ impl Naive {
     /// How many identities have copies that disagree.
     pub fn disagreeing(&self) -> usize {
         self.sites.values().flat_map(BTreeMap::values).filter(|copies| copies.len() > 1).count()
-    }
-}
-
-/// The parts of a line that mean something.
-struct Line {
-    site: String,
-    id: String,
-    from: String,
-    timestamp: i64,
-    kind: NaiveKind,
-}
-
-/// The event of a line, or nothing if the line is wrong in any way.
-///
-/// Reads the line twice: which member of `data` is required depends on `type`, which may come after it.
-fn parse(line: &[u8]) -> Option<Line> {
-    let text = std::str::from_utf8(line).ok()?;
-    let TypeOf(kind) = serde_json::from_str(text).ok()?;
-    if kind != "message" && kind != "status" {
-        return None;
-    }
-    let mut json = serde_json::Deserializer::from_str(text);
-    let line = WholeLine { kind: &kind }.deserialize(&mut json).ok()?;
-    json.end().ok()?;
-    (is_name(&line.site) && is_name(&line.id) && is_name(&line.from)).then_some(line)
-}
-
-fn is_name(text: &str) -> bool {
-    let control = |c| matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}');
-    !text.is_empty() && text.len() <= MAX_NAME && !text.contains(control)
-}
-
-/// A `type` somewhere in an object; that there is only one is [`WholeLine`]'s to check.
-struct TypeOf(String);
-
-impl<'de> Deserialize<'de> for TypeOf {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<TypeOf, D::Error> {
-        json.deserialize_map(TypeVisitor)
-    }
-}
-
-struct TypeVisitor;
-
-impl<'de> Visitor<'de> for TypeVisitor {
-    type Value = TypeOf;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TypeOf, A::Error> {
-        let mut kind = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "type" {
-                kind = Some(map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        kind.map(TypeOf).ok_or_else(|| A::Error::missing_field("type"))
-    }
-}
-
-/// A whole line whose `type` is known.
-struct WholeLine<'k> {
-    kind: &'k str,
-}
-
-impl<'de> DeserializeSeed<'de> for WholeLine<'_> {
-    type Value = Line;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Line, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for WholeLine<'_> {
-    type Value = Line;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line, A::Error> {
-        let (mut id, mut kind, mut from, mut site, mut timestamp, mut data) = (None, None, None, None, None, None);
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "id" => once(&mut id, map.next_value::<String>()?)?,
-                "type" => once(&mut kind, map.next_value::<String>()?)?,
-                "from" => once(&mut from, map.next_value::<String>()?)?,
-                "site_id" => once(&mut site, map.next_value::<String>()?)?,
-                // serde_json takes neither 1.0, 1e3 nor -0 for an integer.
-                "timestamp" => once(&mut timestamp, map.next_value::<i64>()?)?,
-                "data" => once(&mut data, map.next_value_seed(Data { wanted: self.kind })?)?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        let missing = || A::Error::custom("a required key is missing");
-        let kind = match (kind.as_deref(), data.as_deref()) {
-            (Some("message"), Some(_)) => NaiveKind::Message,
-            (Some("status"), Some("online")) => NaiveKind::Online,
-            (Some("status"), Some("offline")) => NaiveKind::Offline,
-            _ => return Err(A::Error::custom("no such type or status")),
-        };
-        Ok(Line {
-            site: site.ok_or_else(missing)?,
-            id: id.ok_or_else(missing)?,
-            from: from.ok_or_else(missing)?,
-            timestamp: timestamp.ok_or_else(missing)?,
-            kind,
-        })
-    }
-}
-
-/// The object `data`, of which one member is required, a string; the others mean nothing.
-struct Data<'k> {
-    wanted: &'k str,
-}
-
-impl<'de> DeserializeSeed<'de> for Data<'_> {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<String, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Data<'_> {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
-        let mut value = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key == self.wanted {
-                once(&mut value, map.next_value::<String>()?)?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        value.ok_or_else(|| A::Error::custom("data lacks what its type requires"))
-    }
-}
-
-/// Fills `slot`, unless the key has been there before.
-fn once<T, E: Error>(slot: &mut Option<T>, value: T) -> Result<(), E> {
-    if slot.is_some() {
-        return Err(E::custom("a required key twice"));
-    }
-    *slot = Some(value);
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"{"id":"a","type":"message","from":"v","site_id":"1","timestamp":5,"data":{"message":"x"}}"#;
-
-    fn counts(input: impl AsRef<[u8]>) -> (u64, usize) {
-        let mut naive = Naive::new();
-        naive.feed_input(input.as_ref());
-        (naive.events(), naive.rejects())
-    }
-
-    #[test]
-    fn one_message_is_an_email() {
-        assert_eq!(report(GOOD.as_bytes()), b"1,messages=0,emails=1,operators=0,visitors=1\n");
-    }
-
-    #[test]
-    fn the_fold_follows_the_order_not_the_arrival() {
-        let mut naive = Naive::new();
-        naive.feed_event("2", "e", "v1", 10, NaiveKind::Message);
-        naive.feed_event("2", "d", "o2", 9, NaiveKind::Offline);
-        naive.feed_event("2", "c", "v1", 8, NaiveKind::Message);
-        naive.feed_event("2", "b", "v2", 7, NaiveKind::Message);
-        naive.feed_event("2", "z", "o1", 7, NaiveKind::Online);
-        naive.feed_event("2", "a", "v2", 6, NaiveKind::Message);
-        naive.feed_event("10", "a", "v2", 6, NaiveKind::Message);
-        let expected = "10,messages=0,emails=1,operators=0,visitors=1\n2,messages=3,emails=1,operators=2,visitors=2\n";
-        assert_eq!(String::from_utf8(naive.report()).unwrap(), expected);
-    }
-
-    #[test]
-    fn the_first_of_disagreeing_copies_wins() {
-        let mut naive = Naive::new();
-        for kind in [NaiveKind::Message, NaiveKind::Online, NaiveKind::Offline, NaiveKind::Online] {
-            naive.feed_event("1", "a", "x", 5, kind);
-        }
-        naive.feed_event("1", "b", "v", 6, NaiveKind::Message);
-        naive.feed_event("1", "b", "v", 6, NaiveKind::Message);
-        assert_eq!(naive.report(), b"1,messages=0,emails=1,operators=1,visitors=1\n");
-        assert_eq!((naive.events(), naive.unique(), naive.disagreeing()), (6, 2, 1));
-        naive.feed_event("1", "b", "w", 6, NaiveKind::Message);
-        assert_eq!((naive.events(), naive.unique(), naive.disagreeing()), (7, 2, 2));
-    }
-
-    #[test]
-    fn lines_blanks_and_ends() {
-        assert_eq!(counts(format!("\u{feff}{GOOD}\r\n \t\r\n\n{GOOD}")), (2, 0));
-        assert_eq!(counts(format!("{GOOD}\n{{\"id\":")), (1, 0));
-        assert_eq!(counts(format!("{GOOD}\n{{\"id\":\n")), (1, 1));
-        assert_eq!(counts(format!("{GOOD}\n\u{feff}{GOOD}\n\u{c}\n")), (1, 2));
-        let room = " ".repeat(MAX_LINE - GOOD.len());
-        assert_eq!(counts(format!("{GOOD}{room}\n{GOOD}{room} \n{GOOD}{room} ")), (1, 1));
-    }
-
-    #[test]
-    fn what_is_ignored() {
-        for (old, new) in [
-            (r#""id""#, r#""id2":1e999,"id2":null,"\u0069d""#),
-            (r#""id""#, r#""deep":[[[{"id":{}}]]],"id""#),
-            (r#""id""#, r#""x":"\ud800","id""#),
-            (r#""message":"x""#, r#""message":"","status":1,"status":2"#),
-            (":5,", ":-9223372036854775808,"),
-            (":", " :\t"),
-        ] {
-            assert_eq!(counts(GOOD.replacen(old, new, 1) + "\n"), (1, 0), "{new}");
-        }
-        let deep = format!("\"x\":{}{},\"id\"", "[".repeat(9999), "]".repeat(9999));
-        assert_eq!(counts(GOOD.replacen("\"id\"", &deep, 1)), (1, 0));
-    }
-
-    #[test]
-    fn what_is_wrong() {
-        for (old, new) in [
-            (r#""id":"a","#, ""),
-            (r#""a""#, r#""""#),
-            (r#""a""#, r#""\ud800""#),
-            (r#""a""#, r#""\u0085""#),
-            (r#""x""#, r#""\ud800""#),
-            (r#""id""#, r#""id":"a","\u0069d""#),
-            (r#""message":"x""#, r#""message":"x","message":"x""#),
-            (r#""message":"x""#, r#""status":"online""#),
-            (r#"{"message":"x"}"#, r#"["x"]"#),
-            (":5,", ":-0,"),
-            (":5,", ":5.0,"),
-            (":5,", ":05,"),
-            (":5,", ":9223372036854775808,"),
-            ("}}", "}} x"),
-            ("\"x\"", "\"\u{1}\""),
-        ] {
-            assert_eq!(counts(GOOD.replacen(old, new, 1) + "\n"), (0, 1), "{new}");
-        }
-        assert_eq!(counts(b"{\"x\":\"\xff\"}\n[]\nnull\n"), (0, 3));
-        assert_eq!(counts(GOOD.replace("\"1\"", &format!("\"{}\"", "1".repeat(MAX_NAME)))), (1, 0));
-        assert_eq!(counts(GOOD.replace("\"1\"", &format!("\"{}\"", "1".repeat(MAX_NAME + 1))) + "\n"), (0, 1));
     }
 }

@@ -30,7 +30,7 @@ pub fn values(arguments: &str) -> Vec<Value> {
 
 pub fn naive(bytes: &[u8]) -> Naive {
     let mut naive = Naive::new();
-    naive.feed_input(bytes);
+    naive.feed_lines(bytes);
     naive
 }
 

@@ -118,9 +118,10 @@ fn wrong_line(wrong: Wrong, event: &Event, dice: &mut Dice, out: &mut Vec<u8>) {
             return;
         }
         Wrong::NotOneObject => match dice.below(5) {
-            0 => format!("[{right}]"),
-            1 => format!("{right}{right}"),
-            2 => format!("{right},"),
+            // A reject reaches to the end of its line, and nothing before it may be an event. (An array of objects would be a document.)
+            0 => format!("[0,{right}]"),
+            1 => format!(",{right}"),
+            2 => format!("{{{right}}}"),
             3 => right.replacen(',', ",,", 1),
             _ => dice.pick(&["null", "{}", "[]", "0", "\"\"", "hello"]).to_owned(),
         },

@@ -1,0 +1,52 @@
+//! What random inputs are made of.
+#![allow(dead_code, reason = "included by several tests, each of which uses a part of it")]
+
+/// A good object.
+const GOOD: &str = r#"{"id":"a","type":"message","from":"v","site_id":"1","timestamp":5,"data":{"message":"x"}}"#;
+
+/// Pieces of inputs, most of them broken.
+pub const PIECES: &[&str] = &[
+    GOOD,
+    GOOD,
+    GOOD,
+    "{\"id\":\"c\",\"type\":\"message\",\"from\":\"v\",\"site_id\":\"1\",\"timestamp\":5,\"data\":{\"message\":\"\\ud83d\"},\"\\udc00\":[]}",
+    "{\n \"id\": \"b\",\n \"type\": \"status\", \"from\": \"o\",\n \"site_id\": \"2\", \"timestamp\": 1, \"data\": {\"status\": \"online\"}\n}",
+    "{\"x\":1}",
+    "{\"x\":1,}",
+    "{\"x\":}",
+    "{\"x\" 1}",
+    "{\"x\":1 \"y\":[2 3]}",
+    "{\"x\":01,\"y\":trve,\"z\":\"\\x\"}",
+    "{\"x\":\"\t\"}",
+    "{\"x\":\"a\"b\"}",
+    "{\"x\":",
+    "{\"x\":{",
+    "{\"x\":[{\"y\":\"}\"}]}",
+    "{\"x\":\"a}",
+    "{\"x\":{}",
+    "{\"x\":'a'}",
+    "{\"x\":1]",
+    "\"x\"",
+    "null",
+    "x",
+    "\n",
+    "\n",
+    "\r\n",
+    "\n\n",
+    ",",
+    ",\n",
+    "[",
+    "]",
+    "[\n",
+    "{",
+    "}",
+    "\"",
+    "\\",
+    ":",
+    " ",
+    "\t",
+    "\0",
+    "\u{feff}",
+    "\u{1e}",
+    "\u{e9}",
+];
