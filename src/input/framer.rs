@@ -305,7 +305,7 @@ enum Next {
 }
 
 /// U+FEFF.
-const MARK: [u8; 3] = *b"\xef\xbb\xbf";
+pub const MARK: [u8; 3] = *b"\xef\xbb\xbf";
 
 /// What stands before each text of a sequence (RFC 7464).
 pub const RECORD_SEPARATOR: u8 = 0x1e;

@@ -1,6 +1,6 @@
 //! What an input looks like from its head: lines, or a document.
 
-use super::framer::{Framer, RECORD_SEPARATOR};
+use super::framer::{Framer, MARK, RECORD_SEPARATOR};
 use super::parse::filler;
 
 /// How the text of an input is cut into objects.
@@ -31,6 +31,8 @@ impl Shape {
                 Some(&RECORD_SEPARATOR) => return Some(Shape::Document),
                 Some(b'[') => return array(&head[start + 1..], whole),
                 Some(b'{') => return object(head, start, whole),
+                // The rest of a byte-order mark may come.
+                Some(_) if !whole && MARK.starts_with(&head[start..]) => return None,
                 Some(_) => return Some(Shape::Lines),
                 None => return whole.then_some(Shape::Lines),
             }
@@ -85,6 +87,7 @@ mod tests {
             ("", None, Lines),
             (" \n\0\u{feff}", None, Lines),
             ("x", Some(Lines), Lines),
+            ("\u{ff01}", Some(Lines), Lines),
             ("[", None, Document),
             ("[\n ", None, Document),
             ("\u{feff}\n[ {", Some(Document), Document),
@@ -114,6 +117,9 @@ mod tests {
             let shown = &head[..head.len().min(60)];
             assert_eq!(Shape::of(head.as_bytes(), false), of_part, "a part: {shown:?}");
             assert_eq!(Shape::of(head.as_bytes(), true), Some(of_whole), "{shown:?}");
+        }
+        for cut in 1..3 {
+            assert_eq!(Shape::of(&"\u{feff}".as_bytes()[..cut], false), None);
         }
     }
 }
