@@ -16,6 +16,9 @@ use proptest::sample::{Index, select};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+#[path = "support/naive.rs"]
+mod naive;
+
 /// What follows the line under test: nothing of it may be read into that line.
 const NEXT: &str = "\"}}\n{\"id\":\"next\",\"type\":\"message\",\"data\":{\"message\":\"\"}}\n";
 
@@ -608,6 +611,127 @@ proptest! {
         let at = COMPACT.find(other).unwrap() + if key { 1 } else { 0 };
         let quoted = if key { [&bytes[..], text, b"\",\""].concat() } else { bytes };
         agree([&COMPACT.as_bytes()[..at], &quoted, &COMPACT.as_bytes()[at..]].concat());
+    }
+}
+
+/// What may stand before, between and behind objects.
+const FILLERS: [&str; 9] = ["", "", "", " ", "\t \r", "\0", "\0\0\0\0\0\0\0\0\0", "\u{feff}", " \u{feff}\0"];
+
+/// Lone surrogates, and what looks like one.
+const HALVES: [&str; 9] = [
+    r"\ud800",
+    r"\udfff",
+    r"\uD83D",
+    r"\ude00\ud83d",
+    r"\ud83d\ud83d\ude00",
+    r"\ud83d\u0041",
+    r"\ud83d\n",
+    r"\\ud83d",
+    r"\ud83",
+];
+
+/// Lines with a surrogate, most of them lone, in some text or key.
+fn halved_line() -> impl Strategy<Value = String> {
+    (usual_line(), vec((any::<Index>(), select(&HALVES[..])), 1..3)).prop_map(|(mut line, halves)| {
+        for (place, half) in halves {
+            // Behind a quote: half of them begin a text.
+            let quotes: Vec<usize> = line.match_indices('"').map(|(at, _)| at + 1).collect();
+            line.insert_str(*place.get(&quotes), half);
+        }
+        line
+    })
+}
+
+/// Lines of several objects, with filler around them; some are wrong, and the rest of the line with them.
+fn crowded_line() -> impl Strategy<Value = Vec<u8>> {
+    let object = prop_oneof![
+        8 => usual_line().prop_map(String::into_bytes),
+        2 => halved_line().prop_map(String::into_bytes),
+        1 => odd_line().prop_map(String::into_bytes),
+        1 => broken_line(),
+    ];
+    let part = (select(&FILLERS[..]), object).prop_map(|(filler, object)| [filler.as_bytes(), &object].concat());
+    (vec(part, 0..6), select(&FILLERS[..]))
+        .prop_map(|(parts, end)| [parts.concat().as_slice(), end.as_bytes()].concat())
+}
+
+/// Holds the parsers and the oracle against each other, object by object; gives the objects taken.
+#[track_caller]
+fn agree_along(line: &[u8]) -> usize {
+    assert!(!line.contains(&b'\n'));
+    let (mut at, mut objects, mut scratch) = (0, 0, Scratch::default());
+    loop {
+        at += filler(&line[at..]).0;
+        let rest = &line[at..];
+        if rest.is_empty() {
+            return objects;
+        }
+        let shown = String::from_utf8_lossy(rest);
+        let judged = parse(Text::new(rest), &mut scratch).ok();
+        let told = naive::event(rest);
+        let expected = told.as_ref().map(|(event, length)| (of_oracle(event), *length));
+        assert_eq!(judged, expected, "{shown}");
+        for behind in ["", "\n", NEXT] {
+            let input = [rest, behind.as_bytes()].concat();
+            if let Some((event, length)) = fast::parse(&input) {
+                let (expected, object) = expected.expect("an event");
+                assert_eq!(event, expected, "{shown}");
+                assert!(matches!(input[object..length].trim_ascii(), b""), "{shown}");
+                // It stops where the next object may begin.
+                let line_ends = input[object..length].iter().filter(|&&byte| byte == b'\n').count();
+                assert!(line_ends <= 1, "more than one line end: {shown}");
+            }
+            if let Some(taken) = fast::object(&input) {
+                assert_eq!(Some(taken), expected, "{shown}");
+            }
+        }
+        let Some((_, length)) = judged else { return objects };
+        at += length;
+        objects += 1;
+    }
+}
+
+fn of_oracle(event: &naive::NaiveEvent) -> Event<'_> {
+    let kind = match event.kind {
+        naive::NaiveKind::Offline => Kind::Offline,
+        naive::NaiveKind::Online => Kind::Online,
+        naive::NaiveKind::Message => Kind::Message,
+    };
+    Event {
+        site: Site::new(event.site.as_bytes()),
+        id: Id::new(event.id.as_bytes()),
+        from: event.from.as_bytes(),
+        timestamp: event.timestamp,
+        kind,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn on_lines_with_lone_surrogates(line in halved_line()) {
+        agree(&line);
+        agree_along(line.as_bytes());
+    }
+
+    #[test]
+    fn on_lines_of_several_objects(line in crowded_line()) {
+        agree_along(&line);
+    }
+
+    #[test]
+    fn on_several_usual_objects_and_the_fast_path_takes_them(lines in vec(usual_line(), 1..6), space in select(&["", " ", "\t", "\r", " \t"][..])) {
+        let line = lines.join(space);
+        prop_assert_eq!(agree_along(line.as_bytes()), lines.len());
+        let input = line.clone() + "\n" + NEXT;
+        let mut taken = 0;
+        for number in 0..lines.len() {
+            let fast = fast::parse(&input.as_bytes()[taken..]);
+            prop_assert!(fast.is_some(), "object {number} is not taken: {line}");
+            taken += fast.map_or(0, |(_, length)| length);
+        }
+        prop_assert_eq!(taken, line.len() + 1);
     }
 }
 

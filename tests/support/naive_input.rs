@@ -315,8 +315,9 @@ fn shape(text: &[u8]) -> Shape {
                 if matches!(next, Key | KeyOrEnd) { Colon } else { CommaOrEnd }
             }
             (b'-' | b'0'..=b'9' | b't' | b'f' | b'n', Value | ValueOrEnd) => {
-                let ends = |byte: &u8| WHITE.contains(byte) || b",:{}[]\"".contains(byte);
-                length = text[at..].iter().position(ends).unwrap_or(text.len() - at);
+                // Numbers and words are made of these; which of them are right is left to others, too.
+                let goes_on = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                length = text[at..].iter().take_while(goes_on).count();
                 CommaOrEnd
             }
             _ => return Shape::Broken(at),
