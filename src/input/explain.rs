@@ -41,6 +41,9 @@ impl Explanation {
     }
 }
 
+/// What stands between objects and means nothing; line ends in documents.
+const FILLER: [char; 6] = [' ', '\t', '\r', '\n', '\0', '\u{feff}'];
+
 /// Bytes at the start of an object that is too long in which a wrapper is looked for.
 const HEAD: usize = 4096;
 
@@ -51,7 +54,7 @@ const HEAD: usize = 4096;
 pub fn explain(reason: Reason, raw: &[u8], whole: u64) -> Explanation {
     let cut = whole > raw.len() as u64;
     let (text, end) = readable(raw, cut);
-    let start = text.len() - text.trim_start_matches([' ', '\t', '\r', '\n', '\0', '\u{feff}']).len();
+    let start = text.len() - text.trim_start_matches(FILLER).len();
     if reason == Reason::TooLong {
         return too_long(raw, start, whole);
     }
@@ -160,7 +163,7 @@ fn object(reason: Reason, text: &str, start: usize, end: End, whole: u64) -> Opt
 
 /// What is to be said of the bytes behind an object that is whole and wrong: they are rejected with it.
 fn taken_along(text: &str, end: usize, whole: u64) -> String {
-    let rest = text.get(end..).unwrap_or_default().trim();
+    let rest = text.get(end..).unwrap_or_default().trim_matches(FILLER);
     match rest.strip_prefix(',') {
         _ if rest.is_empty() => String::new(),
         Some(next) if next.trim_start().starts_with('"') => {
@@ -174,7 +177,7 @@ fn taken_along(text: &str, end: usize, whole: u64) -> String {
 
 /// What stands behind an object that is an event. Its like is a reject of its own, but older programs took all of a line for one.
 fn tail(text: &str, end: usize) -> Option<Explanation> {
-    let rest = text.get(end..)?.trim_start_matches([' ', '\t', '\r', '\n', '\0', '\u{feff}']);
+    let rest = text.get(end..)?.trim_start_matches(FILLER);
     let at = text.len() - rest.len();
     let text = match rest.bytes().next()? {
         b'{' => "a second object behind the first; expected a line for each".to_owned(),
@@ -186,7 +189,7 @@ fn tail(text: &str, end: usize) -> Option<Explanation> {
 
 /// Whether an object begins here, or behind white space.
 fn begins_object(text: &str, at: usize) -> bool {
-    text.get(at..).is_some_and(|rest| rest.trim_start().starts_with('{'))
+    text.get(at..).is_some_and(|rest| rest.trim_start_matches(FILLER).starts_with('{'))
 }
 
 /// A text that does not begin with an object.
@@ -242,7 +245,7 @@ fn is_of_its_own(what: What) -> bool {
 }
 
 fn rest_is_blank(text: &str, at: usize) -> bool {
-    text.get(at..).is_some_and(|rest| rest.trim().is_empty())
+    text.get(at..).is_some_and(|rest| rest.trim_matches(FILLER).is_empty())
 }
 
 /// Words, such as those of a log, and an object behind them.
