@@ -68,6 +68,8 @@ pub struct Start {
     pub head: Vec<u8>,
     /// The bytes before the place, 4,096 at most.
     pub tail: Vec<u8>,
+    /// Bytes between the last `\n` before the place, or the input's start, and the place.
+    pub column: u64,
 }
 
 /// What a read gave.
@@ -162,6 +164,22 @@ impl Source {
             }
         };
         start.map_err(|error| unreadable(&self.name, &error))
+    }
+
+    /// The first bytes, `most` of them or all there are; the source stays where it is. None of a pipe, which can be read only once.
+    /// Of a packed input that is damaged: those before the damage, which whoever reads on meets again.
+    pub fn head(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; most];
+        let length = match &self.body {
+            Body::Piped(_) => 0,
+            Body::Plain(whole) => crate::storage::File::read_at(&whole.file, &mut head, 0)?,
+            Body::Packed(packing, _) => {
+                let mut reader = unpack(*packing, Whole::open(&self.path)?)?;
+                read_good(&mut *reader, &mut head)
+            }
+        };
+        head.truncate(length);
+        Ok(head)
     }
 
     /// Back to the start. A pipe is always there when it is asked for: it matches no checkpoint.
@@ -272,10 +290,35 @@ fn seek_plain(file: &mut File, name: &[u8], known: &Known, taken: &AtomicU64) ->
     let Some(Match { checkpoint, tail }) = find_plain(tail_at, size, &head, name, known)? else {
         return Ok(Start::default());
     };
+    let column = column_at(file, checkpoint.end, &tail)?;
     file.seek(SeekFrom::Start(checkpoint.end))?;
     taken.store(checkpoint.end, Ordering::Relaxed);
     head.truncate(usize::from(checkpoint.windows.head_length));
-    Ok(Start { found: Some(checkpoint.instance), head, tail })
+    Ok(Start { found: Some(checkpoint.instance), head, tail, column })
+}
+
+/// Bytes of one piece in which the start of a line is looked for.
+const LOOK_BACK: usize = 256 << 10;
+
+/// Bytes of the line that stand before `end`, of which `tail` is the last piece.
+fn column_at(file: &File, end: u64, tail: &[u8]) -> io::Result<u64> {
+    let mut piece = tail.to_vec();
+    let mut start = end.saturating_sub(piece.len() as u64);
+    loop {
+        if let Some(at) = memchr::memrchr(b'\n', &piece) {
+            return Ok(end - start - at as u64 - 1);
+        }
+        if start == 0 {
+            return Ok(end);
+        }
+        let before = start.saturating_sub(LOOK_BACK as u64);
+        piece.resize((start - before) as usize, 0);
+        let read = crate::storage::File::read_at(file, &mut piece, before)?;
+        if read < piece.len() {
+            return Err(io::Error::other(Shrank { from: end, to: before + read as u64 }));
+        }
+        start = before;
+    }
 }
 
 /// The furthest checkpoint that a file of this size matches; `tail_at` reads the bytes before a place.
@@ -326,7 +369,7 @@ fn seek_packed(
     if known.is_empty() {
         return Ok(Start::default());
     }
-    let mut passed = Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new() };
+    let mut passed = Passed::new(reader);
     // An error on the way ends the search as the end of the input does: whoever reads on meets it again.
     let _ = passed.to(WINDOW as u64);
     let mut found = known.short(&passed.head);
@@ -346,16 +389,15 @@ fn seek_packed(
             };
         }
     }
-    let (mut head, mut tail, offset) = (passed.head, passed.tail, passed.offset);
     let wanted = found.map_or(0, |checkpoint| checkpoint.end);
-    if offset != wanted {
-        *reader = reopen()?;
-        let mut passed = Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new() };
+    if passed.offset != wanted {
+        *passed.reader = reopen()?;
+        passed = Passed::new(passed.reader);
         passed.to(wanted)?;
-        (head, tail) = (passed.head, passed.tail);
     }
+    let Passed { head, tail, column, .. } = passed;
     match found {
-        Some(checkpoint) => Ok(Start { found: Some(checkpoint.instance), head, tail }),
+        Some(checkpoint) => Ok(Start { found: Some(checkpoint.instance), head, tail, column }),
         None => Ok(Start::default()),
     }
 }
@@ -366,9 +408,15 @@ struct Passed<'a> {
     offset: u64,
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// Bytes since the last `\n`.
+    column: u64,
 }
 
-impl Passed<'_> {
+impl<'a> Passed<'a> {
+    fn new(reader: &'a mut Box<dyn Read + Send>) -> Passed<'a> {
+        Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new(), column: 0 }
+    }
+
     /// Up to `offset`, or the end.
     fn to(&mut self, offset: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
@@ -384,9 +432,27 @@ impl Passed<'_> {
             let piece = &buffer[..read];
             self.head.extend_from_slice(&piece[..piece.len().min(WINDOW - self.head.len())]);
             keep_last(&mut self.tail, piece);
+            self.column = match memchr::memrchr(b'\n', piece) {
+                Some(at) => (read - at - 1) as u64,
+                None => self.column + read as u64,
+            };
         }
         Ok(())
     }
+}
+
+/// Reads until the buffer is full, the input ends, or an error comes; gives the number of bytes read before that.
+fn read_good(reader: &mut dyn Read, buffer: &mut [u8]) -> usize {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    filled
 }
 
 /// Appends to a window of the last 4,096 bytes.
@@ -618,13 +684,17 @@ mod tests {
                     std::fs::write(&path, &bytes).unwrap();
                 }
                 let mut source = Source::open(&path).unwrap();
+                prop_assert_eq!(source.head(5000).unwrap(), &bytes[..bytes.len().min(5000)]);
                 let start = source.seek(&known).unwrap();
+                prop_assert_eq!(source.head(10).unwrap(), &bytes[..bytes.len().min(10)], "without being moved");
                 let end = start.found.and_then(|instance| known.get(&instance)).map(|input| input.checkpoint.end);
                 prop_assert_eq!(end, expected, "packed: {}", packed);
                 let at = end.unwrap_or(0) as usize;
                 if end.is_some() {
                     prop_assert_eq!(&start.head, &bytes[..at.min(WINDOW)]);
                     prop_assert_eq!(&start.tail, &bytes[at - at.min(WINDOW)..at]);
+                    let line = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                    prop_assert_eq!(start.column, (at - line) as u64);
                 }
                 let (mut rest, mut buffer) = (Vec::new(), [0; 5000]);
                 while let Got::Bytes(count @ 1..) = source.read(&mut buffer).unwrap() {
@@ -633,6 +703,45 @@ mod tests {
                 prop_assert_eq!(&rest, &bytes[at..]);
             }
         }
+    }
+
+    #[test]
+    fn a_place_far_from_its_lines_start_has_its_column() {
+        for (before, length) in
+            [(0, 5), (0, 5000), (1, 4096), (1, 4097), (300, LOOK_BACK + 4096), (7, 3 * LOOK_BACK + 1)]
+        {
+            let mut bytes = vec![b'x'; before];
+            bytes.extend((before > 0).then_some(b'\n'));
+            bytes.extend(vec![b'x'; length]);
+            let mut known = Known::default();
+            known.advance(checkpoint(1, &bytes, bytes.len()), 0, 0);
+            let directory = tempfile::tempdir().unwrap();
+            let (plain, packed) = (directory.path().join("plain"), directory.path().join("packed"));
+            std::fs::write(&plain, [&bytes, &b"more\n"[..]].concat()).unwrap();
+            let mut encoder =
+                flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+            encoder.write_all(&bytes).unwrap();
+            encoder.finish().unwrap();
+            for path in [plain, packed] {
+                let start = Source::open(&path).unwrap().seek(&known).unwrap();
+                assert!(start.found.is_some());
+                assert_eq!(start.column, length as u64, "{path:?}, after a line of {before}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_damaged_packed_input_the_head_is_what_comes_before_the_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("input");
+        let bytes: Vec<u8> = (0..200_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&bytes).unwrap();
+        let mut packed = encoder.finish().unwrap();
+        packed.truncate(packed.len() / 2);
+        std::fs::write(&path, packed).unwrap();
+        let head = Source::open(&path).unwrap().head(bytes.len()).unwrap();
+        assert!(head.len() > 1000 && bytes.starts_with(&head), "{}", head.len());
     }
 
     /// Thousands of inputs that begin alike, as exports do, and are all of another length.
