@@ -70,8 +70,13 @@ impl Console {
 
     pub fn warning(&self, text: &str) {
         if !self.quiet {
-            self.say("33;1", "warning", text);
+            self.insist(text);
         }
+    }
+
+    /// A warning that is told in any case.
+    pub fn insist(&self, text: &str) {
+        self.say("33;1", "warning", text);
     }
 
     pub fn note(&self, text: &str) {

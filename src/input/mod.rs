@@ -2,9 +2,13 @@
 
 pub mod chunk;
 pub mod fast;
+pub mod foreign;
 pub mod known;
+pub mod packed;
 pub mod parse;
+pub(crate) mod pipe;
 pub mod repeats;
+mod seek;
 pub mod source;
 
 use std::io;
