@@ -1691,7 +1691,7 @@ BUGS = [
         "any-zeros-pad-xz",
         "zeros behind an xz stream belong to it, however many",
         "lib zeros_between_xz_streams",
-        (MEMBERS, "(trailing.bytes + count as u64) % 4 == 0;", "(trailing.bytes + count as u64) % 1 == 0;"),
+        (MEMBERS, "(trailing.bytes + count as u64).is_multiple_of(4);", "(trailing.bytes + count as u64).is_multiple_of(1);"),
     ),
     Bug(
         "another-column-on-going-on",

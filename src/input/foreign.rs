@@ -201,7 +201,7 @@ fn tar(head: &[u8]) -> bool {
 fn lzma(head: &[u8]) -> bool {
     let Some(([0x5d, dictionary @ ..], size)) = head.first_chunk::<5>().zip(head.get(5..13)) else { return false };
     let dictionary = u32::from_le_bytes(*dictionary);
-    let power = |size: u32| size.is_power_of_two() || size % 3 == 0 && (size / 3).is_power_of_two();
+    let power = |size: u32| size.is_power_of_two() || size.is_multiple_of(3) && (size / 3).is_power_of_two();
     dictionary >= 1 << 12 && power(dictionary) && (size == [0xff; 8] || size[5..] == [0; 3])
 }
 

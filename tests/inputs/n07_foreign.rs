@@ -86,7 +86,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
         ("SQLite", [b"SQLite format 3\0".to_vec(), lines()].concat(), "an SQLite database", "sqlite3 -readonly 'a b' \"SELECT json_object('id', id,"),
         ("HTML", page, "an HTML page", "fetch the file again"),
         ("HTML, in small letters", b"<html lang=en>\n".to_vec(), "an HTML page", "fetch the file again"),
-        ("XML", b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code></Error>".to_vec(), "an XML document", "fetch the file again"),
+        ("XML", b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code></Error>".to_vec(), "an XML document", "make JSON of it, one object a line"),
         ("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec(), "a PDF document", "one JSON object a line"),
         ("CSV", table(","), "a table with commas", "`mlr --icsv"),
         ("CSV, with semicolons", table(";"), "a table with semicolons", "--ifs ';'"),

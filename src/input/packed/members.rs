@@ -295,7 +295,7 @@ impl Members {
             if may_pad {
                 count = ahead.at_hand().iter().take_while(|byte| **byte == 0).count();
                 // The format wants a number that can be divided by four.
-                let whole = (trailing.bytes + count as u64) % 4 == 0;
+                let whole = (trailing.bytes + count as u64).is_multiple_of(4);
                 if count < ahead.at_hand().len() {
                     ahead.skip(count);
                     match retry(|| ahead.sniff()) {
