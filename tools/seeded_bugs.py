@@ -34,7 +34,7 @@ PATIENCE, BUILDING = 240, 1800
 
 
 class Bug:
-    """`test` is the name of a file in tests/, or `lib`, and what the names of its tests are filtered by, if anything."""
+    """`test` is the name of a file or folder in tests/, or `lib`, and what the names of its tests are filtered by, if anything."""
 
     def __init__(self, name, breaks, test, *edits):
         self.name, self.breaks, self.test, self.edits = name, breaks, test, edits
@@ -55,6 +55,8 @@ MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "sr
 RENDER, SIGNALS = "src/render.rs", "src/cli/signals.rs"
 EXPLAIN, SCAN, FIELDS, NEAR = [f"src/input/explain{name}.rs" for name in ("", "/scan", "/fields", "/near")]
 WORDS, LISTS = "src/input/explain/words.rs", "src/cli/lists.rs"
+PACKED, MEMBERS, AHEAD = "src/input/packed.rs", "src/input/packed/members.rs", "src/input/packed/ahead.rs"
+LZ4, SEEK, FOREIGN = "src/input/packed/lz4.rs", "src/input/seek.rs", "src/input/foreign.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -1017,7 +1019,7 @@ BUGS = [
         "every-tail-is-tried",
         "of thousands of inputs that begin alike each is compared with each",
         "lib of_many_that_begin_alike",
-        (SOURCE, "for _ in 0..TAILS + size / WINDOW as u64 {", "for _ in 0..size {"),
+        (SEEK, "for _ in 0..TAILS + size / WINDOW as u64 {", "for _ in 0..size {"),
     ),
     Bug(
         "each-of-thousands-is-told-of",
@@ -1686,6 +1688,133 @@ BUGS = [
         "a compaction begins where the snapshot fits to the byte, and the segment behind it does not",
         "failing_disk a_compaction_without_room",
         (ROOM, "const NAMES: u64 = 16 << 10;", "const NAMES: u64 = 0;"),
+    ),
+    # Inputs that are packed, or something else.
+    Bug(
+        "bytes-behind-packed-data-vanish",
+        "what stands behind the compressed data is left out without a word",
+        "inputs n06_compression::a_file_gives",
+        (MEMBERS, "                self.findings.add(trailing);\n", ""),
+    ),
+    Bug(
+        "bytes-behind-packed-data-exit-with-0",
+        "a run that left out a part of an input says that it is done",
+        "inputs n06_compression::a_file_gives",
+        (INPUTS, "        (None, None) if taken.partly => status::REJECTS,\n", ""),
+    ),
+    Bug(
+        "quiet-about-bytes-behind-packed-data",
+        "with -q nobody is told that a part of an input was left out",
+        "inputs n06_compression::a_file_gives",
+        (INPUTS, "self.progress.aside(|| self.console.insist(&text));", "self.progress.aside(|| self.console.warning(&text));"),
+    ),
+    Bug(
+        "findings-of-a-look-stay",
+        "what is behind the compressed data is told twice where the input was looked through for its place",
+        "inputs n06_compression::it_is_told_once",
+        (SOURCE, "    findings.clear();\n", ""),
+    ),
+    Bug(
+        "only-the-first-packing-goes-on",
+        "behind a member only one of the same packing is read",
+        "inputs n06_compression::a_file_gives",
+        (
+            MEMBERS,
+            "Ok(Sniffed::Packed(packing)) => self.enter(packing, ahead),",
+            "Ok(Sniffed::Packed(packing)) if self.last.is_none_or(|last| last == packing) => self.enter(packing, ahead),",
+        ),
+    ),
+    Bug(
+        "zstd-windows-without-bounds",
+        "a zstd input takes gigabytes, whatever --memory says",
+        "lib a_zstd_window_is_bounded",
+        (MEMBERS, "                let taken = self.reserve(window)?;", "                let taken = self.room.take(window);"),
+    ),
+    Bug(
+        "layers-have-the-memory-twice",
+        "each layer of an input that is packed twice takes all of --memory",
+        "lib a_zstd_window_is_bounded",
+        (MEMBERS, "        self.used.fetch_add(bytes, Ordering::Relaxed);\n", "        self.used.fetch_add(0 * bytes, Ordering::Relaxed);\n"),
+    ),
+    Bug(
+        "layers-without-bounds",
+        "what is packed a thousand times is unpacked a thousand times",
+        "lib what_was_packed_twice",
+        (PACKED, "if outer == LAYERS {", "if outer > 99 * LAYERS {"),
+    ),
+    Bug(
+        "a-cut-lz4-frame-is-whole",
+        "of a cut lz4 input, what is missing is not missed",
+        "lib a_member_that_is_cut_anywhere",
+        (LZ4, "if followed.ahead.overdrawn {", "if followed.ahead.overdrawn && buffer.is_empty() {"),
+        (LZ4, "followed.place == Place::Trailer(0) {", "followed.ahead.overdrawn || followed.place == Place::Trailer(0) {"),
+    ),
+    Bug(
+        "an-empty-lz4-block-is-the-end",
+        "an lz4 input ends at a block without content",
+        "lib an_lz4_frame_ends_at_its_end_mark",
+        (LZ4, "followed.place == Place::Trailer(0) {", "!followed.ahead.overdrawn {"),
+    ),
+    Bug(
+        "a-failing-disk-is-damage",
+        "an error of the system while packed data is read is told as damage of the data",
+        "lib an_error_of_the_reader_stays",
+        (AHEAD, "        match self.failure.take() {", "        match self.failure.take().filter(|_| false) {"),
+    ),
+    Bug(
+        "an-error-is-the-end-the-next-time",
+        "whoever reads on after an error in packed data finds the end of the input",
+        "lib damage_is_an_error_or_without_effect",
+        (PACKED, "        self.stage = Stage::Failed(error);", "        drop(error);"),
+        (MEMBERS, "        self.state = State::Failed(error);", "        drop(error);"),
+    ),
+    Bug(
+        "no-pause-in-what-gives-nothing",
+        "Ctrl-C waits until gigabytes behind the packed data are read",
+        "lib what_gives_nothing_for_long",
+        (MEMBERS, "            if self.nothing >= PAUSE {", "            if self.nothing > u64::MAX - 1 {"),
+    ),
+    Bug(
+        "any-zeros-pad-xz",
+        "zeros behind an xz stream belong to it, however many",
+        "lib zeros_between_xz_streams",
+        (MEMBERS, "(trailing.bytes + count as u64).is_multiple_of(4);", "(trailing.bytes + count as u64).is_multiple_of(1);"),
+    ),
+    Bug(
+        "another-column-on-going-on",
+        "the column of a place in a long line is that in its last 4 KiB",
+        "lib a_place_far_from_its_lines_start",
+        (SEEK, "            return Ok(end);\n        }\n        let before", "            return Ok(piece.len() as u64);\n        }\n        let before"),
+    ),
+    Bug(
+        "another-column-in-packed-inputs",
+        "the column of a place in a packed input begins anew with each piece that was read",
+        "lib a_place_far_from_its_lines_start",
+        (SEEK, "None => self.column + read as u64,", "None => read as u64,"),
+    ),
+    Bug(
+        "something-else-makes-a-store",
+        "a file that is no JSON is found out when its store is made already",
+        "inputs n07_foreign::a_file_is_named",
+        (SOURCE, "        source.check_format()?;\n", "        let _ = source.check_format();\n"),
+    ),
+    Bug(
+        "something-else-in-packed-files-goes-unseen",
+        "what is unpacked is not looked at, only what is plain",
+        "inputs n07_foreign::a_file_is_named",
+        (SOURCE, "foreign::of(&head).filter(|_| self.options.foreign)", "foreign::of(&head).filter(|_| self.options.foreign && layers.is_empty())"),
+    ),
+    Bug(
+        "events-behind-a-page-are-refused",
+        "lines of events are refused since something else stands before them",
+        "inputs n07_foreign::what_has_an_event",
+        (FOREIGN, "(format.certain || !may_have_event(head))", "(format.certain || !may_have_event(&[]))"),
+    ),
+    Bug(
+        "an-archive-of-events-is-events",
+        "an archive is read as lines since the files in it are",
+        "inputs n07_foreign::a_file_is_named",
+        (FOREIGN, "(format.certain || !may_have_event(head))", "(!may_have_event(head))"),
     ),
 ]
 

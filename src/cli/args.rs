@@ -17,7 +17,8 @@ Exit status:
   0    done
   1    i/o or runtime failure
   2    wrong usage
-  3    done, but part of an input was not taken: rejects, or an incomplete end
+  3    done, but part of an input was not taken: rejects, an incomplete end, bytes behind
+       compressed data
   4    corruption found
   10   no store there
   11   store locked by another writer
@@ -46,7 +47,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "CHATWAL_STORE")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub store: Option<PathBuf>,
-    /// Memory that a report or a compaction may use for events, such as 64M or 1G
+    /// Memory that a report or a compaction may use for events, such as 64M or 1G; and the largest window of zstd or dictionary
+    /// of xz that an input may have (8M in any case)
     #[arg(long, global = true, value_name = "BYTES", value_parser = memory, default_value = "64M")]
     pub memory: u64,
     /// Threads that work [default: as many as there are processors]
@@ -108,7 +110,7 @@ pub struct IngestArgs {
 
 #[derive(Args)]
 pub struct InputArgs {
-    /// JSON lines, plain or compressed with gzip or zstd; - is standard input
+    /// JSON lines, plain or compressed with gzip, zstd, bzip2, xz or lz4; - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<OsString>,
     /// Stop at the first line that is no event, instead of keeping it as a reject: --max-rejects 0

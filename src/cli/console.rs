@@ -70,12 +70,12 @@ impl Console {
 
     pub fn warning(&self, text: &str) {
         if !self.quiet {
-            self.say("33;1", "warning", text);
+            self.insist(text);
         }
     }
 
-    /// Part of an input was not taken, which is said whatever else is not.
-    pub fn partly(&self, text: &str) {
+    /// A warning that is told in any case.
+    pub fn insist(&self, text: &str) {
         self.say("33;1", "warning", text);
     }
 

@@ -10,9 +10,10 @@ use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::{Uid, unhex};
 use chatwal::ingest::{IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
+use chatwal::input::packed::{Findings, Trailing};
 use chatwal::input::repeats::Seek;
 use chatwal::input::shape::Shape;
-use chatwal::input::source::Source;
+use chatwal::input::source::{Source, SourceOptions};
 use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
 use chatwal::report::Report;
@@ -173,7 +174,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
     let mut failed = None;
     let mut files = args.files.as_slice();
     while let [file, rest @ ..] = files {
-        match check(file) {
+        match check(file, global) {
             Ok(()) => break,
             Err(error) => {
                 console.error(&error);
@@ -197,7 +198,8 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
         keep: args.keep_rejects,
     };
     for (number, file) in files.iter().enumerate() {
-        let result = open(file).and_then(|source| {
+        let result = open(file, global).and_then(|source| {
+            let findings = source.findings.clone();
             let mut teller = Teller::new(console, &source, taken.crowd.as_ref());
             let stop = &signals.stop;
             let compactor = &mut taken.compactor;
@@ -208,6 +210,7 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
                 teller.tell(&notice);
             };
             let outcome = intake.ingest(&mut taken.log, source, options, stop, tell)?;
+            taken.partly |= teller.left_out(&findings);
             Ok((teller, outcome))
         });
         if let Some(crowd) = taken.crowd.as_ref().filter(|_| !console.is_read_by_programs()) {
@@ -278,12 +281,13 @@ fn begin<'a>(
     Ok((taken, view.inputs))
 }
 
-fn open(file: &OsString) -> Result<Source> {
+fn open(file: &OsString, global: &Global) -> Result<Source> {
+    let options = SourceOptions { memory: global.memory, ..SourceOptions::default() };
     if file == "-" {
         check_stdin()?;
-        return Source::stdin();
+        return Source::stdin(options);
     }
-    Source::open(Path::new(file))
+    Source::open_with(Path::new(file), options)
 }
 
 fn check_stdin() -> Result<()> {
@@ -295,14 +299,14 @@ fn check_stdin() -> Result<()> {
 }
 
 /// Whether there is something to read. What is neither file nor directory is not opened: a pipe can be only once.
-fn check(file: &OsString) -> Result<()> {
+fn check(file: &OsString, global: &Global) -> Result<()> {
     if file == "-" {
         return check_stdin();
     }
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
         // Opening says what is wrong with it.
-        _ => Source::open(Path::new(file)).map(|_| ()),
+        _ => open(file, global).map(|_| ()),
     }
 }
 
@@ -421,10 +425,26 @@ impl<'a> Teller<'a> {
                         count(*bytes, "byte")
                     ),
                 };
-                self.progress.aside(|| console.partly(&text));
+                self.progress.aside(|| console.insist(&text));
                 self.left = true;
             }
         }
+    }
+
+    /// Says what of the input was not taken, though it was read to its end; whether there is something.
+    fn left_out(&self, findings: &Findings) -> bool {
+        let trailing = findings.trailing();
+        for Trailing { bytes, offset, zeros, layer } in &trailing {
+            let place = if *layer == 0 { "" } else { " of what it unpacks to first" };
+            let what = if *zeros { "zeros: padding" } else { "they are no compressed data" };
+            let text = format!(
+                "{}: the compressed data ends at byte {offset}{place}; {} behind it not taken ({what})",
+                self.input,
+                count(*bytes, "byte")
+            );
+            self.progress.aside(|| self.console.insist(&text));
+        }
+        !trailing.is_empty()
     }
 
     /// Says how far the input is acknowledged, if nothing more of it will be.

@@ -3,10 +3,14 @@
 pub mod chunk;
 pub mod explain;
 pub mod fast;
+pub mod foreign;
 pub mod framer;
 pub mod known;
+pub mod packed;
 pub mod parse;
+pub(crate) mod pipe;
 pub mod repeats;
+mod seek;
 pub mod shape;
 pub mod source;
 

@@ -11,5 +11,7 @@ mod n02_incomplete_end;
 mod n03_marks_and_holes;
 mod n04_surrogates;
 mod n05_documents;
+mod n06_compression;
+mod n07_foreign;
 mod n08_where;
 mod rows;
