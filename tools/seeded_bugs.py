@@ -1677,7 +1677,8 @@ def check(bugs):
     wrong = []
     for bug in bugs:
         target = bug.test.split()[0]
-        if target != "lib" and not (ROOT / "tests" / f"{target}.rs").is_file():
+        files = [f"{target}.rs", f"{target}/main.rs"]
+        if target != "lib" and not any((ROOT / "tests" / file).is_file() for file in files):
             wrong.append(f"{bug.name}: no tests/{target}.rs")
         try:
             patched(bug, lambda name: (ROOT / name).read_text())
