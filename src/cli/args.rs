@@ -8,6 +8,8 @@ use chatwal::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::times::{Moment, moment};
+
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
 
 const AFTER: &str = "\
@@ -145,15 +147,19 @@ pub struct ReportArgs {
     /// Only these sites
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub site: Vec<String>,
-    /// Only events from this timestamp on, in the events' own unit; who was online then is known from before it
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
-    pub since: Option<i64>,
-    /// Only events before this timestamp
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
-    pub until: Option<i64>,
-    /// Only events up to this timestamp and at it
-    #[arg(long, value_name = "T", allow_negative_numbers = true, conflicts_with = "until")]
-    pub as_of: Option<i64>,
+    /// Only events from this moment on; who was online then is known from before it. A timestamp in the events' own unit, a
+    /// date (2026-11-27, 2026-11-27T11:00:00Z), or a duration before now (-7d, -1h30m)
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment)]
+    pub since: Option<Moment>,
+    /// Only events before this moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment)]
+    pub until: Option<Moment>,
+    /// Only events up to this moment and at it
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment, conflicts_with = "until")]
+    pub as_of: Option<Moment>,
+    /// What the events' timestamps count, for dates and durations [default: told by the magnitude of the latest]
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub unit: Option<UnitArg>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -238,6 +244,14 @@ pub enum ProgressStyle {
 pub enum DurabilityArg {
     Sync,
     Os,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum UnitArg {
+    S,
+    Ms,
+    Us,
+    Ns,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

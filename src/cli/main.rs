@@ -13,6 +13,7 @@ mod output;
 mod periods;
 mod process;
 mod signals;
+mod times;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -30,7 +31,6 @@ use chatwal::threads::refused;
 use clap::Parser as _;
 
 use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
-use chatwal::summary::Window;
 use console::{Console, count};
 use output::Watched;
 
@@ -154,7 +154,7 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
             }
             Some(SourcesAction::Forget { instances }) => inputs::forget(&instances, global, console),
         },
-        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into()),
+        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into(), console),
     }
 }
 
@@ -207,12 +207,7 @@ fn threads(global: &Global) -> usize {
 fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let view = open(global)?;
     let sites = (!args.site.is_empty()).then(|| args.site.iter().map(|site| site.clone().into_bytes()).collect());
-    let to = match (args.until, args.as_of) {
-        (Some(until), _) => until.checked_sub(1),
-        (None, as_of) => Some(as_of.unwrap_or(i64::MAX)),
-    };
-    // Nothing is before the first moment there is.
-    let window = to.map_or(Window::NONE, |to| Window { from: args.since.unwrap_or(i64::MIN), to });
+    let window = times::window(args, &view, global, console)?;
     let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
     for site in &args.site {
         let place = report.sites.binary_search_by(|found| found.site(&mut [0; 20]).cmp(site.as_bytes()));
@@ -248,6 +243,7 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
             totals.disputed,
             count(totals.folded, "site"),
         ));
+        times::tell_mixed(&totals, console);
     }
     Ok(())
 }

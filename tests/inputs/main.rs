@@ -1,0 +1,6 @@
+//! Inputs as people really have them: a file a number of what is promised of them, each to be read as a list.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod n11_time;
