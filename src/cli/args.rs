@@ -85,7 +85,7 @@ pub enum Command {
     /// Print a line a frame of segments, or a block of snapshots, with checksums; needs no store and no lock
     Dump(DumpArgs),
     /// List the lines that were no events
-    Rejects(ListArgs),
+    Rejects(RejectsArgs),
     /// List the inputs and how far each was read
     Sources(SourcesArgs),
     /// Print files, bytes, events, copies, time range
@@ -207,6 +207,15 @@ pub struct ListArgs {
 }
 
 #[derive(Args)]
+pub struct RejectsArgs {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Print the lines themselves, byte for byte, to mend them: `chatwal rejects --raw | fix | chatwal ingest -`
+    #[arg(long, conflicts_with = "format")]
+    pub raw: bool,
+}
+
+#[derive(Args)]
 pub struct SourcesArgs {
     #[command(flatten)]
     pub output: OutputArgs,
@@ -218,9 +227,10 @@ pub struct SourcesArgs {
 pub enum SourcesAction {
     /// Drop the checkpoints and the rejects of inputs; their events stay. The next ingest reads them from their start
     Forget {
-        /// Instances, as `chatwal sources` prints them
-        #[arg(required = true, value_name = "INSTANCE")]
-        instances: Vec<String>,
+        /// Inputs, by what `chatwal sources` prints: the instance or its first digits (4 or more), the name, or a pattern of
+        /// names such as '*.gz' (in quotes; * stands for / too)
+        #[arg(required = true, value_name = "INPUT")]
+        names: Vec<OsString>,
     },
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
-use chatwal::format::{Uid, unhex};
+use chatwal::format::Uid;
 use chatwal::ingest::{IngestOptions, Intake, MaxRejects, Notice, Outcome};
 use chatwal::input::repeats::Seek;
 use chatwal::input::source::Source;
@@ -440,27 +440,4 @@ fn durability_of(durability: Durability) -> &'static str {
         Durability::Sync => "durable",
         Durability::Os => "left to the system",
     }
-}
-
-pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
-    let path = store(global)?;
-    let disk = Disk::open(&path)?;
-    let known = View::open(&disk)?.inputs;
-    let mut wanted = Vec::new();
-    for text in instances {
-        let Some(instance) = unhex(text).filter(|instance| known.contains_key(instance)) else {
-            let hint = format!("`chatwal sources --store {}` lists the instances", quoted(&path));
-            return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
-        };
-        wanted.push(instance);
-    }
-    // One may be named twice.
-    wanted.sort_unstable();
-    wanted.dedup();
-    let (mut log, _, recovery) = Log::open(Arc::new(disk), LogOptions::default())?;
-    tell_recovery(&recovery, console);
-    log.append_forget(&wanted)?;
-    log.settle()?;
-    console.note(&format!("forgot {}; the events stay", count(wanted.len() as u64, "input")));
-    Ok(status::DONE)
 }

@@ -6,12 +6,14 @@ mod args;
 mod compaction;
 mod console;
 mod descriptors;
+mod forget;
 mod health;
 mod inputs;
 mod lists;
 mod output;
 mod periods;
 mod process;
+mod raw;
 mod signals;
 mod times;
 
@@ -144,6 +146,7 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
             // The same form as every other message.
             Ok(dump::command(&args.files, args.events, &|line| process::say(&format!("chatwal: {line}"))))
         }
+        Command::Rejects(args) if args.raw => raw::raw(&open(global)?, global, console),
         Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
         Command::Sources(args) => match args.action {
             None => lists::sources(&open(global)?, args.output.format.into()),
@@ -152,7 +155,7 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
                 let hint = "`--format` is for the list of the inputs: leave it out".to_string();
                 Err(Stop::Usage("`sources forget` prints nothing that has a format".into(), hint))
             }
-            Some(SourcesAction::Forget { instances }) => inputs::forget(&instances, global, console),
+            Some(SourcesAction::Forget { names }) => forget::forget(&names, global, console),
         },
         Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into(), console),
     }
@@ -250,7 +253,16 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
 
 /// Writes to standard output; every failure of it is an error.
 fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, Watched::new(io::stdout().lock()));
+    print_to(Watched::new(io::stdout().lock()), write)
+}
+
+/// The same for bytes that are for a program, whatever they would look like.
+fn print_unwatched(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    print_to(io::stdout().lock(), write)
+}
+
+fn print_to(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
     // An answer of no bytes as well: whoever closed it is told.
     let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());
     written.map_err(Error::io("write to", STDOUT))
