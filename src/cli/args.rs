@@ -109,8 +109,15 @@ pub struct IngestArgs {
 #[derive(Args)]
 pub struct InputArgs {
     /// JSON lines, plain or compressed with gzip or zstd; - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "files_from", value_name = "FILE")]
     pub files: Vec<OsString>,
+    /// Read the files in directories that are named, in the order of their paths, and in those below them; hidden ones, stores
+    /// and links to directories are passed over
+    #[arg(long)]
+    pub recursive: bool,
+    /// Read the inputs that are listed in FILE, one path a line, or with NULs between them (find -print0); - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<OsString>,
     /// Stop at the first line that is no event, instead of keeping it as a reject: --max-rejects 0
     #[arg(long, conflicts_with = "max_rejects")]
     pub strict: bool,

@@ -6,6 +6,7 @@ mod args;
 mod compaction;
 mod console;
 mod descriptors;
+mod files;
 mod forget;
 mod health;
 mod inputs;

@@ -5,3 +5,4 @@ mod support;
 
 mod n09_rejects;
 mod n11_time;
+mod n12_many;
