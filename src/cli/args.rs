@@ -8,6 +8,7 @@ use chatwal::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::allow::{Allowed, allowed};
 use crate::times::{Moment, moment};
 
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
@@ -125,6 +126,10 @@ pub struct InputArgs {
     /// lines of an input are wrong]
     #[arg(long, value_name = "N", value_parser = max_rejects)]
     pub max_rejects: Option<MaxRejects>,
+    /// Exit with 0 although the store holds rejects of the inputs named, if they are at most N, or at most P percent of their
+    /// lines
+    #[arg(long, value_name = "N|P%", value_parser = allowed)]
+    pub allow_rejects: Option<Allowed>,
     /// What an acknowledgement survives: sync, the loss of power; os, the death of the process
     #[arg(long, value_enum, default_value = "sync", value_name = "LEVEL")]
     pub durability: DurabilityArg,

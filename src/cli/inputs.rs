@@ -15,11 +15,11 @@ use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
 use chatwal::report::Report;
-use chatwal::shell::quoted;
 use chatwal::storage::{Disk, Names, Storage};
 use chatwal::store::{Input, View};
 use chatwal::threads::beside;
 
+use crate::allow::{Allowed, judge};
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
 use crate::console::{Console, Share, count};
 use crate::files::{Files, find};
@@ -58,6 +58,10 @@ struct Taken<'a> {
     crowd: Option<Crowd>,
     /// Rejects of the inputs named that the store holds; an input may be named twice.
     rejects: BTreeMap<Uid, u64>,
+    /// Lines of these inputs that the store holds, as events or as rejects.
+    lines: u64,
+    /// How many rejects are no reason to say so by the exit status.
+    allowed: Option<&'a Allowed>,
     /// The status of an input that could not be read, or not to its end.
     failed: Option<u8>,
     interrupted: Option<Interrupted>,
@@ -163,14 +167,7 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
             *status
         }
         (None, Some(status)) => status,
-        (None, None) if rejects > 0 => {
-            console.warning(&format!(
-                "the store holds {} of these inputs; `chatwal rejects --store {}` lists them",
-                count(rejects, "rejected line"),
-                quoted(store)
-            ));
-            status::REJECTS
-        }
+        (None, None) if rejects > 0 => judge(rejects, taken.lines, taken.allowed, store, console),
         (None, None) => status::DONE,
     };
     Ok(if damaged { status::CORRUPT } else { status })
@@ -261,6 +258,9 @@ fn take<'a>(
             }
         }
     }
+    let known = intake.into_inputs();
+    let held = taken.rejects.keys().filter_map(|instance| known.get(instance));
+    taken.lines = held.map(|input| input.events + input.rejects).sum();
     Ok(Some(taken))
 }
 
@@ -290,11 +290,11 @@ fn begin<'a>(
             "{store}: this file system cannot fsync a directory: after a loss of power, files of the store may be missing or damaged"
         ));
     }
-    let (read, rejects) = (Vec::new(), BTreeMap::new());
-    let (crowd, failed, interrupted) = (None, None, None);
+    let (read, rejects, allowed) = (Vec::new(), BTreeMap::new(), args.allow_rejects.as_ref());
+    let (crowd, lines, failed, interrupted) = (None, 0, None, None);
     let quiet = Vec::new();
     let taken =
-        Taken { console, disk, compactor, log, read, quiet, crowd, rejects, failed, interrupted };
+        Taken { console, disk, compactor, log, read, quiet, crowd, rejects, lines, allowed, failed, interrupted };
     Ok((taken, view.inputs))
 }
 

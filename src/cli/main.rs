@@ -2,6 +2,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
 
+mod allow;
 mod args;
 mod compaction;
 mod console;

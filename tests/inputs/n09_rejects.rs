@@ -1,4 +1,4 @@
-//! Rejects can be mended: they come out as they were, and an input is forgotten by any of its names.
+//! Rejects can be mended: they come out as they were, some of them can be allowed, and an input is forgotten by any of its names.
 
 use crate::support::cli::{Sandbox, message};
 
@@ -98,6 +98,62 @@ fn raw_to_a_closed_or_a_full_output() {
     assert_eq!((ran.out.as_str(), sandbox.read("code")), ("a 0\n", b"0\n".to_vec()));
     if std::fs::exists("/dev/full").unwrap() {
         sandbox.shell("$chatwal rejects --store s --raw > /dev/full").fails(1, &["standard output", "No space left"]);
+    }
+}
+
+#[test]
+fn some_rejects_can_be_allowed() {
+    let sandbox = Sandbox::new();
+    // 3 of 100 lines, 1 of 10, none of 100.
+    sandbox.write("three", lines("three", 97, 3));
+    sandbox.write("one", lines("one", 9, 1));
+    sandbox.write("none", lines("none", 100, 0));
+    for (inputs, allowed, status) in [
+        ("three", "", 3),
+        ("three", "--allow-rejects 0", 3),
+        ("three", "--allow-rejects 2", 3),
+        ("three", "--allow-rejects 3", 0),
+        ("three", "--allow-rejects 1000", 0),
+        ("three", "--allow-rejects 2.99%", 3),
+        ("three", "--allow-rejects 3%", 0),
+        ("three", "--allow-rejects 100%", 0),
+        ("three three", "--allow-rejects 3", 0),
+        ("one", "--allow-rejects 3%", 3),
+        ("one", "--allow-rejects 10%", 0),
+        // All that are named, together.
+        ("three one", "--allow-rejects 3", 3),
+        ("three one", "--allow-rejects 4", 0),
+        ("three one", "--allow-rejects 3.6%", 3),
+        ("three one", "--allow-rejects 3.7%", 0),
+        ("three one none", "--allow-rejects 1.9%", 3),
+        ("three one none", "--allow-rejects 2%", 0),
+        ("none", "--allow-rejects 0", 0),
+        ("none", "--allow-rejects 0%", 0),
+    ] {
+        // The first time, and when nothing is new.
+        for command in ["ingest", "ingest", "run"] {
+            let ran = sandbox.run(&format!("{command} --store s {allowed} {inputs}")).expect(status);
+            let warned = ran.err.contains("warning: the store holds ");
+            let noted = ran.err.contains("chatwal: the store holds ");
+            assert_eq!((warned, noted), (status == 3, status == 0 && inputs != "none"), "{inputs} {allowed}: {ran:#?}");
+            assert_eq!(ran.out.is_empty(), command == "ingest");
+        }
+        if status == 0 {
+            sandbox.run(&format!("ingest -q --store s {allowed} {inputs}")).expect(0).silently();
+        }
+    }
+    sandbox
+        .run("ingest --store s --allow-rejects 3% three")
+        .says(&["the store holds 3 rejected lines of these inputs, of 100, as --allow-rejects 3% allows"]);
+    sandbox
+        .run("ingest --store s --allow-rejects 1% three")
+        .says(&["warning: the store holds 3 rejected lines of these inputs, of 100, more than --allow-rejects 1%"]);
+    // An input that cannot be read is another matter, and so is a limit that stops.
+    sandbox.run("ingest --store s --allow-rejects 100% three missing").fails(1, &["missing: no such file"]);
+    sandbox.write("more", lines("more", 5, 2));
+    sandbox.run("ingest --store s --allow-rejects 100% --max-rejects 1 more").fails(1, &["more:7"]);
+    for wrong in ["-1", "x", "1.5", "101%", "%"] {
+        sandbox.run(&format!("ingest --store s --allow-rejects={wrong} three")).expect(2);
     }
 }
 
@@ -209,7 +265,7 @@ fn what_several_inputs_may_be_called_is_an_error_that_lists_them() {
     let paths: Vec<String> = (0..1000).map(|number| format!("many/{number}")).collect();
     sandbox.shell("mkdir many").expect(0);
     paths.iter().for_each(|path| sandbox.write(path, message("1", path, "v", 1)));
-    sandbox.shell("$chatwal ingest -q --store s many/*").expect(0);
+    sandbox.run("ingest -q --recursive --store s many").expect(0);
     let mut prefixes: Vec<String> =
         sandbox.sources().iter().map(|source| source["instance"].as_str().unwrap()[..4].to_owned()).collect();
     prefixes.sort();
