@@ -53,6 +53,8 @@ REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compa
 THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
 MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
 RENDER, SIGNALS = "src/render.rs", "src/cli/signals.rs"
+ALLOW, FILES, FORGET = "src/cli/allow.rs", "src/cli/files.rs", "src/cli/forget.rs"
+RAW, TIMES = "src/cli/raw.rs", "src/cli/times.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -936,7 +938,7 @@ BUGS = [
         "each-of-thousands-is-told-of",
         "20,000 inputs of which nothing is new say so twice each",
         "hostile_shapes of_thousands_of_inputs",
-        (INPUTS, "(args.files.len() > FEW && !console.verbose)", "(args.files.len() > FEW * 99_999 && !console.verbose)"),
+        (INPUTS, "files.paths.len() > FEW && !console.verbose", "files.paths.len() > FEW * 99_999 && !console.verbose"),
     ),
     Bug(
         "pipes-stay-for-ever",
@@ -1599,6 +1601,111 @@ BUGS = [
         "a compaction begins where the snapshot fits to the byte, and the segment behind it does not",
         "failing_disk a_compaction_without_room",
         (ROOM, "const NAMES: u64 = 16 << 10;", "const NAMES: u64 = 0;"),
+    ),
+    # Rejects that can be mended.
+    Bug(
+        "raw-rejects-as-text",
+        "rejected lines that are no UTF-8 come out as others, and cannot be mended",
+        "inputs raw_is_what_was_rejected",
+        (RAW, "out.write_all(reject.raw)", "out.write_all(String::from_utf8_lossy(reject.raw).as_bytes())"),
+    ),
+    Bug(
+        "raw-rejects-cut-in-silence",
+        "a line of which only a part was kept is printed as if it was all",
+        "inputs a_line_that_was_kept_in_part",
+        (RAW, "if cut == 0 {", "if cut < u64::MAX {"),
+    ),
+    Bug(
+        "allowed-part-of-the-events",
+        "--allow-rejects P% takes the rejects as a part of the events, and not of the lines",
+        "inputs some_rejects_can_be_allowed",
+        (INPUTS, ".map(|input| input.events + input.rejects)", ".map(|input| input.events)"),
+    ),
+    Bug(
+        "allowed-rejects-unsaid",
+        "--allow-rejects has no effect on the exit status",
+        "inputs some_rejects_can_be_allowed",
+        (ALLOW, "            return status::DONE;\n", ""),
+    ),
+    Bug(
+        "forget-what-is-found",
+        "sources forget drops some of the inputs although another name is wrong",
+        "inputs what_no_input_is_called",
+        (FORGET, "            Err(problem) => {", "            Err(_) if !wanted.is_empty() => {}\n            Err(problem) => {"),
+    ),
+    Bug(
+        "forget-the-first-of-several",
+        "digits that several instances begin with are taken for the first of them",
+        "inputs what_several_inputs_may_be_called",
+        (FORGET, "        ([], [instance]) => return", "        ([], [instance, ..]) => return"),
+    ),
+    # Moments.
+    Bug(
+        "until-rounded-down",
+        "an event between --until and the unit before it does not count",
+        "inputs what_is_between_two_units",
+        (TIMES, "scale.stamp(&until, Round::Up)?", "scale.stamp(&until, Round::Down)?"),
+    ),
+    Bug(
+        "since-rounded-down",
+        "an event before --since counts",
+        "inputs what_is_between_two_units",
+        (TIMES, "scale.stamp(&since, Round::Up))?", "scale.stamp(&since, Round::Down))?"),
+    ),
+    Bug(
+        "since-at-until",
+        "a report of no moment at all looks like one of a quiet time",
+        "inputs what_is_no_moment_and_what_is_out_of_order",
+        (TIMES, "if since.exact >= until.exact", "if since.exact > until.exact"),
+    ),
+    Bug(
+        "unit-of-the-earliest",
+        "the unit of a store is told by a default of 0 among its timestamps",
+        "inputs the_latest_timestamp_tells_the_unit",
+        (TIMES, "Unit::of(totals.latest)", "Unit::of(totals.earliest)"),
+    ),
+    Bug(
+        "zero-is-in-seconds",
+        "a store with a timestamp of 0 is said to mix units",
+        "inputs one_store_with_several_units",
+        (TIMES, "const TELLING: u64 = 100_000_000;", "const TELLING: u64 = 0;"),
+    ),
+    # Many inputs.
+    Bug(
+        "directories-before-their-time",
+        "the files below a directory are not read in the order of their paths",
+        "inputs a_directory_is_read_in_the_order",
+        (FILES, "if matches!(kind, Kind::Directory) {", "if false && matches!(kind, Kind::Directory) {"),
+    ),
+    Bug(
+        "links-to-directories",
+        "a link to a directory is walked through, in circles",
+        "inputs what_is_no_input_in_a_directory",
+        (FILES, "Ok(meta) if meta.is_dir() => Kind::Passed(Passed::Link),", "Ok(meta) if meta.is_dir() => Kind::Directory,"),
+    ),
+    Bug(
+        "stores-as-inputs",
+        "the files of a store in a directory of inputs are read as inputs",
+        "inputs what_is_no_input_in_a_directory",
+        (FILES, 'name == "LOCK" || name.as_bytes().ends_with(b".wal")', 'name == "LOCK.wal"'),
+    ),
+    Bug(
+        "files-by-their-names-alone",
+        "a file with two names is read twice",
+        "inputs a_file_that_is_named_twice",
+        (FILES, "                self.files.insert((meta.dev(), meta.ino()), self.paths.len());\n", ""),
+    ),
+    Bug(
+        "unreadable-directories-unsaid",
+        "a directory that could not be looked through does not show in the exit status",
+        "inputs one_directory_that_cannot_be_read",
+        (FILES, "        self.failed = Some(status_of(&error));\n", "        let _ = status_of(&error);\n"),
+    ),
+    Bug(
+        "nuls-in-lists",
+        "the list that find -print0 writes is taken for one path",
+        "inputs the_inputs_may_stand_in_a_list",
+        (FILES, "if list.contains(&0) {", "if list.is_empty() {"),
     ),
 ]
 
