@@ -261,15 +261,15 @@ fn what_several_inputs_may_be_called_is_an_error_that_lists_them() {
     sandbox.run(&format!("sources --store s forget {name}")).fails(2, &["fits several inputs", &problem]);
     // More digits mean one of them, and so does all of an instance.
     sandbox.run(&format!("sources --store s forget {}", &instance[..9])).expect(0).says(&["forgot in.jsonl"]);
-    // So many inputs that some begin alike: of 1,000 instances two have 4 digits in common, all but certainly.
-    let paths: Vec<String> = (0..1000).map(|number| format!("many/{number}")).collect();
+    // So many inputs that some begin alike: of 2,000 instances two have 4 digits in common (but for 1 run in 10^13).
+    let paths: Vec<String> = (0..2000).map(|number| format!("many/{number}")).collect();
     sandbox.shell("mkdir many").expect(0);
     paths.iter().for_each(|path| sandbox.write(path, message("1", path, "v", 1)));
     sandbox.run("ingest -q --recursive --store s many").expect(0);
     let mut prefixes: Vec<String> =
         sandbox.sources().iter().map(|source| source["instance"].as_str().unwrap()[..4].to_owned()).collect();
     prefixes.sort();
-    let twice = prefixes.windows(2).find(|pair| pair[0] == pair[1]).expect("two of 1,000 begin alike");
+    let twice = prefixes.windows(2).find(|pair| pair[0] == pair[1]).expect("two of 2,000 begin alike");
     let ran = sandbox.run(&format!("sources --store s forget {}", twice[0])).fails(2, &["fits several inputs"]);
     assert!(ran.err.matches("(input ").count() >= 2, "{ran:#?}");
     // A name that several inputs have means all of them.
