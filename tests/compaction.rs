@@ -807,7 +807,7 @@ fn windows_of_the_command_line() {
             ("--as-of 9223372036854775807", i64::MIN, i64::MAX),
             ("--as-of -9223372036854775808", i64::MIN, i64::MIN),
             ("--since 9223372036854775807", i64::MAX, i64::MAX),
-            ("--since 15 --until 15", 15, 14),
+            ("--since 14 --until 15", 14, 14),
         ] {
             let ran = sandbox.run(&format!("report --store s {options}")).expect(0).silently();
             assert_eq!(ran.out, text(&naive.report_between(from, to)), "{options}, round {round}");

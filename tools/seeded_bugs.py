@@ -49,6 +49,7 @@ MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", 
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
 ACKNOWLEDGED = "src/format/acknowledged.rs"
 DUMP, SEARCH, STORE_INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
+CHUNK_PARSER, CHUNK, FRAMER, SHAPE = "src/ingest/chunk_parser.rs", "src/input/chunk.rs", "src/input/framer.rs", "src/input/shape.rs"
 REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compact/room.rs"
 THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
 MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
@@ -57,6 +58,8 @@ EXPLAIN, SCAN, FIELDS, NEAR = [f"src/input/explain{name}.rs" for name in ("", "/
 WORDS, LISTS = "src/input/explain/words.rs", "src/cli/lists.rs"
 PACKED, MEMBERS, AHEAD = "src/input/packed.rs", "src/input/packed/members.rs", "src/input/packed/ahead.rs"
 LZ4, SEEK, FOREIGN = "src/input/packed/lz4.rs", "src/input/seek.rs", "src/input/foreign.rs"
+ALLOW, FILES, FORGET = "src/cli/allow.rs", "src/cli/files.rs", "src/cli/forget.rs"
+RAW, TIMES = "src/cli/raw.rs", "src/cli/times.rs"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -787,7 +790,7 @@ BUGS = [
         "columns-from-nought",
         "columns of faults count from 0",
         "inputs each_reject_is_told",
-        (LISTS, "const START: u64 = 1;", "const START: u64 = 0;"),
+        (LISTS, "reject.column + 1", "reject.column"),
     ),
     # Surroundings that fail.
     Bug(
@@ -1025,7 +1028,7 @@ BUGS = [
         "each-of-thousands-is-told-of",
         "20,000 inputs of which nothing is new say so twice each",
         "hostile_shapes of_thousands_of_inputs",
-        (INPUTS, "(args.files.len() > FEW && !console.verbose)", "(args.files.len() > FEW * 99_999 && !console.verbose)"),
+        (INPUTS, "files.paths.len() > FEW && !console.verbose", "files.paths.len() > FEW * 99_999 && !console.verbose"),
     ),
     Bug(
         "pipes-stay-for-ever",
@@ -1467,16 +1470,16 @@ BUGS = [
         "repeats-of-rejects",
         "a line that was no event is left out when it comes again",
         "same_bytes repeated_lines",
-        (INGEST, "                    if self.table.rows.len() > events {\n                        filter.add(*hash);\n                    }\n", "                    let _ = events;\n                    filter.add(*hash);\n"),
+        (CHUNK_PARSER, "if is_event && bytes[at - 1] == b'\\n' {", "let _ = is_event;\n                if bytes[at - 1] == b'\\n' {"),
     ),
     Bug(
         "repeats-of-other-workers",
         "a line is left out because another worker has it, whose frame may come later and be lost",
         "same_bytes each_prefix",
         (
-            INGEST,
+            CHUNK_PARSER,
             "if filter.has(*hash) {",
-            "static ALL: Mutex<std::collections::BTreeSet<u128>> = Mutex::new(std::collections::BTreeSet::new());\n"
+            "static ALL: std::sync::Mutex<std::collections::BTreeSet<u128>> = std::sync::Mutex::new(std::collections::BTreeSet::new());\n"
             "                let known = ALL.lock().is_ok_and(|mut all| !all.insert(*hash));\n"
             "                if filter.has(*hash) | known {",
         ),
@@ -1492,13 +1495,13 @@ BUGS = [
         "repeats-uncounted",
         "lines that are left out are in no total",
         "same_bytes repeated_lines",
-        (INGEST, "            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));\n", ""),
+        (CHUNK_PARSER, "            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));\n", ""),
     ),
     Bug(
         "repeats-uncounted-by-ingest",
         "an ingest does not tell of lines that it left out",
         "same_bytes repeated_lines",
-        (INGEST, "self.table.rows.len() as u64 + u64::from(self.repeated)", "self.table.rows.len() as u64"),
+        (CHUNK_PARSER, "self.table.rows.len() as u64 + u64::from(self.repeated)", "self.table.rows.len() as u64"),
     ),
     Bug(
         "repeats-uncounted-by-compaction",
@@ -1700,7 +1703,7 @@ BUGS = [
         "bytes-behind-packed-data-exit-with-0",
         "a run that left out a part of an input says that it is done",
         "inputs n06_compression::a_file_gives",
-        (INPUTS, "        (None, None) if taken.partly => status::REJECTS,\n", ""),
+        (INPUTS, "            taken.partly |= teller.left_out(&findings);\n", "            teller.left_out(&findings);\n"),
     ),
     Bug(
         "quiet-about-bytes-behind-packed-data",
@@ -1815,6 +1818,111 @@ BUGS = [
         "an archive is read as lines since the files in it are",
         "inputs n07_foreign::a_file_is_named",
         (FOREIGN, "(format.certain || !may_have_event(head))", "(!may_have_event(head))"),
+    ),
+    # Rejects that can be mended.
+    Bug(
+        "raw-rejects-as-text",
+        "rejected lines that are no UTF-8 come out as others, and cannot be mended",
+        "inputs raw_is_what_was_rejected",
+        (RAW, "out.write_all(reject.raw)", "out.write_all(String::from_utf8_lossy(reject.raw).as_bytes())"),
+    ),
+    Bug(
+        "raw-rejects-cut-in-silence",
+        "a line of which only a part was kept is printed as if it was all",
+        "inputs a_line_that_was_kept_in_part",
+        (RAW, "if cut == 0 {", "if cut < u64::MAX {"),
+    ),
+    Bug(
+        "allowed-part-of-the-events",
+        "--allow-rejects P% takes the rejects as a part of the events, and not of the lines",
+        "inputs some_rejects_can_be_allowed",
+        (INPUTS, ".map(|input| input.events + input.rejects)", ".map(|input| input.events)"),
+    ),
+    Bug(
+        "allowed-rejects-unsaid",
+        "--allow-rejects has no effect on the exit status",
+        "inputs some_rejects_can_be_allowed",
+        (ALLOW, "            return status::DONE;\n", ""),
+    ),
+    Bug(
+        "forget-what-is-found",
+        "sources forget drops some of the inputs although another name is wrong",
+        "inputs what_no_input_is_called",
+        (FORGET, "            Err(problem) => {", "            Err(_) if !wanted.is_empty() => {}\n            Err(problem) => {"),
+    ),
+    Bug(
+        "forget-the-first-of-several",
+        "digits that several instances begin with are taken for the first of them",
+        "inputs what_several_inputs_may_be_called",
+        (FORGET, "        ([], [instance]) => return", "        ([], [instance, ..]) => return"),
+    ),
+    # Moments.
+    Bug(
+        "until-rounded-down",
+        "an event between --until and the unit before it does not count",
+        "inputs what_is_between_two_units",
+        (TIMES, "scale.stamp(&until, Round::Up)?", "scale.stamp(&until, Round::Down)?"),
+    ),
+    Bug(
+        "since-rounded-down",
+        "an event before --since counts",
+        "inputs what_is_between_two_units",
+        (TIMES, "scale.stamp(&since, Round::Up))?", "scale.stamp(&since, Round::Down))?"),
+    ),
+    Bug(
+        "since-at-until",
+        "a report of no moment at all looks like one of a quiet time",
+        "inputs what_is_no_moment_and_what_is_out_of_order",
+        (TIMES, "if since.exact >= until.exact", "if since.exact > until.exact"),
+    ),
+    Bug(
+        "unit-of-the-earliest",
+        "the unit of a store is told by a default of 0 among its timestamps",
+        "inputs the_latest_timestamp_tells_the_unit",
+        (TIMES, "Unit::of(totals.latest)", "Unit::of(totals.earliest)"),
+    ),
+    Bug(
+        "zero-is-in-seconds",
+        "a store with a timestamp of 0 is said to mix units",
+        "inputs one_store_with_several_units",
+        (TIMES, "const TELLING: u64 = 100_000_000;", "const TELLING: u64 = 0;"),
+    ),
+    # Many inputs.
+    Bug(
+        "directories-before-their-time",
+        "the files below a directory are not read in the order of their paths",
+        "inputs a_directory_is_read_in_the_order",
+        (FILES, "if matches!(kind, Kind::Directory) {", "if false && matches!(kind, Kind::Directory) {"),
+    ),
+    Bug(
+        "links-to-directories",
+        "a link to a directory is walked through, in circles",
+        "inputs what_is_no_input_in_a_directory",
+        (FILES, "Ok(meta) if meta.is_dir() => Kind::Passed(Passed::Link),", "Ok(meta) if meta.is_dir() => Kind::Directory,"),
+    ),
+    Bug(
+        "stores-as-inputs",
+        "the files of a store in a directory of inputs are read as inputs",
+        "inputs what_is_no_input_in_a_directory",
+        (FILES, 'name == "LOCK" || name.as_bytes().ends_with(b".wal")', 'name == "LOCK.wal"'),
+    ),
+    Bug(
+        "files-by-their-names-alone",
+        "a file with two names is read twice",
+        "inputs a_file_that_is_named_twice",
+        (FILES, "                self.files.insert((meta.dev(), meta.ino()), self.paths.len());\n", ""),
+    ),
+    Bug(
+        "unreadable-directories-unsaid",
+        "a directory that could not be looked through does not show in the exit status",
+        "inputs one_directory_that_cannot_be_read",
+        (FILES, "        self.failed = Some(status_of(&error));\n", "        let _ = status_of(&error);\n"),
+    ),
+    Bug(
+        "nuls-in-lists",
+        "the list that find -print0 writes is taken for one path",
+        "inputs the_inputs_may_stand_in_a_list",
+        (FILES, "if list.contains(&0) {", "if list.is_empty() {"),
     ),
 ]
 

@@ -10,6 +10,9 @@ use chatwal::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::allow::{Allowed, allowed};
+use crate::times::{Moment, moment};
+
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
 
 const AFTER: &str = "\
@@ -87,7 +90,7 @@ pub enum Command {
     /// Print a line a frame of segments, or a block of snapshots, with checksums; needs no store and no lock
     Dump(DumpArgs),
     /// List the lines that were no events
-    Rejects(ListArgs),
+    Rejects(RejectsArgs),
     /// List the inputs and how far each was read
     Sources(SourcesArgs),
     /// Print files, bytes, events, copies, time range
@@ -111,8 +114,15 @@ pub struct IngestArgs {
 #[derive(Args)]
 pub struct InputArgs {
     /// JSON lines, plain or compressed with gzip, zstd, bzip2, xz or lz4; - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "files_from", value_name = "FILE")]
     pub files: Vec<OsString>,
+    /// Read the files in directories that are named, in the order of their paths, and in those below them; hidden ones, stores
+    /// and links to directories are passed over
+    #[arg(long)]
+    pub recursive: bool,
+    /// Read the inputs that are listed in FILE, one path a line, or with NULs between them (find -print0); - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<OsString>,
     /// Stop at the first line that is no event, instead of keeping it as a reject: --max-rejects 0
     #[arg(long, conflicts_with = "max_rejects")]
     pub strict: bool,
@@ -127,6 +137,10 @@ pub struct InputArgs {
     /// How many bytes of a reject are kept, up to 1M
     #[arg(long, value_name = "BYTES", value_parser = kept, default_value = "4K")]
     pub keep_rejects: usize,
+    /// Exit with 0 although the store holds rejects of the inputs named, if they are at most N, or at most P percent of their
+    /// lines
+    #[arg(long, value_name = "N|P%", value_parser = allowed)]
+    pub allow_rejects: Option<Allowed>,
     /// What an acknowledgement survives: sync, the loss of power; os, the death of the process
     #[arg(long, value_enum, default_value = "sync", value_name = "LEVEL")]
     pub durability: DurabilityArg,
@@ -156,15 +170,19 @@ pub struct ReportArgs {
     /// Only these sites
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub site: Vec<String>,
-    /// Only events from this timestamp on, in the events' own unit; who was online then is known from before it
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
-    pub since: Option<i64>,
-    /// Only events before this timestamp
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
-    pub until: Option<i64>,
-    /// Only events up to this timestamp and at it
-    #[arg(long, value_name = "T", allow_negative_numbers = true, conflicts_with = "until")]
-    pub as_of: Option<i64>,
+    /// Only events from this moment on; who was online then is known from before it. A timestamp in the events' own unit, a
+    /// date (2026-11-27, 2026-11-27T11:00:00Z), or a duration before now (-7d, -1h30m)
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment)]
+    pub since: Option<Moment>,
+    /// Only events before this moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment)]
+    pub until: Option<Moment>,
+    /// Only events up to this moment and at it
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment, conflicts_with = "until")]
+    pub as_of: Option<Moment>,
+    /// What the events' timestamps count, for dates and durations [default: told by the magnitude of the latest]
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub unit: Option<UnitArg>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -212,6 +230,15 @@ pub struct ListArgs {
 }
 
 #[derive(Args)]
+pub struct RejectsArgs {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Print the lines themselves, byte for byte, to mend them: `chatwal rejects --raw | fix | chatwal ingest -`
+    #[arg(long, conflicts_with = "format")]
+    pub raw: bool,
+}
+
+#[derive(Args)]
 pub struct SourcesArgs {
     #[command(flatten)]
     pub output: OutputArgs,
@@ -223,9 +250,10 @@ pub struct SourcesArgs {
 pub enum SourcesAction {
     /// Drop the checkpoints and the rejects of inputs; their events stay. The next ingest reads them from their start
     Forget {
-        /// Instances, as `chatwal sources` prints them
-        #[arg(required = true, value_name = "INSTANCE")]
-        instances: Vec<String>,
+        /// Inputs, by what `chatwal sources` prints: the instance or its first digits (4 or more), the name, or a pattern of
+        /// names such as '*.gz' (in quotes; * stands for / too)
+        #[arg(required = true, value_name = "INPUT")]
+        names: Vec<OsString>,
     },
 }
 
@@ -264,6 +292,14 @@ impl From<ShapeArg> for Shape {
 pub enum DurabilityArg {
     Sync,
     Os,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum UnitArg {
+    S,
+    Ms,
+    Us,
+    Ns,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
-use chatwal::format::{Uid, unhex};
+use chatwal::format::Uid;
 use chatwal::ingest::{IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
 use chatwal::input::packed::{Findings, Trailing};
 use chatwal::input::repeats::Seek;
@@ -17,13 +17,14 @@ use chatwal::input::source::{Source, SourceOptions};
 use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
 use chatwal::report::Report;
-use chatwal::shell::quoted;
 use chatwal::storage::{Disk, Names, Storage};
 use chatwal::store::{Input, View};
 use chatwal::threads::beside;
 
+use crate::allow::{Allowed, judge};
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
 use crate::console::{Console, Share, count};
+use crate::files::{Files, find};
 use crate::signals::Signals;
 use crate::{
     Stop, compaction, descriptors, led_somewhere, print_report, report_options, shown, status, status_of, store,
@@ -46,18 +47,25 @@ struct Interrupted {
 
 /// What became of all inputs together.
 struct Taken<'a> {
+    console: &'a Console,
     disk: Arc<Disk>,
     /// Ends before the log, which holds the lock.
     compactor: Option<Background>,
     log: Log,
     /// Those that were read to their end, to be told of once they are acknowledged.
     read: Vec<(Teller<'a>, Outcome)>,
+    /// Those of many that have nothing to say: the names, and how far they were acknowledged when they were read.
+    quiet: Vec<(String, u64)>,
     /// All of them together, where they are many.
     crowd: Option<Crowd>,
     /// Rejects of the inputs named that the store holds; an input may be named twice.
     rejects: BTreeMap<Uid, u64>,
     /// Part of an input was not taken.
     partly: bool,
+    /// Lines of these inputs that the store holds, as events or as rejects.
+    lines: u64,
+    /// How many rejects are no reason to say so by the exit status.
+    allowed: Option<&'a Allowed>,
     /// The status of an input that could not be read, or not to its end.
     failed: Option<u8>,
     interrupted: Option<Interrupted>,
@@ -65,7 +73,8 @@ struct Taken<'a> {
 
 pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let store = store(global)?;
-    let Some(mut taken) = take(args, &store, global, console)? else { return Ok(status::FAILURE) };
+    let files = find(args, console)?;
+    let Some(mut taken) = take(args, files, &store, global, console)? else { return Ok(status::FAILURE) };
     let settled = taken.log.settle();
     taken.told(settled)?;
     ended(taken, &store, console)
@@ -78,17 +87,18 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
             let problem = format!("{}: not a file, so there is no place beside it for a store", shown(Path::new(file)));
             return Err(Stop::Usage(problem, "name a store with --store DIR".into()));
         }
-        (None, [file]) if file != "-" => {
+        (None, [file]) if file != "-" && !is_many(&args.input) => {
             let mut path = file.clone();
             path.push(".chatwal");
             led_somewhere(PathBuf::from(path))?
         }
         _ => {
-            let problem = "run with several files, or with standard input, needs a store";
+            let problem = "run with several files, a directory, a list of files, or standard input needs a store";
             return Err(Stop::Usage(problem.into(), "name it with --store DIR".into()));
         }
     };
-    let Some(mut taken) = take(&args.input, &path, global, console)? else { return Ok(status::FAILURE) };
+    let files = find(&args.input, console)?;
+    let Some(mut taken) = take(&args.input, files, &path, global, console)? else { return Ok(status::FAILURE) };
     if taken.failed.is_some() || taken.interrupted.is_some() {
         let settled = taken.log.settle();
         taken.told(settled)?;
@@ -114,10 +124,19 @@ fn is_passing(file: &Path) -> bool {
     of_a_process || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
+/// Whether there may be several inputs, though no more than one is named.
+fn is_many(args: &InputArgs) -> bool {
+    args.files_from.is_some() || args.recursive && args.files.iter().any(|file| Path::new(file).is_dir())
+}
+
 impl Taken<'_> {
     /// Says of each input how far it was acknowledged, if what was left to do has failed.
     fn told(&self, settled: Result<()>) -> Result<()> {
         if settled.is_err() {
+            let tell = |(input, offset): &(String, u64)| self.console.note(&acknowledged(input, *offset));
+            if let Some(crowd) = &self.crowd {
+                crowd.share.aside(|| self.quiet.iter().for_each(tell));
+            }
             self.read.iter().for_each(|(teller, outcome)| teller.acknowledged(outcome));
         }
         settled
@@ -152,27 +171,31 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
             *status
         }
         (None, Some(status)) => status,
-        (None, None) if rejects > 0 => {
-            console.warning(&format!(
-                "the store holds {} of these inputs; `chatwal rejects --store {}` lists them",
-                count(rejects, "rejected line"),
-                quoted(store)
-            ));
-            status::PARTLY
+        (None, None) => {
+            let judged = match rejects {
+                0 => status::DONE,
+                _ => judge(rejects, taken.lines, taken.allowed, store, console),
+            };
+            if taken.partly { status::PARTLY } else { judged }
         }
-        (None, None) if taken.partly => status::PARTLY,
-        (None, None) => status::DONE,
     };
     Ok(if damaged { status::CORRUPT } else { status })
 }
 
 /// Ingests all inputs that can be read; `None` if none can.
-fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<Option<Taken<'a>>> {
+fn take<'a>(
+    args: &'a InputArgs,
+    files: Files,
+    path: &Path,
+    global: &Global,
+    console: &'a Console,
+) -> Result<Option<Taken<'a>>> {
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     // So that a typing error leaves no empty store behind: the first input that can be read makes it. The others are opened when
     // it is their turn, each once.
-    let mut failed = None;
-    let mut files = args.files.as_slice();
+    let mut failed = files.failed;
+    let many = files.paths.len() > FEW && !console.verbose;
+    let mut files = files.paths.as_slice();
     while let [file, rest @ ..] = files {
         match check(file, global) {
             Ok(()) => break,
@@ -183,11 +206,12 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
             }
         }
     }
-    if files.is_empty() {
+    if files.is_empty() && failed.is_some() {
         return Ok(None);
     }
     let (mut taken, inputs) = begin(args, path, global, console)?;
     taken.failed = failed;
+    taken.crowd = many.then(|| Crowd::new(console));
     let mut intake = Intake::new(inputs);
     let options = IngestOptions {
         threads: threads(global),
@@ -224,7 +248,10 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
                 if let Some(crowd) = &mut taken.crowd {
                     crowd.add(&teller, &outcome);
                 }
-                taken.read.push((teller, outcome));
+                match teller.is_quiet(&outcome) {
+                    true => taken.quiet.push((teller.input, outcome.durable_offset)),
+                    false => taken.read.push((teller, outcome)),
+                }
                 if outcome.stopped {
                     taken.interrupted = Some(Interrupted { status: signals.status(), piped });
                     break;
@@ -245,12 +272,15 @@ fn take<'a>(args: &InputArgs, path: &Path, global: &Global, console: &'a Console
             }
         }
     }
+    let known = intake.into_inputs();
+    let held = taken.rejects.keys().filter_map(|instance| known.get(instance));
+    taken.lines = held.map(|input| input.events + input.rejects).sum();
     Ok(Some(taken))
 }
 
 /// Opens the store to ingest into it; gives what it knows of inputs.
 fn begin<'a>(
-    args: &InputArgs,
+    args: &'a InputArgs,
     path: &Path,
     global: &Global,
     console: &'a Console,
@@ -274,10 +304,24 @@ fn begin<'a>(
             "{store}: this file system cannot fsync a directory: after a loss of power, files of the store may be missing or damaged"
         ));
     }
-    let crowd = (args.files.len() > FEW && !console.verbose).then(|| Crowd::new(console));
-    let (read, rejects) = (Vec::new(), BTreeMap::new());
-    let (partly, failed, interrupted) = (false, None, None);
-    let taken = Taken { disk, compactor, log, read, crowd, rejects, partly, failed, interrupted };
+    let (read, rejects, allowed) = (Vec::new(), BTreeMap::new(), args.allow_rejects.as_ref());
+    let (partly, lines, failed, interrupted) = (false, 0, None, None);
+    let (quiet, crowd) = (Vec::new(), None);
+    let taken = Taken {
+        console,
+        disk,
+        compactor,
+        log,
+        read,
+        quiet,
+        crowd,
+        rejects,
+        partly,
+        lines,
+        allowed,
+        failed,
+        interrupted,
+    };
     Ok((taken, view.inputs))
 }
 
@@ -449,8 +493,17 @@ impl<'a> Teller<'a> {
 
     /// Says how far the input is acknowledged, if nothing more of it will be.
     fn acknowledged(&self, outcome: &Outcome) {
-        let text = format!("{}: acknowledged up to byte {}, and no further", self.input, outcome.durable_offset);
+        let text = acknowledged(&self.input, outcome.durable_offset);
         self.progress.aside(|| self.console.note(&text));
+    }
+
+    /// Whether nothing is left to say of it. There may be hundreds of thousands of such inputs.
+    fn is_quiet(&self, outcome: &Outcome) -> bool {
+        self.is_silent(outcome) && !self.console.is_read_by_programs()
+    }
+
+    fn is_silent(&self, outcome: &Outcome) -> bool {
+        self.crowded && outcome.rejects == 0 && !self.left
     }
 
     /// Says what was done, once it is acknowledged.
@@ -467,9 +520,13 @@ impl<'a> Teller<'a> {
             self.progress.aside(|| self.console.note(&text));
         }
         let outcome = Outcome { durable_offset: outcome.offset, ..outcome };
-        let silent = self.crowded && outcome.rejects == 0 && !self.left;
+        let silent = self.is_silent(&outcome);
         self.progress.finish(self.console, &outcome, durability_of(durability), silent);
     }
+}
+
+fn acknowledged(input: &str, offset: u64) -> String {
+    format!("{input}: acknowledged up to byte {offset}, and no further")
 }
 
 /// What an acknowledgement says of the bytes up to a place.
@@ -478,27 +535,4 @@ fn durability_of(durability: Durability) -> &'static str {
         Durability::Sync => "durable",
         Durability::Os => "left to the system",
     }
-}
-
-pub fn forget(instances: &[String], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
-    let path = store(global)?;
-    let disk = Disk::open(&path)?;
-    let known = View::open(&disk)?.inputs;
-    let mut wanted = Vec::new();
-    for text in instances {
-        let Some(instance) = unhex(text).filter(|instance| known.contains_key(instance)) else {
-            let hint = format!("`chatwal sources --store {}` lists the instances", quoted(&path));
-            return Err(Stop::Usage(format!("{text}: no such input in this store"), hint));
-        };
-        wanted.push(instance);
-    }
-    // One may be named twice.
-    wanted.sort_unstable();
-    wanted.dedup();
-    let (mut log, _, recovery) = Log::open(Arc::new(disk), LogOptions::default())?;
-    tell_recovery(&recovery, console);
-    log.append_forget(&wanted)?;
-    log.settle()?;
-    console.note(&format!("forgot {}; the events stay", count(wanted.len() as u64, "input")));
-    Ok(status::DONE)
 }

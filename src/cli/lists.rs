@@ -13,6 +13,8 @@ use chatwal::store::{Input, View};
 use serde::Serialize;
 
 use crate::args::Global;
+use crate::console::Console;
+use crate::times::tell_mixed;
 use crate::{Stop, print, report_options, status};
 
 #[derive(Serialize)]
@@ -206,7 +208,7 @@ impl Record for Stat {
 }
 
 /// What the store holds; reads it all.
-pub fn stat(view: &View, global: &Global, format: Format) -> std::result::Result<u8, Stop> {
+pub fn stat(view: &View, global: &Global, format: Format, console: &Console) -> std::result::Result<u8, Stop> {
     let report = Report::of(view, &report_options(global))?;
     let totals = report.totals;
     let accepted = totals.events + totals.copies;
@@ -234,5 +236,6 @@ pub fn stat(view: &View, global: &Global, format: Format) -> std::result::Result
         writer.record(&stat)?;
         writer.end()
     })?;
+    tell_mixed(&totals, console);
     Ok(status::DONE)
 }

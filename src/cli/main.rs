@@ -2,17 +2,22 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
 
+mod allow;
 mod args;
 mod compaction;
 mod console;
 mod descriptors;
+mod files;
+mod forget;
 mod health;
 mod inputs;
 mod lists;
 mod output;
 mod periods;
 mod process;
+mod raw;
 mod signals;
+mod times;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -30,7 +35,6 @@ use chatwal::threads::refused;
 use clap::Parser as _;
 
 use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
-use chatwal::summary::Window;
 use console::{Console, count};
 use output::Watched;
 
@@ -144,6 +148,7 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
             // The same form as every other message.
             Ok(dump::command(&args.files, args.events, &|line| process::say(&format!("chatwal: {line}"))))
         }
+        Command::Rejects(args) if args.raw => raw::raw(&open(global)?, global, console),
         Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
         Command::Sources(args) => match args.action {
             None => lists::sources(&open(global)?, args.output.format.into()),
@@ -152,9 +157,9 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
                 let hint = "`--format` is for the list of the inputs: leave it out".to_string();
                 Err(Stop::Usage("`sources forget` prints nothing that has a format".into(), hint))
             }
-            Some(SourcesAction::Forget { instances }) => inputs::forget(&instances, global, console),
+            Some(SourcesAction::Forget { names }) => forget::forget(&names, global, console),
         },
-        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into()),
+        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into(), console),
     }
 }
 
@@ -207,12 +212,7 @@ fn threads(global: &Global) -> usize {
 fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let view = open(global)?;
     let sites = (!args.site.is_empty()).then(|| args.site.iter().map(|site| site.clone().into_bytes()).collect());
-    let to = match (args.until, args.as_of) {
-        (Some(until), _) => until.checked_sub(1),
-        (None, as_of) => Some(as_of.unwrap_or(i64::MAX)),
-    };
-    // Nothing is before the first moment there is.
-    let window = to.map_or(Window::NONE, |to| Window { from: args.since.unwrap_or(i64::MIN), to });
+    let window = times::window(args, &view, global, console)?;
     let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
     for site in &args.site {
         let place = report.sites.binary_search_by(|found| found.site(&mut [0; 20]).cmp(site.as_bytes()));
@@ -248,13 +248,23 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
             totals.disputed,
             count(totals.folded, "site"),
         ));
+        times::tell_mixed(&totals, console);
     }
     Ok(())
 }
 
 /// Writes to standard output; every failure of it is an error.
 fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, Watched::new(io::stdout().lock()));
+    print_to(Watched::new(io::stdout().lock()), write)
+}
+
+/// The same for bytes that are for a program, whatever they would look like.
+fn print_unwatched(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    print_to(io::stdout().lock(), write)
+}
+
+fn print_to(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
     // An answer of no bytes as well: whoever closed it is told.
     let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());
     written.map_err(Error::io("write to", STDOUT))

@@ -14,4 +14,7 @@ mod n05_documents;
 mod n06_compression;
 mod n07_foreign;
 mod n08_where;
+mod n09_rejects;
+mod n11_time;
+mod n12_many;
 mod rows;
