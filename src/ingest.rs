@@ -8,6 +8,7 @@
 mod chunk_parser;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use chunk_parser::ChunkParser;
 
 use crate::error::{Error, Result};
-use crate::format::batch::{Checkpoint, Reject, Windows, decode_rejects};
+use crate::format::batch::{Checkpoint, Mark, Reject, Windows, decode_rejects};
 use crate::format::frame::SectionKind;
 use crate::format::{KEPT, STDIN, Uid};
 use crate::input::chunk::{CHUNK, Chunk, Chunker, Plan};
@@ -25,10 +26,10 @@ use crate::input::known::Known;
 use crate::input::parse::Reason;
 use crate::input::repeats::{Repeats, Seek};
 use crate::input::shape::{HEAD, Shape};
-use crate::input::source::{Source, Start, no_thread};
+use crate::input::source::{Source, Span, Start, no_thread};
 use crate::log::{Batch, Log, Watch};
 use crate::memory::Zeros;
-use crate::store::Input;
+use crate::store::{Input, View};
 use crate::threads::{others, refused};
 
 /// The most input that is read and not yet safe.
@@ -42,6 +43,9 @@ const SHORTEST: usize = 80;
 
 /// An event takes about one part of so many of its bytes in the log, where it has a UUID for its id, or less.
 const SHRINKS: usize = 4;
+
+/// So many rejects of an input are looked at when it is checked.
+const CHECKED: usize = 100_000;
 
 /// Rejects of one chunk that are told one by one; the rest is counted.
 const TOLD: usize = 3;
@@ -153,6 +157,8 @@ pub enum Notice<'a> {
     Reject(&'a Rejected),
     /// The end of the input was left.
     Left(&'a Left),
+    /// Bytes of the input are others than those that were read of it by an earlier run.
+    Changed(Range<u64>),
 }
 
 /// What became of an input.
@@ -248,6 +254,9 @@ impl Intake {
         let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
         notify(Notice::Begin { offset, lines: line });
         let mut plan = Plan { shape: options.shape, keep: options.keep };
+        if let Some(changed) = start.changed.clone() {
+            notify(Notice::Changed(changed));
+        }
         if offset > 0 && plan.shape.is_none() {
             // What it was when it was read from its start; a pipe never goes on.
             plan.shape = Shape::of(&source.head(HEAD).map_err(|error| source.error(0, &error))?, true);
@@ -303,6 +312,24 @@ impl Intake {
             Some(error) => Err(error),
             None => Ok(Outcome { stopped, ..appender.outcome }),
         }
+    }
+
+    /// Whether a file is still what the store knows of it, as far as it kept digests: of places at growing distances, of those where
+    /// rejects came in, and all bytes that were kept of rejects. Gives the first stretch that is not. Reads all that was read before.
+    pub fn check(&self, view: &View, source: &mut Source) -> Result<Option<Range<u64>>> {
+        let Some(input) = source.seek(&self.known)?.found.and_then(|instance| self.known.get(&instance)) else {
+            return Ok(None);
+        };
+        let mut spans: Vec<Span> = input.checkpoint.marks.iter().map(Span::of_mark).collect();
+        view.rejects(&mut |checkpoint, rejects| {
+            if checkpoint.instance == input.checkpoint.instance {
+                spans.push(Span::of_mark(&Mark { end: checkpoint.end, tail: checkpoint.windows.tail }));
+                // A few bytes of a store may stand for millions.
+                spans.extend(rejects.take(CHECKED.saturating_sub(spans.len())).map(|reject| Span::of_reject(&reject)));
+            }
+            true
+        })?;
+        source.check(&spans)
     }
 
     /// Moves to the place where an input is gone on with; gives that, and its instance.

@@ -134,6 +134,9 @@ pub struct InputArgs {
     /// bytes say]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub input: Option<ShapeArg>,
+    /// Compare all of an input with what the store knows of the part that was read before, and not only a few places in it
+    #[arg(long, conflicts_with = "from_start")]
+    pub check: bool,
     /// How many bytes of a reject are kept, up to 1M
     #[arg(long, value_name = "BYTES", value_parser = kept, default_value = "4K")]
     pub keep_rejects: usize,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -18,7 +19,7 @@ use chatwal::log::{Durability, Log, LogOptions};
 use chatwal::recover::Recovery;
 use chatwal::report::Report;
 use chatwal::storage::{Disk, Names, Storage};
-use chatwal::store::{Input, View};
+use chatwal::store::View;
 use chatwal::threads::beside;
 
 use crate::allow::{Allowed, judge};
@@ -197,7 +198,7 @@ fn take<'a>(
     let many = files.paths.len() > FEW && !console.verbose;
     let mut files = files.paths.as_slice();
     while let [file, rest @ ..] = files {
-        match check(file, global) {
+        match check(file, args, global) {
             Ok(()) => break,
             Err(error) => {
                 console.error(&error);
@@ -209,10 +210,12 @@ fn take<'a>(
     if files.is_empty() && failed.is_some() {
         return Ok(None);
     }
-    let (mut taken, inputs) = begin(args, path, global, console)?;
+    let (mut taken, mut view) = begin(args, path, global, console)?;
     taken.failed = failed;
     taken.crowd = many.then(|| Crowd::new(console));
-    let mut intake = Intake::new(inputs);
+    let mut intake = Intake::new(std::mem::take(&mut view.inputs));
+    // What it has open takes memory, and room on the disk once it is compacted.
+    let view = args.check.then_some(view);
     let options = IngestOptions {
         threads: threads(global),
         max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
@@ -222,9 +225,14 @@ fn take<'a>(
         keep: args.keep_rejects,
     };
     for (number, file) in files.iter().enumerate() {
-        let result = open(file, global).and_then(|source| {
+        let result = open(file, args, global).and_then(|source| {
             let findings = source.findings.clone();
             let mut teller = Teller::new(console, &source, taken.crowd.as_ref());
+            if let Some(view) = view.as_ref().filter(|_| !source.is_pipe())
+                && let Some(place) = intake.check(view, &mut open(file, args, global)?)?
+            {
+                teller.changed(&place);
+            }
             let stop = &signals.stop;
             let compactor = &mut taken.compactor;
             let tell = &mut |notice: Notice<'_>| {
@@ -244,7 +252,7 @@ fn take<'a>(
             Ok((teller, outcome)) => {
                 let piped = teller.piped;
                 taken.rejects.insert(outcome.instance, outcome.rejects_held);
-                taken.partly |= outcome.left.is_some();
+                taken.partly |= outcome.left.is_some() || teller.left;
                 if let Some(crowd) = &mut taken.crowd {
                     crowd.add(&teller, &outcome);
                 }
@@ -278,13 +286,8 @@ fn take<'a>(
     Ok(Some(taken))
 }
 
-/// Opens the store to ingest into it; gives what it knows of inputs.
-fn begin<'a>(
-    args: &'a InputArgs,
-    path: &Path,
-    global: &Global,
-    console: &'a Console,
-) -> Result<(Taken<'a>, BTreeMap<Uid, Input>)> {
+/// Opens the store to ingest into it; gives what is in it.
+fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<(Taken<'a>, View)> {
     let (durability, names) = match args.durability {
         DurabilityArg::Sync => (Durability::Sync, Names::Durable),
         DurabilityArg::Os => (Durability::Os, Names::DurableIfPossible),
@@ -322,11 +325,11 @@ fn begin<'a>(
         failed,
         interrupted,
     };
-    Ok((taken, view.inputs))
+    Ok((taken, view))
 }
 
-fn open(file: &OsString, global: &Global) -> Result<Source> {
-    let options = SourceOptions { memory: global.memory, ..SourceOptions::default() };
+fn open(file: &OsString, args: &InputArgs, global: &Global) -> Result<Source> {
+    let options = SourceOptions { memory: global.memory, foreign: args.input.is_none() };
     if file == "-" {
         check_stdin()?;
         return Source::stdin(options);
@@ -343,14 +346,14 @@ fn check_stdin() -> Result<()> {
 }
 
 /// Whether there is something to read. What is neither file nor directory is not opened: a pipe can be only once.
-fn check(file: &OsString, global: &Global) -> Result<()> {
+fn check(file: &OsString, args: &InputArgs, global: &Global) -> Result<()> {
     if file == "-" {
         return check_stdin();
     }
     match std::fs::metadata(file) {
         Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
         // Opening says what is wrong with it.
-        _ => open(file, global).map(|_| ()),
+        _ => open(file, args, global).map(|_| ()),
     }
 }
 
@@ -425,7 +428,7 @@ struct Teller<'a> {
     /// It is one of many: said is only what has to be. Of rejects, a number, unless few inputs had some.
     crowded: bool,
     counted: bool,
-    /// Its end was left for the next run.
+    /// Part of it was not taken.
     left: bool,
 }
 
@@ -460,6 +463,7 @@ impl<'a> Teller<'a> {
                     self.rejects += 1;
                 }
             }
+            Notice::Changed(place) => self.changed(place),
             Notice::Left(Left { bytes, what }) => {
                 let (Rejected { line, byte, .. }, text) = (what, what.fault());
                 let text = match bytes {
@@ -489,6 +493,16 @@ impl<'a> Teller<'a> {
             self.progress.aside(|| self.console.insist(&text));
         }
         !trailing.is_empty()
+    }
+
+    /// Says that the input is not any more what was read of it.
+    fn changed(&mut self, place: &Range<u64>) {
+        let text = format!(
+            "{}: changed since it was read: bytes {} to {} are others, and were not read again; run with --from-start to read all of it",
+            self.input, place.start, place.end
+        );
+        self.progress.aside(|| self.console.insist(&text));
+        self.left = true;
     }
 
     /// Says how far the input is acknowledged, if nothing more of it will be.

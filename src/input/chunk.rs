@@ -176,6 +176,14 @@ impl<'a> Chunker<'a> {
     /// Reads the next chunk into the start of the buffer.
     fn cut(&mut self, buffer: &mut [u8]) -> Result<Option<Cut>> {
         let (filled, found) = self.fill(buffer);
+        // A file was looked at when it was opened.
+        if self.offset == 0
+            && self.source.is_pipe()
+            && let Some(error) = self.source.foreign(&buffer[..filled])
+        {
+            self.ended = true;
+            return Err(error);
+        }
         let whole = match (self.plan.shape, found.last_end) {
             (Some(Shape::Document), _) => self.framer.open().unwrap_or(self.framer.at()) - self.offset,
             (_, Some(at)) => at as u64 + 1,

@@ -160,6 +160,13 @@ impl<'k> Candidates<'k> {
         Some(*end)
     }
 
+    /// The marks of the first `most` of them.
+    pub(super) fn marks(&self, most: usize) -> BTreeSet<u64> {
+        let instances = self.ends.into_iter().flat_map(|ends| ends.values().flatten()).take(most);
+        let inputs = instances.filter_map(|instance| self.known.inputs.get(instance));
+        inputs.flat_map(|input| input.checkpoint.marks.iter().map(|mark| mark.end)).collect()
+    }
+
     /// The one that ends there, with these bytes before its end.
     pub(super) fn at(&self, end: u64, tail: Digest) -> Option<&'k Checkpoint> {
         let instance = self.ends?.get(&(end, tail))?.first()?;

@@ -6,6 +6,7 @@ pub mod fast;
 pub mod foreign;
 pub mod framer;
 pub mod known;
+mod marks;
 pub mod packed;
 pub mod parse;
 pub(crate) mod pipe;

@@ -1,14 +1,16 @@
 //! Where an input is gone on with: the place that it was read to, found by what is before it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::known::Known;
 use super::packed::Unpacked;
 use super::source::{Shrank, Start};
-use crate::format::batch::Checkpoint;
-use crate::format::{WINDOW, digest};
+use crate::format::batch::{Checkpoint, Mark};
+use crate::format::{Digest, WINDOW, digest};
 
 /// So many tails are looked at for one input, and one more for each window that it has. An input that has its head in common
 /// with thousands of others, all of them of other lengths, costs no more than to read it; beyond, only those of its own name are
@@ -41,10 +43,21 @@ pub(super) fn seek_plain(file: &mut File, name: &[u8], known: &Known, taken: &At
         return Ok(Start::default());
     };
     let column = column_at(file, checkpoint.end, &tail)?;
+    let mut changed = None;
+    for mark in &checkpoint.marks {
+        if changed.is_none() && digest(&tail_at(mark.end)?) != mark.tail {
+            changed = Some(window_before(mark.end));
+        }
+    }
     file.seek(SeekFrom::Start(checkpoint.end))?;
     taken.store(checkpoint.end, Ordering::Relaxed);
     head.truncate(usize::from(checkpoint.windows.head_length));
-    Ok(Start { found: Some(checkpoint.instance), head, tail, column })
+    Ok(Start { found: Some(checkpoint.instance), head, tail, column, changed })
+}
+
+/// What a digest of the bytes before a place is of.
+pub(super) fn window_before(end: u64) -> Range<u64> {
+    end.saturating_sub(WINDOW as u64)..end
 }
 
 /// Bytes of one piece in which the start of a line is looked for.
@@ -125,6 +138,7 @@ pub(super) fn seek_packed(
     let mut found = known.short(&passed.head);
     if passed.head.len() == WINDOW {
         let candidates = known.long(&passed.head);
+        passed.marks = candidates.marks(TAILS as usize);
         let (mut next, mut tries) = (candidates.end_from(0), 0);
         while let Some(end) = next {
             let _ = passed.to(end);
@@ -142,14 +156,14 @@ pub(super) fn seek_packed(
     let wanted = found.map_or(0, |checkpoint| checkpoint.end);
     if passed.offset != wanted {
         *passed.reader = reopen()?;
-        passed = Passed::new(passed.reader);
+        passed = Passed { found: passed.found, ..Passed::new(passed.reader) };
         passed.to(wanted)?;
     }
-    let Passed { head, tail, column, .. } = passed;
-    match found {
-        Some(checkpoint) => Ok(Start { found: Some(checkpoint.instance), head, tail, column }),
-        None => Ok(Start::default()),
-    }
+    let Passed { head, tail, column, found: tails, .. } = passed;
+    let Some(checkpoint) = found else { return Ok(Start::default()) };
+    let is_other = |mark: &&Mark| tails.get(&mark.end).is_some_and(|tail| *tail != mark.tail);
+    let changed = checkpoint.marks.iter().find(is_other).map(|mark| window_before(mark.end));
+    Ok(Start { found: Some(checkpoint.instance), head, tail, column, changed })
 }
 
 /// Reads on and keeps the first and the last bytes.
@@ -160,18 +174,23 @@ struct Passed<'a> {
     tail: Vec<u8>,
     /// Bytes since the last `\n`.
     column: u64,
+    /// Places before which the bytes are to be known, and their digests as far as it was there.
+    marks: BTreeSet<u64>,
+    found: BTreeMap<u64, Digest>,
 }
 
 impl<'a> Passed<'a> {
     fn new(reader: &'a mut Unpacked) -> Passed<'a> {
-        Passed { reader, offset: 0, head: Vec::new(), tail: Vec::new(), column: 0 }
+        let (head, tail, marks, found) = (Vec::new(), Vec::new(), BTreeSet::new(), BTreeMap::new());
+        Passed { reader, offset: 0, head, tail, column: 0, marks, found }
     }
 
     /// Up to `offset`, or the end.
     fn to(&mut self, offset: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         while self.offset < offset {
-            let want = usize::try_from(offset - self.offset).unwrap_or(usize::MAX).min(buffer.len());
+            let stop = self.marks.range(self.offset + 1..).next().map_or(offset, |mark| offset.min(*mark));
+            let want = usize::try_from(stop - self.offset).unwrap_or(usize::MAX).min(buffer.len());
             let read = match self.reader.read(&mut buffer[..want]) {
                 Ok(0) => break,
                 Ok(read) => read,
@@ -186,6 +205,9 @@ impl<'a> Passed<'a> {
                 Some(at) => (read - at - 1) as u64,
                 None => self.column + read as u64,
             };
+            if self.marks.contains(&self.offset) {
+                self.found.insert(self.offset, digest(&self.tail));
+            }
         }
         Ok(())
     }

@@ -6,12 +6,15 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::known::Known;
+pub use super::marks::Span;
+use super::marks::Spans;
 use super::packed::{Findings, Refused, Trailing, Unpacked, is_packed};
 pub(crate) use super::pipe::no_thread;
 use super::pipe::{Pipe, stdin};
@@ -72,6 +75,8 @@ pub struct Start {
     pub tail: Vec<u8>,
     /// Bytes between the last `\n` before the place, or the input's start, and the place.
     pub column: u64,
+    /// Bytes before the place that were others when they were read, if some are known to be.
+    pub changed: Option<Range<u64>>,
 }
 
 /// What a read gave.
@@ -159,6 +164,11 @@ impl Source {
         bytes[..bytes.len().min(MAX_SOURCE_NAME)].to_vec()
     }
 
+    /// What it is if it begins with these bytes and is no JSON, and nobody says that it is: an error that names it.
+    pub fn foreign(&self, head: &[u8]) -> Option<Error> {
+        foreign::of(head).filter(|_| self.options.foreign).map(|foreign| foreign.error(&self.name))
+    }
+
     /// Whether it can be read only once, and may fall silent.
     pub fn is_pipe(&self) -> bool {
         matches!(self.body, Body::Piped(_))
@@ -225,6 +235,28 @@ impl Source {
                 Ok(head)
             }
         }
+    }
+
+    /// Reads it from its start up to the last of some places, and gives the first stretch that is not as expected; it stands
+    /// somewhere then. Of a pipe, none. An input that ends before has changed from there on.
+    pub fn check(&mut self, expected: &[Span]) -> Result<Option<Range<u64>>> {
+        if self.is_pipe() {
+            return Ok(None);
+        }
+        self.rewind()?;
+        let mut spans = Spans::new(expected);
+        let (mut buffer, mut offset) = (vec![0; 256 << 10], 0);
+        while let Some(end) = spans.end().filter(|end| offset < *end) {
+            match self.read(&mut buffer).map_err(|error| self.error(offset, &error))? {
+                Got::Bytes(0) => return Ok(spans.changed.or(Some(offset..end))),
+                Got::Bytes(count) => {
+                    spans.pass(offset, &buffer[..count]);
+                    offset += count as u64;
+                }
+                Got::Idle => {}
+            }
+        }
+        Ok(spans.changed)
     }
 
     /// Back to the start. A pipe is always there when it is asked for: it matches no checkpoint.

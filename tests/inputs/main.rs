@@ -15,6 +15,7 @@ mod n06_compression;
 mod n07_foreign;
 mod n08_where;
 mod n09_rejects;
+mod n10_mended;
 mod n11_time;
 mod n12_many;
 mod rows;
