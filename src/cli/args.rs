@@ -89,7 +89,7 @@ pub enum Command {
     Repair(RepairArgs),
     /// Print a line a frame of segments, or a block of snapshots, with checksums; needs no store and no lock
     Dump(DumpArgs),
-    /// List the lines that were no events
+    /// List the lines that were no events: where the fault is, what was expected there, what to write instead
     Rejects(RejectsArgs),
     /// List the inputs and how far each was read
     Sources(SourcesArgs),

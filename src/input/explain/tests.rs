@@ -408,6 +408,11 @@ fn what_was_not_kept_is_not_judged() {
     assert_eq!(kept(Reason::WrongId, "{\"id\":5,\"from\":").at, Some(6));
     assert_eq!(kept(Reason::NotJson, "{\"id\":'x").text, "\"id\" is 'x…; expected a string of 1 to 1,024 bytes");
     assert_eq!(kept(Reason::NotJson, "{\"a\":Tru").text, "not valid JSON: Tru… is no word of JSON");
+    // A number may go on, and what to write instead is not known.
+    for (reason, text) in [(Reason::WrongId, "{\"id\":12"), (Reason::WrongTimestamp, "{\"timestamp\":-0")] {
+        let found = kept(reason, text);
+        assert!(found.at.is_none() && found.text.contains(behind), "{found:?}");
+    }
     // Of `data` before `type`, the reason says which of its faults is one.
     let data = "{\"data\":{\"message\":1,\"status\":2},\"id\":\"x\"";
     assert_eq!(kept(Reason::WrongMessage, data).at, Some(19));
