@@ -236,13 +236,14 @@ pub fn parse<'a>(text: Text<'a>, scratch: &'a mut Scratch) -> Result<(Event<'a>,
 /// The bytes at the start of `bytes` that are events and filler, and why what comes then is no event, if anything comes. It
 /// looks no further than to where fewer than `margin` bytes are left.
 pub fn events(bytes: &[u8], margin: usize) -> (usize, Option<Reason>) {
-    let (text, mut scratch, mut at) = (Text::new(bytes), Scratch::default(), 0);
+    let (mut at, mut scratch) = (filler(bytes).0, Scratch::default());
+    let (start, text) = (at, Text::new(&bytes[at..]));
     loop {
         at += filler(&bytes[at..]).0;
         if bytes.len() - at <= margin {
             return (at, None);
         }
-        match parse(text.behind(at), &mut scratch) {
+        match parse(text.behind(at - start), &mut scratch) {
             Ok((_, length)) => at += length,
             Err(reason) => return (at, Some(reason)),
         }
