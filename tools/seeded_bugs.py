@@ -50,6 +50,7 @@ SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/surv
 ACKNOWLEDGED = "src/format/acknowledged.rs"
 DUMP, SEARCH, STORE_INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
 CHUNK_PARSER, CHUNK, FRAMER, SHAPE = "src/ingest/chunk_parser.rs", "src/input/chunk.rs", "src/input/framer.rs", "src/input/shape.rs"
+PARSE, FAST = "src/input/parse.rs", "src/input/fast.rs"
 REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compact/room.rs"
 THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
 MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
@@ -1709,7 +1710,7 @@ BUGS = [
         "quiet-about-bytes-behind-packed-data",
         "with -q nobody is told that a part of an input was left out",
         "inputs n06_compression::a_file_gives",
-        (INPUTS, "self.progress.aside(|| self.console.insist(&text));", "self.progress.aside(|| self.console.warning(&text));"),
+        (INPUTS, "self.progress.aside(|| self.console.insist(&text));\n        }\n", "self.progress.aside(|| self.console.warning(&text));\n        }\n"),
     ),
     Bug(
         "findings-of-a-look-stay",
@@ -1818,6 +1819,142 @@ BUGS = [
         "an archive is read as lines since the files in it are",
         "inputs n07_foreign::a_file_is_named",
         (FOREIGN, "(format.certain || !may_have_event(head))", "(!may_have_event(head))"),
+    ),
+    # Inputs as people have them.
+    Bug(
+        "one-object-a-line",
+        "what stands behind the first object of a line is passed over",
+        "inputs n01_several",
+        (
+            CHUNK_PARSER,
+            "if at + length == end { behind(end, lines) } else { at + length }",
+            "behind(end, lines)",
+        ),
+    ),
+    Bug(
+        "a-reject-is-one-object",
+        "a reject ends with its object, so that what is behind it counts or not with the luck of the cut",
+        "inputs n01_several",
+        (
+            CHUNK_PARSER,
+            "let raw = &bytes[at..end];",
+            "let end = memchr::memchr(b'}', &bytes[at..end]).map_or(end, |place| at + place + 1);\n                let raw = &bytes[at..end];",
+        ),
+    ),
+    Bug(
+        "a-long-line-is-a-reject",
+        "a line of many events that does not fit a chunk is refused",
+        "lib a_line_that_is_longer_than_a_chunk",
+        (CHUNK, "let margin = if self.ended { 0 } else { MAX_OBJECT };", "let margin = if self.ended { 0 } else { usize::MAX };"),
+    ),
+    Bug(
+        "columns-from-the-chunk",
+        "the column of a reject counts from the start of its chunk",
+        "lib chunks_are_whole_lines",
+        (CHUNK, "Some(end) => (bytes.len() - end - 1) as u64,\n            None => self.column + bytes.len() as u64,", "Some(end) => (bytes.len() - end - 1) as u64,\n            None => bytes.len() as u64 + 1,"),
+    ),
+    Bug(
+        "left-for-ever",
+        "the incomplete end of a pipe is left for a run that never comes",
+        "inputs n02_incomplete",
+        (CHUNK, "if self.source.is_pipe() { ChunkKind::Reject(long) } else { ChunkKind::Left(long) }", "ChunkKind::Left(long)"),
+    ),
+    Bug(
+        "left-is-done",
+        "a run that left the end of a file exits with 0",
+        "inputs n02_incomplete",
+        (INPUTS, "taken.partly |= outcome.left.is_some() || teller.left;", "taken.partly |= teller.left && outcome.left.is_none();"),
+    ),
+    Bug(
+        "left-unsaid-by-sources",
+        "`sources` does not know that the end of an input was left",
+        "inputs n02_incomplete",
+        (INGEST, "let left = self.outcome.left.unwrap_or(0);", "let left = 0;"),
+    ),
+    Bug(
+        "left-though-strict",
+        "--strict passes over an incomplete end",
+        "inputs n02_incomplete",
+        (INGEST, "if self.max_rejects == MaxRejects::Number(0) {", "if self.max_rejects == MaxRejects::Number(u64::MAX) {"),
+    ),
+    Bug(
+        "a-mark-at-the-start-alone",
+        "a byte-order mark in the middle of an input makes a reject of its line",
+        "inputs n03_marks",
+        (PARSE, "[b' ' | b'\\t' | b'\\r', rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] => rest,", "[b' ' | b'\\t' | b'\\r', rest @ ..] => rest,"),
+    ),
+    Bug(
+        "holes-uncounted",
+        "NUL bytes are skipped and nobody is told",
+        "inputs n03_marks",
+        (INGEST, "outcome.nuls += parsed.nuls;", "let _ = parsed.nuls;"),
+    ),
+    Bug(
+        "half-an-emoji-costs-a-chat",
+        "a message with half of a surrogate pair is a reject",
+        "inputs n04_surrogates",
+        (FAST, "digits.iter().all(u8::is_ascii_hexdigit).then_some(())", "(digits.iter().all(u8::is_ascii_hexdigit) && !digits.to_ascii_lowercase().starts_with(b\"d8\")).then_some(())"),
+        (PARSE, "Subject::Message if value == Some('\"') =>", "Subject::Message if value == Some('x') =>"),
+    ),
+    Bug(
+        "half-an-emoji-in-a-key",
+        "an unknown key with half of a surrogate pair makes a reject of its line",
+        "inputs n04_surrogates",
+        (PARSE, "serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned)", "serde_json::from_str(quoted).map_or(Cow::Borrowed(\"id\"), Cow::Owned)"),
+    ),
+    Bug(
+        "documents-are-lines",
+        "an array is read line by line",
+        "inputs n05_documents",
+        (SHAPE, "Some(b'{' | b'[' | b']') => Some(Shape::Document),", "Some(b'{' | b'[' | b']') => Some(Shape::Lines),"),
+    ),
+    Bug(
+        "objects-over-lines-are-lines",
+        "objects that are spread over lines are read line by line",
+        "inputs n05_documents",
+        (SHAPE, "false if is_spread => Some(Shape::Document),", "false if is_spread => Some(Shape::Lines),"),
+    ),
+    Bug(
+        "a-broken-object-takes-the-rest",
+        "one object of a document that is broken costs all behind it",
+        "lib a_broken_object_ends",
+        (FRAMER, "self != Before::Other", "self == Before::LineEnd && false"),
+    ),
+    Bug(
+        "an-array-without-an-end-is-done",
+        "an array that was cut between its items is said to be read to its end",
+        "inputs n05_documents",
+        (CHUNK, "&& last != Some(b']')", "&& last == None"),
+    ),
+    Bug(
+        "braces-in-texts",
+        "a brace in the text of a message ends its object",
+        "lib what_stands_between",
+        (FRAMER, "Some(b'\\\\') => self.state = State::Text { escaped: true, then },", "Some(b'\\\\') => self.state = State::Text { escaped: false, then },"),
+    ),
+    Bug(
+        "mended-and-unseen",
+        "a file that was changed where its digest is known goes on as if nothing was",
+        "inputs n10_mended",
+        (SEEK, "if changed.is_none() && digest(&tail_at(mark.end)?) != mark.tail {", "if changed.is_some() && digest(&tail_at(mark.end)?) != mark.tail {"),
+    ),
+    Bug(
+        "mended-and-unseen-if-packed",
+        "a packed file that was changed goes on as if nothing was",
+        "inputs n10_mended",
+        (SEEK, "passed.marks = candidates.marks(TAILS as usize);", "passed.marks = candidates.marks(0);"),
+    ),
+    Bug(
+        "checked-without-rejects",
+        "--check does not look at the lines that were wrong",
+        "inputs n10_mended",
+        (INGEST, "const CHECKED: usize = 100_000;", "const CHECKED: usize = 0;"),
+    ),
+    Bug(
+        "marks-of-the-last-place-alone",
+        "of the places at which an input can be checked only the last one is kept",
+        "lib marks_are_at_growing",
+        (BATCH, "newer - next.end <= MARK_GAP.max(end - newer)", "newer - next.end <= u64::MAX - end"),
     ),
     # Rejects that can be mended.
     Bug(
