@@ -44,6 +44,9 @@ const SHORTEST: usize = 80;
 /// An event takes about one part of so many of its bytes in the log, where it has a UUID for its id, or less.
 const SHRINKS: usize = 4;
 
+/// So many bytes of a reject are looked at to explain it.
+const EXPLAINED: usize = 64 << 10;
+
 /// So many rejects of an input are looked at when it is checked.
 const CHECKED: usize = 100_000;
 
@@ -110,7 +113,8 @@ impl Rejected {
     /// One of which these bytes are at hand; its line counts from 0.
     fn new(reject: &Reject<'_>, reason: Reason) -> Rejected {
         let Reject { offset: byte, line, column, length, raw, .. } = *reject;
-        let explanation = explain(reason, raw, length);
+        // A few are told, of whatever length; to explain takes much longer than to read.
+        let explanation = explain(reason, &raw[..raw.len().min(EXPLAINED)], length);
         let fault = explanation.place(raw, line + 1, column + 1);
         Rejected { line: line + 1, byte, fault, reason, text: explanation.text }
     }

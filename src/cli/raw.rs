@@ -1,5 +1,6 @@
 //! The command `rejects --raw`: the rejected lines as they were, to be mended and ingested again.
 
+use chatwal::format::MAX_KEPT;
 use chatwal::shell::quoted;
 use chatwal::store::View;
 
@@ -54,10 +55,13 @@ pub fn raw(view: &View, global: &Global, console: &Console) -> std::result::Resu
         count(rejects, "rejected line"),
     ));
     if !console.quiet {
+        let most = MAX_KEPT as u64;
+        let whole = if longest > most { "as much of them as can be kept" } else { "them whole" };
         console.hint(&format!(
-            "the longest has {longest} bytes: `chatwal ingest --store {} --from-start --keep-rejects {longest} FILE` reads an \
-             input again and keeps them whole",
+            "the longest has {longest} bytes: `chatwal ingest --store {} --from-start --keep-rejects {} FILE` reads an \
+             input again and keeps {whole}",
             quoted(store(global)?),
+            longest.min(most),
         ));
     }
     Ok(status::PARTLY)

@@ -87,6 +87,16 @@ fn a_line_that_was_kept_in_part_is_said_to_be_cut() {
         "chatwal: hint: the longest has 70000 bytes: `chatwal ingest --store s --from-start --keep-rejects 70000 FILE`";
     assert!(said.lines().nth(1).is_some_and(|line| line.starts_with(hint)), "{said}");
     sandbox.run("rejects --store s --raw -q").expect(3).silently();
+    // As the hint says; and what is kept can be read by whoever mends it.
+    sandbox.run("ingest --store s --from-start --keep-rejects 70000 in.jsonl").expect(3);
+    assert_eq!(raw(&sandbox, 0), (long(4096) + &long(4097) + &long(70_000) + "short\n").as_bytes());
+    // There is an end to it.
+    sandbox.write("more.jsonl", long(2_000_000));
+    sandbox.run("ingest --store s --keep-rejects 2M more.jsonl").fails(2, &["1M"]);
+    sandbox.run("ingest --store s --keep-rejects 1M more.jsonl").expect(3);
+    assert_eq!(raw(&sandbox, 3).len(), 4097 + 4098 + 70_001 + 6 + (1 << 20) + 1);
+    let ran = sandbox.run("rejects --store s --raw").expect(3);
+    ran.says(&["the longest has 2000000 bytes", "--keep-rejects 1048576", "as much of them as can be kept"]);
 }
 
 #[test]
