@@ -140,6 +140,8 @@ impl Rejected {
 pub struct Left {
     /// Its bytes; none of a document that is an array without an end.
     pub bytes: u64,
+    /// It is nothing but NUL bytes.
+    pub is_hole: bool,
     /// Where it begins, and what is wrong so far.
     pub what: Rejected,
 }
@@ -257,13 +259,16 @@ impl Intake {
         let held = before.map_or(0, |input| input.rejects);
         let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
         notify(Notice::Begin { offset, lines: line });
-        let mut plan = Plan { shape: options.shape, keep: options.keep };
+        let mut plan = Plan { shape: options.shape, keep: options.keep, level: 0 };
         if let Some(changed) = start.changed.clone() {
             notify(Notice::Changed(changed));
         }
         if offset > 0 && plan.shape.is_none() {
             // What it was when it was read from its start; a pipe never goes on.
-            plan.shape = Shape::of(&source.head(HEAD).map_err(|error| source.error(0, &error))?, true);
+            plan.shape = Shape::of(&source.head(HEAD).map_err(|error| source.error(offset, &error))?, true);
+        }
+        if offset > 0 && plan.shape == Some(Shape::Document) {
+            plan.level = source.open_brackets(offset, &start)?;
         }
 
         // More would only wait, each with a buffer.
@@ -650,9 +655,9 @@ impl Appender<'_> {
     }
 
     fn append(&mut self, mut parsed: Parsed) -> Result<Batch> {
-        if let Some(Left { bytes, what }) = parsed.left {
+        if let Some(left) = parsed.left {
             self.free += 1;
-            self.leave(Left { bytes, what: what.moved(self.line) })?;
+            self.leave(Left { what: left.what.moved(self.line), ..left })?;
             return Ok(parsed.batch);
         }
         parsed.told = parsed.told.into_iter().map(|told| told.moved(self.line)).collect();
@@ -685,7 +690,8 @@ impl Appender<'_> {
     fn leave(&mut self, left: Left) -> Result<()> {
         if self.max_rejects == MaxRejects::Number(0) {
             let Rejected { line, byte, .. } = left.what;
-            let reason = format!("the end of the input is incomplete: {}", left.what.fault());
+            let what = if left.is_hole { "nothing but NUL bytes".into() } else { left.what.fault() };
+            let reason = format!("the end of the input is incomplete: {what}");
             return Err(Error::Line { input: self.input.clone(), line, byte, reason });
         }
         self.outcome.left = Some(left.bytes);

@@ -79,7 +79,6 @@ fn json_is_what_the_standard_says() {
         ("\"id\"", "\"x\":\"\t\",\"id\""),
         ("\"id\"", "/* x */\"id\""),
         ("{\"id\"", "\u{a0}{\"id\""),
-        ("{\"id\"", "[{\"id\""),
         (":5,", ":5.0,"),
         (":5,", ":1e3,"),
         (":5,", ":-0,"),
@@ -119,7 +118,7 @@ fn objects_have_a_longest_length() {
     let (long, longer) = (filled(1 << 20), filled((1 << 20) + 1));
     sandbox.write("in.jsonl", padded(3 << 20) + &long + &longer + &good);
     let place = format!("in.jsonl:3 (byte {})", (3 << 20) + 1 + long.len());
-    sandbox.run("ingest --store s in.jsonl").expect(3).says(&[&place, "rejected", "longer than 1,048,576"]);
+    sandbox.run("ingest --store s in.jsonl").expect(3).says(&[&place, "rejected", "within 1,048,576 bytes"]);
     sandbox.reports(&good);
     assert_eq!(sandbox.stat()["lines_accepted"], 3);
 }

@@ -671,7 +671,7 @@ fn agree_along(line: &[u8]) -> usize {
         let told = naive::event(rest);
         let expected = told.as_ref().map(|(event, length)| (of_oracle(event), *length));
         assert_eq!(judged, expected, "{shown}");
-        for behind in ["", "\n", NEXT] {
+        for behind in ["".to_owned(), "\n".to_owned(), format!("\n{NEXT}")] {
             let input = [rest, behind.as_bytes()].concat();
             if let Some((event, length)) = fast::parse(&input) {
                 let (expected, object) = expected.expect("an event");

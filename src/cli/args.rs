@@ -134,7 +134,8 @@ pub struct InputArgs {
     /// bytes say]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub input: Option<ShapeArg>,
-    /// Compare all of an input with what the store knows of the part that was read before, and not only a few places in it
+    /// Compare more of the inputs with what was read of them before: all that is kept of rejected lines and of what is around them, and
+    /// not only a few places at growing distances
     #[arg(long, conflicts_with = "from_start")]
     pub check: bool,
     /// How many bytes of a reject are kept, up to 1M

@@ -396,7 +396,7 @@ impl Crowd {
     fn add(&mut self, teller: &Teller<'_>, outcome: &Outcome) {
         self.inputs += 1;
         self.empty += u64::from(teller.size == Some(0));
-        self.unchanged += u64::from(outcome.bytes == 0 && teller.size != Some(0));
+        self.unchanged += u64::from(outcome.bytes == 0 && outcome.left.is_none() && teller.size != Some(0));
         self.told += u64::from(teller.rejects > 0);
         self.sum.lines += outcome.lines;
         self.sum.events += outcome.events;
@@ -464,10 +464,14 @@ impl<'a> Teller<'a> {
                 }
             }
             Notice::Changed(place) => self.changed(place),
-            Notice::Left(Left { bytes, what }) => {
+            Notice::Left(Left { bytes, is_hole, what }) => {
                 let (Rejected { line, byte, .. }, text) = (what, what.fault());
                 let text = match bytes {
                     0 => format!("{input}:{line} (byte {byte}): the array has no end; was the input cut?"),
+                    bytes if *is_hole => format!(
+                        "{input}:{line} (byte {byte}): the end is {}, left for the next run: something may be written over them",
+                        count(*bytes, "NUL byte")
+                    ),
                     bytes => format!(
                         "{input}:{line} (byte {byte}): the end is incomplete: {text}; {} left for the next run",
                         count(*bytes, "byte")
@@ -497,12 +501,15 @@ impl<'a> Teller<'a> {
 
     /// Says that the input is not any more what was read of it.
     fn changed(&mut self, place: &Range<u64>) {
+        // It may be found twice, with --check.
+        if std::mem::replace(&mut self.left, true) {
+            return;
+        }
         let text = format!(
             "{}: changed since it was read: bytes {} to {} are others, and were not read again; run with --from-start to read all of it",
             self.input, place.start, place.end
         );
         self.progress.aside(|| self.console.insist(&text));
-        self.left = true;
     }
 
     /// Says how far the input is acknowledged, if nothing more of it will be.

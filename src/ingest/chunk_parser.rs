@@ -68,6 +68,7 @@ impl ChunkParser {
     pub(super) fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {
         self.table.clear();
         self.repeated = 0;
+        self.nuls = if matches!(chunk.kind, ChunkKind::Left(_)) { 0 } else { chunk.skipped };
         let mut left = None;
         let line_ends = match &chunk.kind {
             ChunkKind::Lines => {
@@ -104,7 +105,9 @@ impl ChunkParser {
                     length: *length,
                     raw: chunk.bytes(),
                 };
-                left = Some(Left { bytes: *length, what: Rejected::new(&place(chunk, &wrong), *reason) });
+                let what = Rejected::new(&place(chunk, &wrong), *reason);
+                let is_hole = *length > 0 && chunk.bytes().iter().all(|byte| *byte == 0);
+                left = Some(Left { bytes: *length, is_hole, what });
                 0
             }
         };
@@ -231,7 +234,7 @@ impl ChunkParser {
         let (mut at, mut lines, mut before) = (0, 0, chunk.column);
         let line_ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
         for item in items {
-            let (start, end) = ((item.start - chunk.start) as usize, (item.end - chunk.start) as usize);
+            let (start, end) = ((item.start - chunk.base()) as usize, (item.end - chunk.base()) as usize);
             lines += self.between(&bytes[at..start]);
             before = column(&bytes[at..start], before);
             match fast::object(&bytes[start..]) {
@@ -260,7 +263,7 @@ impl ChunkParser {
 
     /// Parses an item the thorough way and keeps it.
     fn item(&mut self, chunk: &Chunk, item: Item, line: u64, column: u64) {
-        let (at, end) = ((item.start - chunk.start) as usize, (item.end - chunk.start) as usize);
+        let (at, end) = ((item.start - chunk.base()) as usize, (item.end - chunk.base()) as usize);
         let raw = &chunk.bytes()[at..end];
         let reason = match parse::parse(Text::new(raw), &mut self.scratch) {
             Ok((event, length)) if length == raw.len() => {
@@ -282,7 +285,8 @@ impl ChunkParser {
     fn reject(&mut self, chunk: &Chunk, wrong: Wrong<'_>) {
         let reject = place(chunk, &wrong);
         let raw = &wrong.raw[..wrong.raw.len().min(self.keep)];
-        self.rejects.push(Reject { offset: wrong.at as u64, line: wrong.line, raw, ..reject });
+        let offset = reject.offset - chunk.start;
+        self.rejects.push(Reject { offset, line: wrong.line, raw, ..reject });
         // An event repeated was one before.
         self.leading += u64::from(self.table.rows.is_empty() && self.repeated == 0);
         if self.told.len() < TOLD {
@@ -294,7 +298,7 @@ impl ChunkParser {
 /// Something wrong, with its offset in the input; its line counts from the start of the chunk.
 fn place<'a>(chunk: &Chunk, wrong: &Wrong<'a>) -> Reject<'a> {
     let Wrong { at, line, column, reason, length, raw } = *wrong;
-    Reject { offset: chunk.start + at as u64, line, column, reason: reason.code(), length, raw }
+    Reject { offset: chunk.base() + at as u64, line, column, reason: reason.code(), length, raw }
 }
 
 /// The bytes of its line that come before a place: behind `bytes`, of whose first line so many come before them.

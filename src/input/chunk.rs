@@ -46,9 +46,11 @@ pub struct Chunk {
     pub kind: ChunkKind,
     /// Offset of its first byte.
     pub start: u64,
+    /// NUL bytes at its start that are not in the buffer: of a hole there may be gigabytes.
+    pub skipped: u64,
     /// Offset behind its last byte.
     pub end: u64,
-    /// Bytes of its first line that come before it.
+    /// Bytes of its first line that come before those in the buffer.
     pub column: u64,
     /// What the input looks like at `end`.
     pub windows: Windows,
@@ -59,6 +61,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// Offset of the first byte in the buffer.
+    pub fn base(&self) -> u64 {
+        self.start + self.skipped
+    }
+
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.length]
@@ -67,7 +74,7 @@ impl Chunk {
     /// Whether its last line goes on behind it, or has no end.
     pub fn ends_in_a_line(&self) -> bool {
         let ends_with_one = match &self.kind {
-            ChunkKind::Reject(long) => self.end - self.start > long.length,
+            ChunkKind::Reject(long) => self.end - self.base() > long.length,
             _ => self.bytes().last() == Some(&b'\n'),
         };
         !ends_with_one
@@ -81,6 +88,8 @@ pub struct Plan {
     pub shape: Option<Shape>,
     /// How many bytes of a reject are kept at least, if it has them.
     pub keep: usize,
+    /// Brackets of a document that are open where reading begins.
+    pub level: i64,
 }
 
 /// Reads chunks.
@@ -92,6 +101,9 @@ pub struct Chunker<'a> {
     offset: u64,
     /// Bytes of its first line that come before it.
     column: u64,
+    /// Where a hole of NUL bytes began that was read up to `offset`, and is not consumed before something comes behind it: a
+    /// file may be written into later.
+    hole: Option<u64>,
     /// The start of something whose end is still to come.
     carry: Vec<u8>,
     head: Vec<u8>,
@@ -109,6 +121,7 @@ pub struct Chunker<'a> {
 struct Cut {
     kind: ChunkKind,
     start: u64,
+    skipped: u64,
     column: u64,
     length: usize,
 }
@@ -134,9 +147,23 @@ impl<'a> Chunker<'a> {
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Chunker<'a> {
         let Start { head, tail, column, .. } = start;
-        let (carry, head_digest, framer) = (Vec::new(), None, Framer::new(offset));
-        let (unclosed, ended, failure) = (true, false, None);
-        Chunker { source, stop, plan, offset, column, carry, head, head_digest, tail, framer, unclosed, ended, failure }
+        let (carry, head_digest, framer) = (Vec::new(), None, Framer::new(offset).at_level(plan.level));
+        Chunker {
+            source,
+            stop,
+            plan,
+            offset,
+            column,
+            hole: None,
+            carry,
+            head,
+            head_digest,
+            tail,
+            framer,
+            unclosed: true,
+            ended: false,
+            failure: None,
+        }
     }
 
     /// Whether the input has ended: what is still to come was read already, and is little.
@@ -146,7 +173,8 @@ impl<'a> Chunker<'a> {
 
     /// Whether there is nothing more to come, as far as that is known without a read.
     pub fn is_done(&self) -> bool {
-        self.ended && self.carry.is_empty() && self.failure.is_none() && !self.is_unclosed()
+        let is_read = self.ended && self.carry.is_empty() && self.hole.is_none();
+        is_read && self.failure.is_none() && !self.is_unclosed()
     }
 
     /// An error of a read, with its source and the offset where the next chunk would have begun.
@@ -175,7 +203,12 @@ impl<'a> Chunker<'a> {
 
     /// Reads the next chunk into the start of the buffer.
     fn cut(&mut self, buffer: &mut [u8]) -> Result<Option<Cut>> {
-        let (filled, found) = self.fill(buffer);
+        let (mut filled, mut found) = self.fill(buffer);
+        while filled == CHUNK && !self.ended && is_hole(&buffer[..filled]) && self.is_between() {
+            self.hole.get_or_insert(self.offset);
+            self.pass(&buffer[..filled]);
+            (filled, found) = self.fill(buffer);
+        }
         // A file was looked at when it was opened.
         if self.offset == 0
             && self.source.is_pipe()
@@ -190,6 +223,10 @@ impl<'a> Chunker<'a> {
             _ => 0,
         } as usize;
         let is_document = self.plan.shape == Some(Shape::Document);
+        // What a file ends in may still be written over.
+        let may_grow = self.ended && self.failure.is_none() && !self.source.is_pipe();
+        let end = filled - if may_grow || !self.ended { trailing_nuls(&buffer[..filled]) } else { 0 };
+        let whole = if is_document && self.is_between() { whole.min(end) } else { whole };
         // Nothing is taken of a document before its first item: later it may turn out to be none.
         let is_something = self.offset > 0 || !found.items.is_empty() || !self.ended || !is_document;
         if whole > 0 && is_something {
@@ -202,7 +239,11 @@ impl<'a> Chunker<'a> {
         if let (true, Some(error)) = (self.ended, self.failure.take()) {
             return Err(self.error(&error));
         }
+        let is_tail =
+            end == 0 && (filled > 0 || may_grow && self.hole.is_some()) && (self.is_between() || !is_document);
         match (self.ended, is_document) {
+            (true, _) if is_tail => Ok(Some(self.incomplete(&buffer[..filled], Some(Reason::NotJson)))),
+            (true, _) if filled == 0 && self.hole.is_some() => Ok(Some(self.whole(ChunkKind::Lines, &[], 0))),
             (true, _) if filled == whole => Ok(self.unclosed_array(buffer, filled)),
             (true, true) => Ok(Some(self.incomplete(&buffer[..filled], None))),
             (_, true) => self.skip(buffer, judged(buffer)),
@@ -212,7 +253,7 @@ impl<'a> Chunker<'a> {
                 match parse::events(&buffer[..filled], margin) {
                     (0, Some(reason)) if self.ended => Ok(Some(self.incomplete(&buffer[..filled], Some(reason)))),
                     (0, reason) => self.skip(buffer, reason.unwrap_or(Reason::TooLong)),
-                    (events, _) => Ok(Some(self.whole(ChunkKind::Lines, &buffer[..filled], events))),
+                    (events, _) => Ok(Some(self.whole(ChunkKind::Lines, &buffer[..filled], events.min(end)))),
                 }
             }
         }
@@ -272,7 +313,9 @@ impl<'a> Chunker<'a> {
     fn incomplete(&mut self, bytes: &[u8], reason: Option<Reason>) -> Cut {
         let line_ends = memchr::memchr_iter(b'\n', bytes).count() as u64;
         let reason = reason.unwrap_or_else(|| judged(bytes));
-        let long = Long { reason, length: bytes.len() as u64, line_ends };
+        let skipped = self.hole.map_or(0, |start| self.offset - start);
+        let length = skipped + bytes.len() as u64;
+        let long = Long { reason, length, line_ends };
         self.unclosed &= self.source.is_pipe();
         let cut = self.whole(self.last(long), bytes, bytes.len());
         self.framer = Framer::new(self.offset);
@@ -286,7 +329,8 @@ impl<'a> Chunker<'a> {
 
     /// Passes over what fills the whole buffer and is one reject: only its start is kept.
     fn skip(&mut self, buffer: &mut [u8], reason: Reason) -> Result<Option<Cut>> {
-        let (start, column) = (self.offset, self.column);
+        let (base, column) = (self.offset, self.column);
+        let start = self.hole.take().unwrap_or(base);
         let kept = buffer[..self.plan.keep.clamp(KEPT, CHUNK)].to_vec();
         let mut line_ends = memchr::memchr_iter(b'\n', buffer).count() as u64;
         self.pass(buffer);
@@ -310,7 +354,7 @@ impl<'a> Chunker<'a> {
             line_ends += memchr::memchr_iter(b'\n', &buffer[..passed]).count() as u64;
             self.pass(&buffer[..passed]);
             let at_line_end = u64::from(end.is_some() && self.plan.shape != Some(Shape::Document));
-            let long = Long { reason, length: self.offset - start - at_line_end, line_ends };
+            let long = Long { reason, length: self.offset - base - at_line_end, line_ends };
             let kind = match end {
                 Some(_) => ChunkKind::Reject(long),
                 None if count == 0 => {
@@ -323,7 +367,7 @@ impl<'a> Chunker<'a> {
                 None => continue,
             };
             buffer[..kept.len()].copy_from_slice(&kept);
-            return Ok(Some(Cut { kind, start, column, length: kept.len() }));
+            return Ok(Some(Cut { kind, start, skipped: base - start, column, length: kept.len() }));
         }
     }
 
@@ -337,15 +381,16 @@ impl<'a> Chunker<'a> {
         items.first().map(|item| (item.end - before) as usize)
     }
 
+    /// Whether no item of a document is open; lines have none.
+    fn is_between(&self) -> bool {
+        self.framer.open().is_none()
+    }
+
     /// Whether the document is an array, of which the end is missing so far.
     fn is_unclosed(&self) -> bool {
-        let is_array = || {
-            let start =
-                self.head.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0 | 0xef | 0xbb | 0xbf));
-            start == Some(&b'[')
-        };
-        let last = self.framer.last().or_else(|| last_of(&self.tail));
-        self.unclosed && self.plan.shape == Some(Shape::Document) && is_array() && last != Some(b']')
+        let is_open = self.framer.level() > 0 && is_array(&self.head);
+        // A bracket may be part of a reject.
+        self.unclosed && self.plan.shape == Some(Shape::Document) && is_open && last_of(&self.tail) != Some(b']')
     }
 
     /// At the end of the input: a chunk without a byte, which says that an array has no end, once.
@@ -362,11 +407,12 @@ impl<'a> Chunker<'a> {
 
     /// A chunk of the first `length` bytes at hand; the others are carried over.
     fn whole(&mut self, kind: ChunkKind, bytes: &[u8], length: usize) -> Cut {
-        let (start, column) = (self.offset, self.column);
+        let (base, column) = (self.offset, self.column);
+        let start = self.hole.take().unwrap_or(base);
         let (bytes, rest) = bytes.split_at(length);
         self.carry.extend_from_slice(rest);
         self.pass(bytes);
-        Cut { kind, start, column, length }
+        Cut { kind, start, skipped: base - start, column, length }
     }
 
     /// Takes note of bytes that belong to the chunk.
@@ -381,7 +427,7 @@ impl<'a> Chunker<'a> {
         keep_last(&mut self.tail, bytes);
     }
 
-    fn finish(&mut self, Cut { kind, start, column, length }: Cut, buffer: Zeros) -> Chunk {
+    fn finish(&mut self, Cut { kind, start, skipped, column, length }: Cut, buffer: Zeros) -> Chunk {
         let head = match self.head_digest {
             Some(head) => head,
             None => {
@@ -397,8 +443,19 @@ impl<'a> Chunker<'a> {
             tail_length: self.tail.len() as u16,
             tail: digest(&self.tail),
         };
-        Chunk { kind, start, end: self.offset, column, windows, buffer, length }
+        Chunk { kind, start, skipped, end: self.offset, column, windows, buffer, length }
     }
+}
+
+/// Whether there is nothing but NUL bytes.
+fn is_hole(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) == 0) && rest.iter().all(|byte| *byte == 0)
+}
+
+/// How many NUL bytes stand last.
+fn trailing_nuls(bytes: &[u8]) -> usize {
+    bytes.iter().rev().take_while(|byte| **byte == 0).count()
 }
 
 /// Why bytes that are no event are none.
@@ -406,9 +463,18 @@ fn judged(bytes: &[u8]) -> Reason {
     parse::parse(Text::new(bytes), &mut Scratch::default()).err().unwrap_or(Reason::NotJson)
 }
 
+/// Whether the first thing in an input is a bracket.
+pub(super) fn is_array(head: &[u8]) -> bool {
+    head.iter().find(is_something) == Some(&b'[')
+}
+
 /// The last byte that stands for something.
-fn last_of(bytes: &[u8]) -> Option<u8> {
-    bytes.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0 | 0xef | 0xbb | 0xbf)).copied()
+pub(super) fn last_of(bytes: &[u8]) -> Option<u8> {
+    bytes.iter().rev().find(is_something).copied()
+}
+
+fn is_something(byte: &&u8) -> bool {
+    !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0 | 0xef | 0xbb | 0xbf)
 }
 
 #[cfg(test)]
@@ -430,7 +496,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let start = seek_by_hand(&path, offset);
         let never = || false;
-        let mut chunker = Chunker::new(start.0, offset, start.1, Plan { shape: None, keep: KEPT }, &never);
+        let mut chunker = Chunker::new(start.0, offset, start.1, Plan { shape: None, keep: KEPT, level: 0 }, &never);
         let mut chunks = Vec::new();
         let mut buffer = None;
         while let Some(chunk) = chunker.next(&mut buffer).unwrap() {

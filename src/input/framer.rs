@@ -86,6 +86,8 @@ pub struct Framer {
     depth: usize,
     /// What stands before the byte that comes next, in the structure of an object.
     before: Before,
+    /// Brackets between items that were opened and not closed.
+    level: i64,
     /// The last byte between items that was no filler, or that an item ended with.
     last: Option<u8>,
 }
@@ -94,7 +96,7 @@ impl Framer {
     /// Of a document from `offset` on, where no item is open.
     pub fn new(offset: u64) -> Framer {
         let (state, before) = (State::Between, Before::Other);
-        Framer { state, at: offset, start: offset, arrays: Vec::new(), depth: 0, before, last: None }
+        Framer { state, at: offset, start: offset, arrays: Vec::new(), depth: 0, before, level: 0, last: None }
     }
 
     /// Where the open item begins, if one is open.
@@ -110,6 +112,16 @@ impl Framer {
     /// Offset behind what it has looked at.
     pub fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Brackets between items that are open.
+    pub fn level(&self) -> i64 {
+        self.level
+    }
+
+    /// The same, of a document in which so many are open at its start.
+    pub fn at_level(self, level: i64) -> Framer {
+        Framer { level, ..self }
     }
 
     /// The last byte that it has seen and that stands for something.
@@ -216,6 +228,7 @@ impl Framer {
             b' ' | b'\t' | b'\r' | b'\n' | RECORD_SEPARATOR => return at + 1,
             0 => return at + bytes[at..].iter().take_while(|byte| **byte == 0).count(),
             b',' | b'[' | b']' => {
+                self.level += i64::from(byte == b'[') - i64::from(byte == b']');
                 self.last = Some(byte);
                 return at + 1;
             }
@@ -452,7 +465,7 @@ mod tests {
                 if let [.., last] = one_by_one.as_slice() && single.open().is_none() {
                     prop_assert!(single.at() >= last.end);
                 }
-                let rest: Vec<Item> = one_by_one.drain(..).collect();
+                let rest = std::mem::take(&mut one_by_one);
                 for item in rest {
                     prop_assert!(whole.contains(&item));
                     let mut again = Framer::new(item.end);

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::chunk::{is_array, last_of};
+use super::framer::Framer;
 use super::known::Known;
 pub use super::marks::Span;
 use super::marks::Spans;
@@ -257,6 +259,27 @@ impl Source {
             }
         }
         Ok(spans.changed)
+    }
+
+    /// How many brackets of a document are open at `offset`, where it stands: what is before it was read in another run. It may have to
+    /// be read again, where an array may have ended or not.
+    pub fn open_brackets(&mut self, offset: u64, start: &Start) -> Result<i64> {
+        match (is_array(&start.head), last_of(&start.tail)) {
+            (true, Some(b',' | b'[')) => return Ok(1),
+            (true, Some(b'}')) => self.rewind()?,
+            _ => return Ok(0),
+        }
+        let (mut framer, mut items, mut buffer) = (Framer::new(0), Vec::new(), vec![0; 256 << 10]);
+        while framer.at() < offset {
+            let most = usize::try_from(offset - framer.at()).unwrap_or(usize::MAX).min(buffer.len());
+            match self.read(&mut buffer[..most]).map_err(|error| self.error(framer.at(), &error))? {
+                Got::Bytes(0) => break,
+                Got::Bytes(count) => framer.feed(&buffer[..count], &mut items, usize::MAX),
+                Got::Idle => {}
+            }
+            items.clear();
+        }
+        Ok(framer.level())
     }
 
     /// Back to the start. A pipe is always there when it is asked for: it matches no checkpoint.

@@ -261,7 +261,9 @@ fn read_all(inputs: &[String], whole: &Naive, dice: &mut Dice) -> u64 {
         let piped = name == "-";
         let end = if piped { NaiveEnd::Final } else { NaiveEnd::MayGrow };
         let reading = read(bytes, None, end);
-        assert_eq!(reading.left, 0, "the test cuts between objects");
+        // NUL bytes between objects may come to stand last.
+        let nuls = bytes.iter().rev().take_while(|byte| **byte == 0).count() as u64;
+        assert_eq!(reading.left, if piped { 0 } else { nuls }, "the test cuts between objects");
         expected.extend(reading.rejects.iter().map(|it| (name.clone(), it.line, it.offset, it.length)));
         ways.push((way, reading.rejects.len()));
         match piped {

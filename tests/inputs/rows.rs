@@ -129,7 +129,8 @@ impl Row {
     /// The rejects of a pipe: what is left of a file is one more.
     fn rejects(&self, end: NaiveEnd) -> Vec<(u64, u64, u64)> {
         let mut rejects = self.rejects.clone();
-        if end == NaiveEnd::Final && self.left > 0 {
+        let is_hole = self.input.iter().rev().take(self.left as usize).all(|byte| *byte == 0);
+        if end == NaiveEnd::Final && !is_hole {
             let offset = self.input.len() - self.left as usize;
             let line = 1 + self.input[..offset].iter().filter(|&&byte| byte == b'\n').count();
             rejects.push((line as u64, offset as u64, self.left));

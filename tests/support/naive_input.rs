@@ -81,10 +81,17 @@ pub struct NaiveReading {
 
 /// Reads a whole input; its head says what it is read as, unless `form` does.
 pub fn read(input: &[u8], form: Option<NaiveForm>, end: NaiveEnd) -> NaiveReading {
-    let mut reader = Reader { input, end, line: 1, line_start: 0, counted: 0, reading: NaiveReading::default() };
+    let mut reader =
+        Reader { input, end, line: 1, line_start: 0, counted: 0, level: 0, reading: NaiveReading::default() };
     match form.unwrap_or_else(|| form_of(input)) {
         NaiveForm::Lines => reader.lines(),
         NaiveForm::Document => reader.document(),
+    }
+    // What a file ends in may still be written over.
+    if end == NaiveEnd::MayGrow && reader.reading.left == 0 {
+        let nuls = input.iter().rev().take_while(|byte| **byte == 0).count() as u64;
+        reader.reading.left = nuls;
+        reader.reading.nuls -= nuls;
     }
     reader.reading
 }
@@ -150,6 +157,8 @@ struct Reader<'i> {
     line: u64,
     line_start: usize,
     counted: usize,
+    /// Brackets between values that are open.
+    level: i64,
     reading: NaiveReading,
 }
 
@@ -197,7 +206,9 @@ impl Reader<'_> {
             }
             at = self.skip(at + text.len(), input.len(), &between_values);
         }
-        self.reading.endless = is_endless(input);
+        let blank = |byte: &&u8| !b" \t\r\n\0\xef\xbb\xbf".contains(byte);
+        let last = input.iter().rev().find(blank);
+        self.reading.endless = self.level > 0 && is_array(input) && last != Some(&b']');
     }
 
     /// Skips what `skipped` knows, up to `end`.
@@ -208,6 +219,7 @@ impl Reader<'_> {
                 break;
             }
             self.reading.nuls += u64::from(self.input[at] == 0);
+            self.level += i64::from(self.input[at] == b'[') - i64::from(self.input[at] == b']');
             at += length;
         }
         at
@@ -232,17 +244,13 @@ impl Reader<'_> {
     }
 }
 
-/// Whether an input is an array without an end.
-fn is_endless(input: &[u8]) -> bool {
+/// Whether the first thing in an input is a bracket.
+fn is_array(input: &[u8]) -> bool {
     let mut text = input;
     while let Some(rest) = text.get(filler(text).max(line_end(text))..).filter(|rest| rest.len() < text.len()) {
         text = rest;
     }
-    let blank: [&[u8]; 6] = [b" ", b"\t", b"\r", b"\n", b"\0", b"\xef\xbb\xbf"];
-    while let Some(rest) = blank.iter().find_map(|one| text.strip_suffix(*one)) {
-        text = rest;
-    }
-    text.first() == Some(&b'[') && text.last() != Some(&b']')
+    text.first() == Some(&b'[')
 }
 
 /// What the brackets and strings of an object say of its end.
