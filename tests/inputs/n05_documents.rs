@@ -1,6 +1,10 @@
 //! Whole documents: an array of objects, pretty-printed objects, objects without any line end. Read as a stream of values.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::rows::{CHUNK, Row, WIDE, check, e, long, many, row};
+use crate::support::cli::Sandbox;
 
 const MIB: usize = 1 << 20;
 
@@ -312,4 +316,29 @@ fn chunks_of_documents_end_anywhere() {
         row("white space for many chunks", format!("[{},{}\n{}]", e(1), " ".repeat(2 * CHUNK), e(2))).events(2),
     ]);
     check(rows);
+}
+
+#[test]
+fn a_head_may_come_in_pieces() {
+    for (name, input, form) in [
+        ("an array", format!("[\n{},\n{}\n]\n", e(1), e(2)), ""),
+        ("an array behind a mark", format!("\u{feff}\r\n[\n{},\n{}\n]\n", e(1), e(2)), ""),
+        ("pretty-printed", format!("\n{}\n{}\n", pretty(1, "", "\n"), pretty(2, "", "\n")), ""),
+        ("a text sequence behind NULs", format!("\0\0\x1e{}\n\x1e{}\n", e(1), e(2)), ""),
+        ("lines behind a mark", format!("\u{feff}{}\n\u{feff}{}\n", e(1), e(2)), ""),
+        ("lines, said to be a document", format!("{}\n{}\n", e(1), e(2)), "--input json"),
+    ] {
+        for cut in [1, 2, 3, 4, 5, 6, 8, 12, 40] {
+            let sandbox = Sandbox::new();
+            let mut running = sandbox.start(&format!("ingest --store s --durability os {form} -"));
+            running.send(&input.as_bytes()[..cut]);
+            // Long enough for it to be read by itself, most of the time.
+            sleep(Duration::from_millis(20));
+            running.send(&input.as_bytes()[cut..]);
+            let ran = running.end();
+            assert_eq!(ran.code, Some(0), "{name}, {cut} bytes first: {ran:#?}");
+            let (first, second) = (e(1), e(2));
+            sandbox.reports(format!("{first}\n{second}"));
+        }
+    }
 }
