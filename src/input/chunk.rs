@@ -504,8 +504,10 @@ mod tests {
             assert_eq!(chunk.windows.head, digest(&bytes[..window]), "the head at {at}");
             assert_eq!(chunk.windows.tail, digest(&bytes[at - window..at]), "the tail at {at}");
             assert_eq!(usize::from(chunk.windows.head_length), window);
-            let line = bytes[..chunk.start as usize].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            assert_eq!(chunk.column, chunk.start - line as u64);
+            let base = chunk.base() as usize;
+            let line = bytes[..base].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            assert_eq!(chunk.column, (base - line) as u64);
+            assert!(bytes[chunk.start as usize..base].iter().all(|byte| *byte == 0));
             chunks.push((chunk.kind, chunk.start, chunk.end, chunk.buffer[..chunk.length].to_vec()));
             buffer = Some(chunk.buffer);
         }
