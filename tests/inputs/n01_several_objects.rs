@@ -20,6 +20,11 @@ fn a_line_may_hold_several_objects() {
         row("blank lines", format!("\n\n{one}\n \t \r\n{two}\n\n")).events(2),
         row("no line end", format!("{one}\n{two}{three}")).events(3),
         row("no line end, a space", format!("{one} {two} ")).events(2),
+        row(
+            "with escapes, which are read more slowly",
+            format!("{one}{two} {three}\n").replace("\"id\"", "\"\\u0069d\""),
+        )
+        .events(3),
         row("the same twice", format!("{one}{one}\n{one}\n{two}")).events(4).copies(2),
         row("two files, cat", format!("{one}\n{two}") + &format!("{three}\n")).events(3),
     ]);
