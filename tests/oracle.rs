@@ -246,7 +246,7 @@ fn documents_are_values() {
 fn a_document_ends_like_a_line() {
     let g = GOOD;
     let n = g.len() as u64;
-    for (end, endless) in [("]", false), ("]\n\0\u{feff}\r ", false), ("", true), (",", true), ("] x", true)] {
+    for (end, endless) in [("]", false), ("]\n\0\u{feff}\r ", false), ("", true), (",", true), ("] x", false)] {
         for start in ["[", "\u{feff}\n [\n"] {
             let input = format!("{start}{g}{end}");
             assert_eq!(read(input.as_bytes(), None, NaiveEnd::Final).endless, endless, "{start:?} {end:?}");
@@ -316,10 +316,11 @@ proptest! {
         let input = pieces.concat().into_bytes();
         let (file, pipe) = (read(&input, Some(form), NaiveEnd::MayGrow), read(&input, Some(form), NaiveEnd::Final));
         let mut expected = told(&file);
-        if let Some(last) = pipe.rejects.last().filter(|_| file.left > 0) {
+        let is_hole = input.iter().rev().take(file.left as usize).all(|byte| *byte == 0);
+        if let Some(last) = pipe.rejects.last().filter(|_| !is_hole) {
             expected.1.push((last.line, last.column, input.len() as u64 - file.left, file.left));
-            expected.2 = 0;
         }
+        expected.2 = 0;
         prop_assert_eq!(told(&pipe), expected);
         for reject in &pipe.rejects {
             let before = &input[..reject.offset as usize];
