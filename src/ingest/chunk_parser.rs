@@ -56,6 +56,14 @@ struct Wrong<'a> {
     raw: &'a [u8],
 }
 
+impl<'a> Wrong<'a> {
+    /// All of a chunk.
+    fn of(chunk: &'a Chunk, long: &Long) -> Wrong<'a> {
+        let Long { reason, length, .. } = *long;
+        Wrong { at: 0, line: 0, column: chunk.column, reason, length, raw: chunk.bytes() }
+    }
+}
+
 impl ChunkParser {
     /// Makes room for what most chunks come to, so that it is asked for at once and may be refused.
     pub(super) fn make_room(&mut self, chunk: &Chunk, batch: &mut Batch) -> Result<()> {
@@ -84,27 +92,12 @@ impl ChunkParser {
                 line_ends
             }
             ChunkKind::Document(items) => self.items(chunk, items),
-            ChunkKind::Reject(Long { reason, length, line_ends }) => {
-                let wrong = Wrong {
-                    at: 0,
-                    line: 0,
-                    column: chunk.column,
-                    reason: *reason,
-                    length: *length,
-                    raw: chunk.bytes(),
-                };
-                self.reject(chunk, wrong);
-                *line_ends
+            ChunkKind::Reject(long) => {
+                self.reject(chunk, Wrong::of(chunk, long));
+                long.line_ends
             }
-            ChunkKind::Left(Long { reason, length, .. }) => {
-                let wrong = Wrong {
-                    at: 0,
-                    line: 0,
-                    column: chunk.column,
-                    reason: *reason,
-                    length: *length,
-                    raw: chunk.bytes(),
-                };
+            ChunkKind::Left(long @ Long { reason, length, .. }) => {
+                let wrong = Wrong::of(chunk, long);
                 let what = Rejected::new(&place(chunk, &wrong), *reason);
                 let is_hole = *length > 0 && chunk.bytes().iter().all(|byte| *byte == 0);
                 left = Some(Left { bytes: *length, is_hole, what });

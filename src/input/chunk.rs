@@ -204,7 +204,7 @@ impl<'a> Chunker<'a> {
     /// Reads the next chunk into the start of the buffer.
     fn cut(&mut self, buffer: &mut [u8]) -> Result<Option<Cut>> {
         let (mut filled, mut found) = self.fill(buffer);
-        while filled == CHUNK && !self.ended && is_hole(&buffer[..filled]) && self.is_between() {
+        while filled == CHUNK && !self.ended && !(self.stop)() && self.is_between() && is_hole(&buffer[..filled]) {
             self.hole.get_or_insert(self.offset);
             self.pass(&buffer[..filled]);
             (filled, found) = self.fill(buffer);
@@ -640,6 +640,24 @@ mod tests {
         let at = found.iter().position(|chunk| chunk.0 == reject).unwrap();
         assert_eq!((found[at].1, found[at + 1].0 == ChunkKind::Lines), (1 + rest, true));
         assert_eq!(found.last().map(|chunk| chunk.2), Some(bytes.len() as u64));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_end_of_a_hole_to_stop() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("input");
+        std::fs::File::create(&path).unwrap().set_len(100 * CHUNK as u64).unwrap();
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 8;
+        for shape in [Shape::Lines, Shape::Document] {
+            asked.store(0, std::sync::atomic::Ordering::Relaxed);
+            let source = Source::open(&path).unwrap();
+            let taken = source.taken.clone();
+            let plan = Plan { shape: Some(shape), keep: KEPT, level: 0 };
+            let mut chunker = Chunker::new(source, 0, Start::default(), plan, &stop);
+            assert!(chunker.next(&mut None).unwrap().is_none());
+            assert!(taken.load(std::sync::atomic::Ordering::Relaxed) < 20 * CHUNK as u64);
+        }
     }
 
     #[test]
