@@ -44,6 +44,7 @@ pub mod compact;
 pub mod gather;
 pub mod merge;
 pub mod report;
+pub mod scratch;
 pub mod summary;
 pub mod timeline;
 

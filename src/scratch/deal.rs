@@ -1,0 +1,139 @@
+//! Records dealt to parts by a number, so that each part can be worked on alone.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Extent, Scratch, Spill};
+use crate::error::Result;
+
+/// The parts, and what was dealt to them.
+pub struct Deal<'s> {
+    spill: Spill<'s>,
+    parts: Vec<Mutex<Part>>,
+}
+
+#[derive(Default)]
+struct Part {
+    extents: Vec<Extent>,
+    /// What no file was needed for.
+    held: Vec<Vec<u8>>,
+}
+
+impl<'s> Deal<'s> {
+    /// So many parts, all empty.
+    pub fn new(scratch: &'s Scratch, parts: usize) -> Deal<'s> {
+        let parts = (0..parts).map(|_| Mutex::default()).collect();
+        Deal { spill: scratch.file(), parts }
+    }
+
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Somebody who deals, and holds up to `most` bytes in memory; also for good, what is not dealt by the end.
+    pub fn dealer(&self, most: usize) -> Dealer<'_, 's> {
+        Dealer { deal: self, buffers: vec![Vec::new(); self.parts.len()], held: 0, most }
+    }
+
+    /// Bytes of a part.
+    pub fn length(&self, part: usize) -> u64 {
+        let part = self.part(part);
+        let extents = part.extents.iter().map(Extent::length).sum::<u64>();
+        extents + part.held.iter().map(|held| held.len() as u64).sum::<u64>()
+    }
+
+    /// Gives the records of a part, in pieces of whole ones, and forgets them.
+    pub fn take(&self, part: usize, buffer: &mut Vec<u8>, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let Part { extents, held } = std::mem::take(&mut *self.part(part));
+        for extent in &extents {
+            self.spill.read(extent, buffer)?;
+            visit(buffer)?;
+        }
+        held.into_iter().try_for_each(|held| visit(&held))
+    }
+
+    fn part(&self, part: usize) -> MutexGuard<'_, Part> {
+        self.parts[part].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Deals for one thread.
+pub struct Dealer<'d, 's> {
+    deal: &'d Deal<'s>,
+    buffers: Vec<Vec<u8>>,
+    held: usize,
+    most: usize,
+}
+
+impl Dealer<'_, '_> {
+    /// Deals one record, which `write` appends.
+    #[inline]
+    pub fn put(&mut self, part: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        let buffer = &mut self.buffers[part];
+        let before = buffer.len();
+        write(buffer);
+        self.held += buffer.len() - before;
+        if self.held > self.most { self.put_aside() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn put_aside(&mut self) -> Result<()> {
+        for (number, buffer) in self.buffers.iter_mut().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
+            let extent = self.deal.spill.append(buffer)?;
+            self.deal.part(number).extents.push(extent);
+            buffer.clear();
+        }
+        self.held = 0;
+        Ok(())
+    }
+
+    /// Ends: what is held stays in memory.
+    pub fn end(self) {
+        for (number, buffer) in self.buffers.into_iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
+            self.deal.part(number).held.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_is_in_its_part_whatever_fits_the_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        for most in [0, 100, 5000, 1 << 20] {
+            let scratch = Scratch::new(directory.path());
+            let deal = Deal::new(&scratch, 7);
+            std::thread::scope(|scope| {
+                for thread in 0..3u32 {
+                    let deal = &deal;
+                    scope.spawn(move || {
+                        let mut dealer = deal.dealer(most);
+                        for number in (thread..3000).step_by(3) {
+                            dealer
+                                .put(number as usize % 7, |out| out.extend_from_slice(&number.to_le_bytes()))
+                                .unwrap();
+                        }
+                        dealer.end();
+                    });
+                }
+            });
+            assert_eq!(scratch.written() == 0, most >= 5000);
+            for part in 0..deal.parts() {
+                let mut found = Vec::new();
+                let length = deal.length(part);
+                let taken = deal.take(part, &mut Vec::new(), |bytes| {
+                    let (numbers, rest) = bytes.as_chunks::<4>();
+                    assert!(rest.is_empty());
+                    found.extend(numbers.iter().map(|number| u32::from_le_bytes(*number)));
+                    Ok(())
+                });
+                taken.unwrap();
+                found.sort_unstable();
+                assert_eq!(found, (part as u32..3000).step_by(7).collect::<Vec<_>>());
+                assert_eq!((length, deal.length(part)), (4 * found.len() as u64, 0));
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Room for what does not fit the memory: temporary files that nobody else sees.
+//!
+//! A [`Scratch`] is the place for those of one piece of work, such as a report. [`deal`] parts records among files by a number, so
+//! that each part can be worked on alone; [`sorter`] brings records into order. Both keep what they get in memory as long as it
+//! fits their share, and need no file then.
+//!
+//! A temporary file has no name from the moment it is made, so it goes with the process, however that ends. What is read
+//! back has to be what was written: each piece has a CRC.
+
+pub mod deal;
+pub mod sorter;
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result, Unfit};
+use crate::format::frame::crc;
+use crate::memory;
+use crate::shell::quoted;
+use crate::storage::TEMPORARY;
+
+/// Names that are tried before a directory is taken for one that refuses them.
+const ATTEMPTS: u32 = 64;
+
+/// Where the temporary files of one piece of work are, and how much was written to them.
+#[derive(Debug)]
+pub struct Scratch {
+    directory: PathBuf,
+    written: AtomicU64,
+}
+
+impl Scratch {
+    /// Temporary files in this directory; none is made before it is needed.
+    pub fn new(directory: &Path) -> Scratch {
+        Scratch { directory: directory.into(), written: AtomicU64::new(0) }
+    }
+
+    /// Where a process that only reads has its temporary files, unless it is told of another place: `$TMPDIR`, or `/tmp`.
+    pub fn for_readers(directory: Option<&Path>) -> Scratch {
+        directory.map_or_else(|| Scratch::new(&std::env::temp_dir()), Scratch::new)
+    }
+
+    /// Bytes that were written to temporary files.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// A temporary file, which is made at the first write.
+    pub fn file(&self) -> Spill<'_> {
+        Spill { scratch: self, file: Mutex::new(None), end: AtomicU64::new(0) }
+    }
+
+    fn failed(&self, operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+        let path = self.directory.display().to_string();
+        let quoted = quoted(&self.directory);
+        move |error| {
+            let hint = format!(
+                "see to {quoted}; or name another place with --temp DIR, or give a larger --memory, so that less is needed: \
+                 nothing in the store is lost"
+            );
+            let source = match error.kind() {
+                // Known by its kind: it has a hint of its own, and a compaction beside an ingest leaves off.
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => error,
+                _ => Unfit::because(error.to_string(), hint),
+            };
+            Error::Io { operation, path, source }
+        }
+    }
+
+    /// Makes a file and takes its name away.
+    fn create(&self) -> Result<File> {
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for _ in 0..ATTEMPTS {
+            // The name is of no use to anybody, and unlikely to be there. With this ending the next writer of a store removes
+            // what a process left that was killed right here.
+            let random = crate::secret::hash((std::process::id(), std::time::SystemTime::now()));
+            let path = self.directory.join(format!("chatwal-{random:016x}{TEMPORARY}"));
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => {
+                    std::fs::remove_file(&path).map_err(self.failed("remove a temporary file in"))?;
+                    // Whatever the umask says.
+                    file.set_permissions(Permissions::from_mode(0o600))
+                        .map_err(self.failed("make a temporary file in"))?;
+                    return Ok(file);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                Err(error) => return Err(self.failed("make a temporary file in")(error)),
+            }
+        }
+        Err(self.failed("make a temporary file in")(last))
+    }
+
+    /// What was read back is not what was written.
+    pub(crate) fn changed(&self) -> Error {
+        self.failed("read back a temporary file in")(io::Error::other("it is not what was written"))
+    }
+}
+
+/// One temporary file: pieces behind one another, each written and read as a whole.
+pub struct Spill<'s> {
+    scratch: &'s Scratch,
+    file: Mutex<Option<Arc<File>>>,
+    end: AtomicU64,
+}
+
+/// A piece of a [`Spill`].
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    at: u64,
+    length: u32,
+    crc: u32,
+}
+
+impl Extent {
+    /// Bytes of it.
+    pub fn length(&self) -> u64 {
+        u64::from(self.length)
+    }
+}
+
+impl<'s> Spill<'s> {
+    /// Where it belongs.
+    pub fn scratch(&self) -> &'s Scratch {
+        self.scratch
+    }
+
+    /// Appends a piece, of less than 4 GiB. Several threads may, at a time.
+    pub fn append(&self, bytes: &[u8]) -> Result<Extent> {
+        let file = self.file()?;
+        let length = bytes.len() as u64;
+        let at = self.end.fetch_add(length, Ordering::Relaxed);
+        file.write_all_at(bytes, at).map_err(self.scratch.failed("write to a temporary file in"))?;
+        self.scratch.written.fetch_add(length, Ordering::Relaxed);
+        Ok(Extent { at, length: bytes.len() as u32, crc: crc(bytes) })
+    }
+
+    /// Reads a piece back into a buffer, which is as long as it then.
+    pub fn read(&self, extent: &Extent, buffer: &mut Vec<u8>) -> Result<()> {
+        memory::resize(buffer, extent.length as usize, 0, "what was put aside")?;
+        let failed = self.scratch.failed("read back a temporary file in");
+        self.file()?.read_exact_at(buffer, extent.at).map_err(failed)?;
+        if crc(buffer) == extent.crc { Ok(()) } else { Err(self.scratch.changed()) }
+    }
+
+    fn file(&self) -> Result<Arc<File>> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => Ok(Arc::clone(file.insert(Arc::new(self.scratch.create()?)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_has_no_name_and_gives_back_what_it_got() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(directory.path());
+        let spill = scratch.file();
+        let pieces: Vec<Vec<u8>> = (0..20u8).map(|number| vec![number; usize::from(number) * 999]).collect();
+        let extents: Vec<Extent> = pieces.iter().map(|piece| spill.append(piece).unwrap()).collect();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        let mut buffer = Vec::new();
+        for (piece, extent) in pieces.iter().zip(&extents).rev() {
+            spill.read(extent, &mut buffer).unwrap();
+            assert_eq!(buffer, *piece);
+        }
+        assert_eq!(scratch.written(), pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
+        let mode = spill.file().unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_somebody_changed_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(directory.path());
+        let spill = scratch.file();
+        let extent = spill.append(b"what was put aside").unwrap();
+        spill.file().unwrap().write_all_at(b"W", 0).unwrap();
+        let error = spill.read(&extent, &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("not what was written"), "{error}");
+        spill.file().unwrap().set_len(3).unwrap();
+        spill.read(&extent, &mut Vec::new()).unwrap_err();
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named_with_what_to_do() {
+        let scratch = Scratch::new(Path::new("/nowhere/at all"));
+        let error = scratch.file().append(b"x").unwrap_err();
+        assert!(error.to_string().starts_with("/nowhere/at all: cannot make a temporary file in"), "{error}");
+        assert!(error.hint().contains("--temp"), "{}", error.hint());
+    }
+}
