@@ -278,7 +278,7 @@ fn copy_of(store: &Path) -> TempDir {
 fn publish(c: &mut Criterion) {
     let directory = tempfile::tempdir().expect("a place for temporary files");
     let (store, events) = sealed_store(directory.path());
-    let options = CompactOptions { threads: 1, memory: MEMORY, all: false };
+    let options = CompactOptions { threads: 1, memory: MEMORY, temp: None, all: false };
     let mut group = c.benchmark_group("publish");
     // Each ends with fsyncs, and begins with a copy of the store.
     group.sample_size(20).measurement_time(Duration::from_secs(4));

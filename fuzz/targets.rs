@@ -15,12 +15,13 @@ use chatwal::format::block::{
     BLOCK_HEADER, BLOCK_MAGIC, BlockKind, REGIONS, SNAPSHOT_HEADER, SNAPSHOT_MAGIC, SnapshotHeader,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SectionKind, SegmentHeader, crc};
+use chatwal::gather::Limits;
 use chatwal::input::fast;
 use chatwal::input::parse::{Scratch, Text, filler, parse};
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
 use chatwal::store::{View, segment_name, snapshot_name};
-use chatwal::timeline::timeline;
+use chatwal::timeline::Timeline;
 
 use super::naive::Naive;
 use super::sim::{Choices, Count, Fault, SimDisk};
@@ -31,7 +32,7 @@ const STORE: Uid = *b"fuzzed-store-id.";
 const SALT: u64 = 0x5a17;
 
 /// Compacts whatever there is.
-const COMPACT: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: true };
+const COMPACT: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: true };
 
 /// A segment. The first byte says whether checksums and places are made right before: without that, nothing gets past
 /// them, and what lies behind would never be tried.
@@ -110,7 +111,7 @@ fn use_store(disk: &SimDisk) {
         each_reject(&view);
         for site in [&b"1"[..], b"shop", b"no such site"] {
             // It reads what the report may have taken from the index.
-            let _ = timeline(&view, site);
+            let _ = Timeline::of(&view, site, &Limits::new(1));
         }
         Ok(answer)
     });

@@ -12,19 +12,23 @@ mod room;
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::error::{Corruption, Error, Result};
-use crate::event::sort_by_name;
+use crate::event::SiteName;
 use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER};
-use crate::gather::{Gather, Gathered, Task, by_site, frame_counts, parallel, tasks};
+use crate::gather::{Gather, Gathered, Limits, Plan as Parting, Task, Work, by_site, loads_of, parallel};
+use crate::large::Large;
+use crate::lines::{Finder, Line, Lines, SortedLines};
 use crate::log::Tail;
 use crate::memory;
+use crate::scratch::Scratch;
 use crate::segment::Segment;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, explained, path_of};
@@ -40,6 +44,9 @@ pub const TAIL: u64 = 1 << 30;
 
 /// Events of a block, but for a site that begins a block: what is read and decoded to answer for one small site.
 const BLOCK_EVENTS: usize = 2048;
+
+/// Runs of lines that are merged at a time.
+const RUNS: usize = 64;
 
 /// What the index is made of, in messages.
 const SITES: &str = "the sites of a snapshot";
@@ -98,12 +105,14 @@ impl Plan {
 }
 
 /// How to compact.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CompactOptions {
     /// Threads that work on it.
     pub threads: usize,
-    /// Bytes of memory for events, all threads together. A single site is held whole, whatever it takes.
+    /// Bytes of memory, all threads together. What does not fit is put aside in temporary files.
     pub memory: u64,
+    /// Where these are, if not in the store's directory.
+    pub temp: Option<PathBuf>,
     /// Fold everything into one snapshot.
     pub all: bool,
 }
@@ -219,7 +228,7 @@ fn fold_into_one(
     Ok(Some(Outcome { covers: plan.covers, freed: plan.bytes, tail, written, events, sites }))
 }
 
-/// Bytes of a piece that are held until the shards before it are written; of more, the rest waits to be made.
+/// The most bytes of a piece that are held until the shards before it are written.
 const PIECE: usize = 8 << 20;
 
 /// What one task became.
@@ -231,6 +240,8 @@ struct Piece {
     written: u64,
     /// Its sites, with places that count from its start.
     sites: Vec<IndexedSite>,
+    /// Bytes that are held until they are written.
+    most: usize,
 }
 
 /// The file and whose turn it is to write: pieces come in the order of the shards.
@@ -342,79 +353,55 @@ impl<'v> Inputs<'v> {
         stop: &AtomicBool,
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<Option<(u64, u64, u64)>> {
-        let Some((sites, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
-        writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
+        let Some((lines, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
+        let (sites, events) = writer.index(&lines)?;
         writer.inputs(inherited.inputs.values(), &inherited.forgotten)?;
         self.rejects(inherited, writer)?;
         let copies = copies_of(self.snapshots, self.frames) + dropped;
-        Ok(Some((copies, sites.iter().map(|site| site.entry.events).sum(), sites.len() as u64)))
+        Ok(Some((copies, events, sites)))
     }
 
-    /// Writes the events, shard by shard; gives the sites in the order of the index, and the copies that were dropped.
+    /// Writes the events, shard by shard; gives the lines of the index, and the copies that were dropped.
     pub(crate) fn fold(
         &self,
         writer: &mut SnapshotWriter<'_>,
         options: &CompactOptions,
         stop: &AtomicBool,
         progress: &(dyn Fn(f64) + Sync),
-    ) -> Result<Option<(Vec<IndexedSite>, u64)>> {
-        let mut counts = frame_counts(self.frames);
-        for snapshot in self.snapshots {
-            counts
-                .iter_mut()
-                .zip(snapshot.shards())
-                .for_each(|(count, shard)| *count = count.saturating_add(shard.events));
+    ) -> Result<Option<(SortedLines, u64)>> {
+        let mut loads = loads_of(self.frames);
+        for shard in self.snapshots.iter().map(|snapshot| snapshot.shards()) {
+            loads.iter_mut().zip(shard).for_each(|(load, shard)| load.add(shard.events, shard.length));
         }
-        let threads = options.threads.max(1);
-        let tasks = tasks(&counts, options.memory / threads as u64);
-        let turns = Turns { turn: Mutex::new(Turn { writer, next: 0, over: false }), changed: Condvar::new() };
-        let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| {
-            let Some(task) = tasks.get(number) else { return Ok(()) };
-            let _over = Over(&turns);
-            let flush = |piece: &mut Piece| {
-                let mut turn = turns.wait(number);
-                if turn.over {
-                    // Nobody wants the rest.
-                    piece.drop_bytes();
-                    return Ok(());
-                }
-                piece.write(turn.writer)
+        let scratch = options.temp.as_deref().map_or_else(|| Scratch::new(&writer.scratch()), Scratch::new);
+        let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch };
+        let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
+        let plan = Parting::of(&loads, limits.threads, limits.memory);
+        let folding = Folding { inputs: self, limits: &limits, workers: plan.workers, lines: &lines, stop };
+        let mut copies = 0;
+        let mut done = 0;
+        // Tasks that are neighbours are worked on side by side, large shards by themselves: blocks are in the order of shards.
+        for work in plan.work.chunk_by(|a, b| matches!((a, b), (Work::Task(_), Work::Task(_)))) {
+            let told = |number: usize| progress((done + number) as f64 / plan.work.len() as f64);
+            let dropped = match work {
+                [Work::Large(shard, bytes)] => folding.large(writer, *shard, *bytes, plan.threads)?,
+                _ => folding.tasks(writer, work, &told)?,
             };
-            let piece = if stop.load(Ordering::Relaxed) { None } else { Some(worker.fold(self, task, &flush)) };
-            let mut turn = turns.wait(number);
-            let written = match piece {
-                _ if turn.over => Ok(()),
-                Some(Ok(())) => worker.write(turn.writer),
-                Some(Err(error)) => Err(error),
-                None => {
-                    turn.over = true;
-                    Ok(())
-                }
-            };
-            turn.over |= written.is_err();
-            turn.next += 1;
-            turns.changed.notify_all();
-            drop(turn);
-            progress((number + 1) as f64 / tasks.len() as f64);
-            written
-        })?;
-        if turns.wait(tasks.len()).over {
-            return Ok(None);
+            let Some(dropped) = dropped else { return Ok(None) };
+            copies += dropped;
+            done += work.len();
+            progress(done as f64 / plan.work.len() as f64);
         }
-        let copies = workers.iter().map(|worker| worker.copies).sum::<u64>();
-        let written = workers.iter().flat_map(|worker| &worker.sites).map(|site| site.entry.events).sum::<u64>();
+        let written = lines.total().events;
         // What was folded will be deleted: the last moment to see that something is missing.
-        let there = counts.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
+        let there = loads.iter().fold(0u64, |sum, load| sum.saturating_add(load.events));
         if written + copies != there {
             let first = self.snapshots.first().map(|snapshot| &snapshot.path);
             let file = first.or(self.segments.first().map(|segment| &segment.path)).cloned().unwrap_or_default();
             let (expected, found) = (format!("{there} events, as the tables say"), (written + copies).to_string());
             return Err(Corruption { file, offset: 0, expected, found }.into());
         }
-        let mut sites = memory::list(workers.iter().map(|worker| worker.sites.len()).sum(), SITES)?;
-        workers.into_iter().for_each(|worker| sites.extend(worker.sites));
-        sort_by_name(&mut sites, |site| &site.name);
-        Ok(Some((sites, copies)))
+        Ok(Some((lines.sorted(RUNS)?, copies)))
     }
 
     /// Copies the rejects that count.
@@ -430,21 +417,139 @@ impl<'v> Inputs<'v> {
     }
 }
 
+/// What the folding of events has in common.
+struct Folding<'a> {
+    inputs: &'a Inputs<'a>,
+    limits: &'a Limits,
+    /// How many tasks are worked on at a time.
+    workers: usize,
+    lines: &'a Lines,
+    stop: &'a AtomicBool,
+}
+
+impl Folding<'_> {
+    /// Bytes of a piece that are held until the shards before it are written; of more, the rest waits to be made.
+    fn piece(&self) -> usize {
+        (self.limits.bytes() / 8 / self.workers).clamp(1 << 12, PIECE)
+    }
+
+    /// Works on neighbouring tasks; gives the copies that were dropped, or nothing if it is to stop.
+    fn tasks(
+        &self,
+        writer: &mut SnapshotWriter<'_>,
+        work: &[Work],
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Option<u64>> {
+        let turns = Turns { turn: Mutex::new(Turn { writer, next: 0, over: false }), changed: Condvar::new() };
+        let begin = || Worker::new(self.lines.finder(self.limits.bytes() / 16 / self.workers), self.piece());
+        let workers = parallel(self.workers, work.len(), begin, |worker, number| {
+            let Some(Work::Task(task)) = work.get(number) else { return Ok(()) };
+            let _over = Over(&turns);
+            let flush = |piece: &mut Piece| {
+                let mut turn = turns.wait(number);
+                if turn.over {
+                    // Nobody wants the rest.
+                    piece.drop_bytes();
+                    return Ok(());
+                }
+                piece.write(turn.writer)
+            };
+            let stop = self.stop.load(Ordering::Relaxed);
+            let piece = if stop { None } else { Some(worker.fold(self.inputs, task, &flush)) };
+            let mut turn = turns.wait(number);
+            let written = match piece {
+                _ if turn.over => Ok(()),
+                Some(Ok(true)) => worker.write(turn.writer),
+                Some(Ok(false)) => {
+                    let copies = task.shards.clone().try_fold(Some(0), |copies, shard| {
+                        let (Some(copies), bytes) = (copies, task.share.saturating_mul(4)) else { return Ok(None) };
+                        self.large(turn.writer, shard, bytes, 1).map(|own| own.map(|own| copies + own))
+                    });
+                    copies.map(|copies| match copies {
+                        Some(copies) => worker.copies += copies,
+                        None => turn.over = true,
+                    })
+                }
+                Some(Err(error)) => Err(error),
+                None => {
+                    turn.over = true;
+                    Ok(())
+                }
+            };
+            turn.over |= written.is_err();
+            turn.next += 1;
+            turns.changed.notify_all();
+            drop(turn);
+            progress(number + 1);
+            written
+        })?;
+        let mut copies = 0;
+        for worker in workers {
+            copies += worker.copies;
+            worker.finder.end()?;
+        }
+        Ok(Some(copies).filter(|_| !turns.wait(work.len()).over))
+    }
+
+    /// Works on a shard that does not fit one thread's memory.
+    fn large(&self, writer: &mut SnapshotWriter<'_>, shard: u8, bytes: u64, threads: usize) -> Result<Option<u64>> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let limits = Limits { threads, memory: self.limits.memory / 2, ..self.limits.clone() };
+        let large = Large::new(&limits, shard, bytes);
+        large.tail(self.inputs.segments, self.inputs.frames, |_| true, None)?;
+        for snapshot in self.inputs.snapshots {
+            let own = snapshot.shards()[usize::from(shard)];
+            large.snapshot(snapshot, vec![own.at..own.at + own.length], |_| true)?;
+        }
+        let mut finder = self.lines.finder(limits.bytes() / 16);
+        let mut blocks = Blocks::new(shard, writer, &mut finder);
+        let copies = large.finish(
+            Window::ALL,
+            Some(self.lines),
+            Some(&mut |table| {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
+                table.rows.iter().try_for_each(|row| blocks.put(table, row))?;
+                Ok(true)
+            }),
+        )?;
+        let Some(copies) = copies else { return Ok(None) };
+        blocks.end()?;
+        finder.end()?;
+        Ok(Some(copies))
+    }
+}
+
 /// One thread's buffers and what it found.
-#[derive(Default)]
-struct Worker {
+struct Worker<'a> {
     gather: Gather,
     fold: Fold,
     encoder: EventsEncoder,
     order: Vec<Row>,
     piece: Piece,
     copies: u64,
-    sites: Vec<IndexedSite>,
+    finder: Finder<'a>,
 }
 
-impl Worker {
-    /// Makes a piece of a task; `flush` takes what is done of one that is large.
-    fn fold(&mut self, inputs: &Inputs<'_>, task: &Task, flush: &dyn Fn(&mut Piece) -> Result<()>) -> Result<()> {
+impl<'a> Worker<'a> {
+    fn new(finder: Finder<'a>, most: usize) -> Worker<'a> {
+        let (gather, fold, encoder) = (Gather::default(), Fold::default(), EventsEncoder::default());
+        Worker {
+            gather,
+            fold,
+            encoder,
+            order: Vec::new(),
+            piece: Piece { most, ..Piece::default() },
+            copies: 0,
+            finder,
+        }
+    }
+
+    /// Makes a piece of a task, if it fits; `flush` takes what is done of one that is large.
+    fn fold(&mut self, inputs: &Inputs<'_>, task: &Task, flush: &dyn Fn(&mut Piece) -> Result<()>) -> Result<bool> {
         let Worker { gather, fold, encoder, order, piece, copies, .. } = self;
         piece.drop_bytes();
         piece.written = 0;
@@ -453,28 +558,131 @@ impl Worker {
         for snapshot in inputs.snapshots {
             let shard = |number: u8| snapshot.shards()[usize::from(number)];
             let (first, last) = (shard(*task.shards.start()), shard(*task.shards.end()));
-            gather.snapshot(snapshot, first.at..last.at + last.length, task, |_| true)?;
+            gather.snapshot(snapshot, first.at..last.at + last.length, |_| true)?;
         }
-        gather.finish(|Gathered { shard, table, merged, first }| {
+        if gather.is_full() {
+            return Ok(false);
+        }
+        let finished = gather.finish(|Gathered { shard, table, merged, first }| {
             *copies += merged.copies;
             if first {
                 encoder.begin(table);
             }
             piece.sites(shard, table, fold, encoder, order, flush)
-        })
+        });
+        finished.map(|()| true)
     }
 
     /// Writes the rest of the piece, and tells where its sites are now that its place is known.
     fn write(&mut self, writer: &mut SnapshotWriter<'_>) -> Result<()> {
         self.piece.write(writer)?;
         let start = writer.end() - self.piece.written;
-        let moved = |mut site: IndexedSite| {
+        for mut site in self.piece.sites.drain(..) {
             site.entry.at += start;
-            site
-        };
-        memory::reserve(&mut self.sites, self.piece.sites.len(), SITES)?;
-        self.sites.extend(self.piece.sites.drain(..).map(moved));
+            self.finder.put(site.name.site(), &Line { entry: site.entry, ..Line::EMPTY })?;
+        }
         Ok(())
+    }
+}
+
+/// Makes blocks of events that come in order, as [`Piece::sites`] does.
+struct Blocks<'b, 'w, 'f> {
+    shard: u8,
+    writer: &'b mut SnapshotWriter<'w>,
+    finder: &'b mut Finder<'f>,
+    encoder: EventsEncoder,
+    /// Events that are in no block yet: of sites that are complete, `held` of them, and of the site at hand.
+    table: Table,
+    held: usize,
+    /// Events of which a block is made that is full of the site at hand.
+    most: usize,
+    bytes: Vec<u8>,
+    /// The last site that has events in a block, and where they are.
+    last: Option<(SiteName, Line)>,
+}
+
+impl<'b, 'w, 'f> Blocks<'b, 'w, 'f> {
+    fn new(shard: u8, writer: &'b mut SnapshotWriter<'w>, finder: &'b mut Finder<'f>) -> Self {
+        let (encoder, table) = (EventsEncoder::default(), Table::default());
+        Blocks { shard, writer, finder, encoder, table, held: 0, most: BLOCK_EVENTS, bytes: Vec::new(), last: None }
+    }
+
+    /// Takes the next event.
+    fn put(&mut self, table: &Table, row: &Row) -> Result<()> {
+        let is_next = self.table.rows.last().is_some_and(|last| self.table.site_of(last) != table.site_of(row));
+        if is_next {
+            self.end_site()?;
+        }
+        self.table.push_copy(table, row);
+        let own = self.table.rows.len() - self.held;
+        if self.held > 0 && self.table.rows.len() > BLOCK_EVENTS {
+            self.block(self.held, false)?;
+            self.held = 0;
+        }
+        if self.held == 0 && own > self.most {
+            match self.block(self.most, true)? {
+                true => self.most = BLOCK_EVENTS,
+                false => self.most *= 2,
+            }
+        }
+        Ok(())
+    }
+
+    /// The site at hand is complete.
+    fn end_site(&mut self) -> Result<()> {
+        self.held = self.table.rows.len();
+        if self.held == self.most {
+            self.block(self.held, false)?;
+            self.held = 0;
+        }
+        self.most = BLOCK_EVENTS;
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.end_site()?;
+        if self.held > 0 {
+            self.block(self.held, false)?;
+        }
+        match self.last.take() {
+            Some((name, line)) => self.finder.put(name.site(), &line),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a block of the first events; not if it `may_grow` and most of its bytes are names. Says whether it did.
+    fn block(&mut self, count: usize, may_grow: bool) -> Result<bool> {
+        let Blocks { shard, writer, finder, encoder, table, bytes, last, .. } = self;
+        encoder.begin(table);
+        bytes.clear();
+        bytes.resize(BLOCK_HEADER, 0);
+        let rows = &table.rows[..count];
+        encoder.section(table, rows, bytes);
+        let section = bytes.len() - BLOCK_HEADER;
+        if may_grow && encoder.bytes_of_names() > section / 2 && section < BLOCK_OF_NAMES / 2 {
+            return Ok(false);
+        }
+        let start = writer.end();
+        writer.append(&[PendingBlock::new(BlockKind::Events, *shard, count as u32, &bytes[BLOCK_HEADER..])], bytes)?;
+        let end = writer.end();
+        for row in rows.chunk_by(|a, b| a.site == b.site).filter_map(|rows| rows.first()) {
+            let site = table.site_of(row);
+            match last {
+                Some((name, line)) if name.site() == site => line.entry.length = end - line.entry.at,
+                _ => {
+                    let mut line = Line::EMPTY;
+                    (line.entry.at, line.entry.length) = (start, end - start);
+                    if let Some((name, line)) = last.replace((site.into(), line)) {
+                        finder.put(name.site(), &line)?;
+                    }
+                }
+            }
+        }
+        // What is left goes on in a table of its own, without the texts of the others.
+        let mut rest = Table::default();
+        table.rows[count..].iter().for_each(|row| rest.push_copy(table, row));
+        *table = rest;
+        Ok(true)
     }
 }
 
@@ -540,7 +748,7 @@ impl Piece {
                 most = BLOCK_EVENTS;
                 // The site at hand may go on.
                 open = self.sites.len() - 1;
-                if self.bytes.len() >= PIECE {
+                if self.bytes.len() >= self.most {
                     flush(self)?;
                 }
             }
@@ -621,7 +829,7 @@ impl Background {
         if self.running.is_some() || over || self.tail.bytes() < self.bound {
             return;
         }
-        let (storage, options) = (Arc::clone(&self.storage), self.options);
+        let (storage, options) = (Arc::clone(&self.storage), self.options.clone());
         let (tail, stop) = (Arc::clone(&self.tail), Arc::clone(&self.stop));
         self.run(move || {
             // Of what it takes only the large pieces can be refused it without an end of the whole process.
@@ -678,7 +886,7 @@ mod tests {
     use super::*;
     use crate::storage::Disk;
 
-    const OPTIONS: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+    const OPTIONS: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: false };
 
     #[test]
     fn a_compaction_that_panics_is_one_that_failed() {

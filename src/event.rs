@@ -90,7 +90,7 @@ impl<'a> Site<'a> {
 }
 
 /// A [`Site`] of its own; a number takes no allocation. Ordered as the report is: by the bytes of the names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SiteName {
     /// A canonical decimal number below 10^18.
     Number(u64),

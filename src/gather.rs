@@ -15,20 +15,26 @@ use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::SectionKind;
+use crate::large::Large;
 use crate::memory;
 use crate::merge::{Merge, Merged};
-use crate::secret;
+use crate::scratch::Scratch;
 use crate::segment::{Section, Segment, next_section};
 use crate::snapshot::{IndexedSite, Snapshot};
 use crate::store::{Place, View, misencoded};
+use crate::summary::Window;
 use crate::table::{Row, Table};
 use crate::threads::together;
+use std::thread::available_parallelism;
 
-/// Memory for events, all threads together, unless told otherwise.
-pub const MEMORY: u64 = 64 << 20;
+/// Memory that a command takes, all threads together, unless told otherwise.
+pub const MEMORY: u64 = 128 << 20;
 
-/// Memory that an event takes while its shard is worked on, and a margin for the texts.
+/// Memory that an event takes while its shard is worked on, but for texts.
 const BYTES_AN_EVENT: u64 = 64;
+
+/// Bytes of an event in the log, where it has no long texts: more of them are texts.
+const SHORT_EVENT: u64 = 24;
 
 /// What rows are, in messages.
 const ROWS: &str = "the events of a shard";
@@ -46,74 +52,106 @@ const MOST_PARTS: u64 = 1 << 8;
 const SAMPLE: usize = 1 << 9;
 
 /// A task that is much larger than the caches gains nothing, and small tasks end together.
-const EVENTS_A_TASK: u64 = 1 << 17;
+const TASK: u64 = 8 << 20;
 
-/// A run of shards; of a shard that is taken in several passes, the sites of one of them.
-#[derive(Clone, Debug)]
+/// Bytes of memory for each thread that works on a shard that does not fit: what it reads and decodes at a time.
+const LARGE_SHARE: usize = 8 << 20;
+
+/// A run of neighbouring shards that fit the memory together.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     /// The shards.
     pub shards: RangeInclusive<u8>,
-    /// Events that a pass is expected to hold.
-    events: u64,
-    pass: u64,
-    passes: u64,
+    /// Events in them, more or less.
+    pub events: u64,
+    /// Bytes of memory that it may take.
+    pub share: u64,
 }
 
-impl Task {
-    /// Whether the pass takes the site: by a hash that nobody can foresee, so that no choice of names makes one pass take
-    /// them all.
-    pub fn takes(&self, site: Site<'_>) -> bool {
-        self.passes == 1 || self.takes_among_passes(site)
+/// A piece of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Shards that are worked on by one thread, in memory.
+    Task(Task),
+    /// A shard that does not fit one thread's share, with the bytes of memory that it would take: all threads work on it.
+    Large(u8, u64),
+}
+
+/// What there is of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Events.
+    pub events: u64,
+    /// Bytes of their sections and blocks.
+    pub bytes: u64,
+}
+
+impl Load {
+    /// Adds so many events in so many bytes.
+    pub fn add(&mut self, events: u64, bytes: u64) {
+        self.events = self.events.saturating_add(events);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// How many of so many sites the pass takes, more or less.
-    pub fn share(&self, sites: usize) -> usize {
-        sites / self.passes as usize
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn takes_among_passes(&self, site: Site<'_>) -> bool {
-        // Not the lowest bits: those place the sites of a pass in tables.
-        (secret::hash(site) >> 40) & (self.passes - 1) == self.pass
+    /// Bytes of memory that it takes, more or less.
+    pub fn memory(&self) -> u64 {
+        let texts = self.bytes.saturating_sub(self.events.saturating_mul(SHORT_EVENT));
+        self.events.saturating_mul(BYTES_AN_EVENT).saturating_add(texts.saturating_mul(2))
     }
 }
 
-/// Events in some frames, by shard.
-pub fn frame_counts(frames: &[Place]) -> [u64; SHARDS] {
-    let mut counts = [0u64; SHARDS];
+/// What some frames have, by shard.
+pub fn loads_of(frames: &[Place]) -> [Load; SHARDS] {
+    let mut loads = [Load::default(); SHARDS];
     for section in frames.iter().flat_map(|place| &place.frame.sections) {
         if section.entry.kind == SectionKind::Events {
-            counts[usize::from(section.entry.shard)] += u64::from(section.entry.count);
+            loads[usize::from(section.entry.shard)].add(section.entry.count.into(), section.entry.length.into());
         }
     }
-    counts
+    loads
 }
 
-/// Cuts the shards that have events into tasks that fit `memory` bytes each; one that doesn't is taken in several passes.
-pub fn tasks(counts: &[u64; SHARDS], memory: u64) -> Vec<Task> {
-    let fits = (memory / BYTES_AN_EVENT).max(1);
-    let most = fits.min(EVENTS_A_TASK);
-    let mut tasks: Vec<Task> = Vec::new();
-    for (number, &count) in (0u8..=255).zip(counts) {
-        if count == 0 {
-            continue;
-        }
-        match tasks.last_mut() {
-            Some(last)
-                if last.passes == 1 && last.events.saturating_add(count) <= most && last.shards.end() + 1 == number =>
-            {
-                last.shards = *last.shards.start()..=number;
-                last.events += count;
+/// How the shards that have events are worked on.
+#[derive(Debug)]
+pub struct Plan {
+    /// In the order of the shards.
+    pub work: Vec<Work>,
+    /// How many tasks are worked on at a time, each by a thread.
+    pub workers: usize,
+    /// Threads for a large shard.
+    pub threads: usize,
+}
+
+impl Plan {
+    /// Plans for so many threads and so much memory, of which tasks get half. There are as many at a time as there are threads, as
+    /// long as the shards fit; but if they fit one for each processor, none is put aside for the sake of more.
+    pub fn of(loads: &[Load; SHARDS], threads: usize, memory: u64) -> Plan {
+        let threads = threads.max(1);
+        let (budget, processors) = (memory / 2, available_parallelism().map_or(1, usize::from).min(threads));
+        let most = (budget / processors as u64).max(1);
+        let needs = loads.iter().map(Load::memory).filter(|need| *need <= most);
+        let share = needs.max().unwrap_or(0).clamp(budget / threads as u64, most).max(1);
+        let workers = usize::try_from(budget / share).unwrap_or(usize::MAX).clamp(1, threads);
+        let threads = usize::try_from(memory).unwrap_or(usize::MAX).div_euclid(LARGE_SHARE).clamp(1, threads);
+        let mut work: Vec<Work> = Vec::new();
+        let mut taken = 0;
+        for (number, load) in (0u8..=255).zip(loads).filter(|(_, load)| load.events > 0) {
+            let need = load.memory();
+            match work.last_mut() {
+                _ if need > share => work.push(Work::Large(number, need)),
+                Some(Work::Task(last)) if taken + need <= share.min(TASK) && last.shards.end() + 1 == number => {
+                    last.shards = *last.shards.start()..=number;
+                    last.events += load.events;
+                    taken += need;
+                }
+                _ => {
+                    work.push(Work::Task(Task { shards: number..=number, events: load.events, share }));
+                    taken = need;
+                }
             }
-            _ => {
-                let passes = count.div_ceil(most.max(fits)).min(1 << 16).next_power_of_two();
-                let task = |pass| Task { shards: number..=number, events: count / passes, pass, passes };
-                tasks.extend((0..passes).map(task));
-            }
         }
+        Plan { work, workers, threads }
     }
-    tasks
 }
 
 /// Runs `count` pieces of work on up to `threads` threads, each with a state of its own; gives the states. The first
@@ -163,6 +201,7 @@ pub struct Gather {
     first: u8,
     used: usize,
     parts: Parts,
+    share: usize,
 }
 
 impl Gather {
@@ -173,6 +212,16 @@ impl Gather {
         self.tables.resize_with(self.tables.len().max(self.used), Table::default);
         self.tables.iter_mut().for_each(Table::clear);
         self.parts.begin(if self.used == 1 { task.events } else { 0 });
+        // What orders the rows comes on top; and where it is not known before, twice as much is no reason to begin anew.
+        self.share = usize::try_from(task.share.saturating_mul(2)).unwrap_or(usize::MAX);
+    }
+
+    /// Whether what was gathered takes more memory than the task may. Then it ends here: each shard has to be worked on as a large
+    /// one.
+    pub fn is_full(&self) -> bool {
+        let tables = self.tables[..self.used].iter().map(Table::bytes).sum::<usize>();
+        tables + self.parts.list.iter().map(|part| size_of_val(&*part.rows)).sum::<usize>()
+            > self.share.max(FIRST * size_of::<Row>())
     }
 
     /// Adds what some frames of these segments hold of the task's shards and of the sites that `wanted` answers for.
@@ -184,6 +233,9 @@ impl Gather {
         wanted: impl Fn(Site<'_>) -> bool,
     ) -> Result<()> {
         for place in frames {
+            if self.is_full() {
+                break;
+            }
             let segment = &segments[place.segment];
             let sections = place.events(&task.shards);
             let mut run = segment.read_sections(sections, &mut self.buffer)?;
@@ -193,8 +245,7 @@ impl Gather {
                 let (shard, count) = (section.entry.shard, section.entry.count);
                 let table = &mut self.tables[usize::from(shard - self.first)];
                 make_room(table, bytes, count)?;
-                let takes = |site: Site<'_>| task.takes(site) && wanted(site);
-                let decoded = self.decoder.decode(bytes, count, shard, table, takes);
+                let decoded = self.decoder.decode(bytes, count, shard, table, &wanted);
                 decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
                 self.parts.take(table, true)?;
             }
@@ -208,7 +259,6 @@ impl Gather {
         &mut self,
         snapshot: &Snapshot,
         stretch: std::ops::Range<u64>,
-        task: &Task,
         wanted: impl Fn(Site<'_>) -> bool,
     ) -> Result<()> {
         let Gather { buffer, decoder, tables, first, used, parts, .. } = self;
@@ -219,11 +269,15 @@ impl Gather {
                 return Err(snapshot.corrupt(header.offset, "a block of the shard that lies here", found).into());
             };
             make_room(table, bytes, header.count)?;
-            let takes = |site: Site<'_>| task.takes(site) && wanted(site);
-            let decoded = decoder.decode(bytes, header.count, header.shard, table, takes);
+            let decoded = decoder.decode(bytes, header.count, header.shard, table, &wanted);
             decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
             parts.take(table, false)
         })
+    }
+
+    /// The rows of the one shard of a task that has no parts.
+    pub(crate) fn only(&mut self) -> Option<&mut Table> {
+        self.tables.first_mut()
     }
 
     /// Visits each site that something was gathered of.
@@ -381,23 +435,68 @@ impl Place {
     }
 }
 
-/// Gives `use_it` the events of one site, in order and each once; reads nothing that cannot hold some.
-pub fn one_site<T>(view: &View, name: &[u8], use_it: impl FnOnce(&Table) -> T) -> Result<T> {
+/// What a piece of work may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Threads.
+    pub threads: usize,
+    /// Bytes of memory, all threads together.
+    pub memory: u64,
+    /// Where what does not fit is put aside.
+    pub scratch: Scratch,
+}
+
+impl Limits {
+    /// So many threads, the memory that a command takes unless told otherwise, and the temporary files of a reader.
+    pub fn new(threads: usize) -> Limits {
+        Limits { threads, memory: MEMORY, scratch: Scratch::for_readers(None) }
+    }
+
+    /// Bytes of memory, as large as they can be here.
+    pub(crate) fn bytes(&self) -> usize {
+        usize::try_from(self.memory).unwrap_or(usize::MAX / 2)
+    }
+}
+
+/// Visits the events of one site, in order and each once, some at a time; reads nothing that cannot hold some.
+pub fn each_of_site(
+    view: &View,
+    name: &[u8],
+    limits: &Limits,
+    visit: &mut dyn FnMut(&Table, &[Row]) -> Result<()>,
+) -> Result<()> {
     let site = Site::new(name);
     let shard = shard(site_hash(site));
-    let task = Task { shards: shard..=shard, events: 0, pass: 0, passes: 1 };
-    let mut gather = Gather::default();
-    gather.begin(&task);
+    let mut stretches = Vec::new();
+    let mut load = Load::default();
     for snapshot in &view.snapshots {
-        let mut buffer = Vec::new();
-        if let Some(IndexedSite { entry, .. }) = snapshot.site(&site.into(), &mut buffer)? {
-            let stretch = entry.at..entry.at.saturating_add(entry.length);
-            gather.snapshot(snapshot, stretch, &task, |other| other == site)?;
+        if let Some(IndexedSite { entry, .. }) = snapshot.site(&site.into(), &mut Vec::new())? {
+            load.add(entry.events, entry.length);
+            stretches.push((snapshot, entry.at..entry.at.saturating_add(entry.length)));
         }
     }
-    gather.tail(&view.segments, &view.frames, &task, |other| other == site)?;
-    gather.finish(|_| Ok(()))?;
-    Ok(use_it(&gather.tables[0]))
+    let share = limits.memory / 4;
+    if load.memory() <= share {
+        let task = Task { shards: shard..=shard, events: 0, share };
+        let mut gather = Gather::default();
+        gather.begin(&task);
+        for (snapshot, stretch) in &stretches {
+            gather.snapshot(snapshot, stretch.clone(), |other| other == site)?;
+        }
+        gather.tail(&view.segments, &view.frames, &task, |other| other == site)?;
+        if !gather.is_full() {
+            return gather.finish(|gathered| visit(gathered.table, &gathered.table.rows));
+        }
+    }
+    let tail = loads_of(&view.frames)[usize::from(shard)];
+    load.add(tail.events, tail.bytes);
+    let large = Large::new(limits, shard, load.memory());
+    large.tail(&view.segments, &view.frames, |other| other == site, None)?;
+    for (snapshot, stretch) in stretches {
+        large.snapshot(snapshot, vec![stretch], |other| other == site)?;
+    }
+    let mut visit = |table: &Table| visit(table, &table.rows).map(|()| true);
+    large.finish(Window::ALL, None, Some(&mut visit)).map(drop)
 }
 
 #[cfg(test)]
@@ -472,30 +571,31 @@ mod tests {
         assert!(room(&parts) <= PART * 8);
     }
 
-    /// Sites that somebody chose so that they have the bits of the format's hash in common by which passes could be told.
     #[test]
-    fn no_choice_of_names_makes_one_pass_take_them_all() {
-        let alike = |number: &u64| (site_hash(Site::Number(*number)) >> 40) & 63 == 0;
-        let sites: Vec<u64> = (0..200_000).filter(alike).collect();
-        let task = |pass| Task { shards: 0..=255, events: 0, pass, passes: 64 };
-        let taken = |pass| sites.iter().filter(|site| task(pass).takes(Site::Number(**site))).count();
-        let counts: Vec<usize> = (0..64).map(taken).collect();
-        assert_eq!(counts.iter().sum::<usize>(), sites.len(), "each in one pass");
-        let most = counts.iter().max().copied().unwrap_or_default();
-        assert!(most < 3 * sites.len() / 64, "{most} of {} in one of 64 passes", sites.len());
+    fn every_shard_that_has_events_is_taken_whatever_it_claims_to_have() {
+        let mut loads = [Load::default(); SHARDS];
+        for (shard, events) in [(0, 1), (1, 2), (3, 70), (254, u64::MAX), (255, u64::MAX)] {
+            loads[shard].add(events, events);
+        }
+        let plan = Plan::of(&loads, 1, 2 * 64 * 4);
+        assert_eq!(plan.workers, 1);
+        let (shards, share) = (0..=1, 64 * 4);
+        let huge = |shard| Work::Large(shard, u64::MAX);
+        let expected = [Work::Task(Task { shards, events: 3, share }), Work::Large(3, 70 * 64), huge(254), huge(255)];
+        assert_eq!(plan.work, expected);
     }
 
     #[test]
-    fn every_shard_that_has_events_is_taken_whatever_it_claims_to_have() {
-        let mut counts = [0; SHARDS];
-        for (shard, count) in [(0, 1), (1, 2), (3, 70), (254, u64::MAX), (255, u64::MAX)] {
-            counts[shard] = count;
+    fn threads_take_memory_from_each_other_only_as_long_as_shards_fit() {
+        let mut loads = [Load::default(); SHARDS];
+        loads.iter_mut().for_each(|load| load.add(1 << 14, 22 << 14));
+        let need = loads[0].memory();
+        for threads in [1, 2, 7, 64, 1000] {
+            let plan = Plan::of(&loads, threads, 32 << 20);
+            assert!(plan.work.iter().all(|work| matches!(work, Work::Task(_))), "{threads}");
+            assert!(plan.workers as u64 * need <= 16 << 20 && plan.workers <= threads);
+            assert!(plan.workers == threads.min(16), "{threads}: {}", plan.workers);
+            assert_eq!(plan.threads, threads.min(4));
         }
-        let told: Vec<_> =
-            tasks(&counts, 64 * 4).into_iter().map(|task| (task.shards, task.pass, task.passes)).collect();
-        assert_eq!(told[0], (0..=1, 0, 1));
-        assert_eq!(told[1..33], (0..32).map(|pass| (3..=3, pass, 32)).collect::<Vec<_>>());
-        assert_eq!(told[33..].len(), 2 << 16);
-        assert_eq!(told.last(), Some(&(255..=255, (1 << 16) - 1, 1 << 16)));
     }
 }

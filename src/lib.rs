@@ -42,6 +42,8 @@ pub mod store;
 
 pub mod compact;
 pub mod gather;
+mod large;
+mod lines;
 pub mod merge;
 pub mod report;
 pub mod scratch;

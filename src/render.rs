@@ -6,8 +6,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::error::Result;
 use crate::event::decimal;
-use crate::report::Report;
+use crate::report::{Report, Told};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,13 +74,12 @@ fn count<const N: usize>(out: &mut Vec<u8>, key: &[u8; N], number: u64) {
     }
 }
 
-/// Writes a report.
-pub fn report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<()> {
+/// Writes a report; what it holds may have to be read back, so the inner result is one of the report and the outer of the output.
+pub fn report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<Result<Told>> {
     let columns = ["site_id", "messages", "emails", "operators", "visitors"];
     let mut writer = Writer::new(format, &columns, out)?;
-    for site in &report.sites {
-        let mut buffer = [0; 20];
-        let (name, summary) = (site.site(&mut buffer), site.summary);
+    let mut written = Ok(());
+    let told = report.each(&mut |name, summary| {
         let line = ReportLine {
             // That it is UTF-8, as every name is, is seen faster than what is not could be replaced.
             site_id: &str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed),
@@ -88,9 +88,14 @@ pub fn report(report: &Report, format: Format, out: &mut dyn Write) -> io::Resul
             operators: summary.operators,
             visitors: summary.visitors,
         };
-        writer.record(&line)?;
+        written = writer.record(&line);
+        written.is_ok()
+    });
+    written?;
+    if told.is_ok() {
+        writer.end()?;
     }
-    writer.end()
+    Ok(told)
 }
 
 /// Writes records one after the other.

@@ -23,6 +23,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use crate::compact::{CompactOptions, Inputs};
@@ -38,7 +39,9 @@ use crate::format::frame::{
     Entry, FRAME_HEADER, FrameHeader, FrameKind, SectionKind, SegmentHeader, crc, encode_directory,
 };
 use crate::format::hole::{Hole, LostInput};
+use crate::gather::Limits;
 use crate::recover::segment_header;
+use crate::scratch::Scratch;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Found, Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
@@ -54,12 +57,14 @@ use crate::verify::Examined;
 const PIECE: usize = 1 << 20;
 
 /// How to repair.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RepairOptions {
     /// Threads that work on it.
     pub threads: usize,
-    /// Bytes of memory for events, all threads together. A single site is held whole, whatever it takes.
+    /// Bytes of memory, all threads together. What does not fit is put aside in temporary files.
     pub memory: u64,
+    /// Where these are, if not in the store's directory; of a dry run, in `$TMPDIR` or `/tmp`.
+    pub temp: Option<PathBuf>,
     /// Only find out what would be done; needs no lock and changes nothing.
     pub dry_run: bool,
 }
@@ -95,7 +100,13 @@ pub fn repair(
 ) -> Result<Option<Repair>> {
     refuse_no_store(storage)?;
     let _lock = if options.dry_run { None } else { Some(storage.lock()?) };
-    let examined = Examined::of(storage, options.threads, &|share| progress(share / 2.0))?;
+    let scratch = match (&options.temp, options.dry_run) {
+        (Some(temp), _) => Scratch::new(temp),
+        (None, true) => Scratch::for_readers(None),
+        (None, false) => Scratch::new(&storage.scratch()),
+    };
+    let limits = Limits { threads: options.threads, memory: options.memory, scratch };
+    let examined = Examined::of(storage, &limits, &|share| progress(share / 2.0))?;
     if examined.verification.findings.is_empty() {
         if !options.dry_run {
             // An earlier repair may have died, or failed, between its last renaming and this.
@@ -780,9 +791,10 @@ impl Salvage {
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<Option<u64>> {
         let inputs = Inputs { store, snapshots: &[], segments: &self.segments, frames: &self.places };
-        let compaction = CompactOptions { threads: options.threads, memory: options.memory, all: true };
-        let Some((sites, copies)) = inputs.fold(writer, &compaction, stop, progress)? else { return Ok(None) };
-        writer.index(sites.iter().map(|site| (&site.name, site.entry)))?;
+        let RepairOptions { threads, memory, temp, .. } = options.clone();
+        let compaction = CompactOptions { threads, memory, temp, all: true };
+        let Some((lines, copies)) = inputs.fold(writer, &compaction, stop, progress)? else { return Ok(None) };
+        writer.index(&lines)?;
         // Before the first segment there is nothing to be forgotten.
         writer.inputs(self.inputs.values(), if first { &[] } else { &self.forgotten })?;
         let counts = |place: usize, instance: &Uid| self.since.get(instance).is_some_and(|since| *since <= place);

@@ -3,34 +3,41 @@
 //! A site whose events are all in one snapshot needs none of them read: the index holds its finished summary. The events of
 //! the others are gathered from wherever they are, merged and folded, shard by shard. So a report costs what changed since
 //! the last compaction, and the sites.
+//!
+//! What the index says is dealt by shard, for only the events say which sites they are of; unless there are none, and one snapshot
+//! says it all. What is found of each site is a line, and lines are brought into order in the end. All of it is done within the
+//! memory that was given: what does not fit is put aside, see [`scratch`](crate::scratch).
 
 use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::event::{Site, SiteName, sort_by_name};
 use crate::format::SHARDS;
+use crate::format::block::SiteEntry;
 use crate::format::coding::{shard, site_hash};
-use crate::gather::{Gather, Gathered, MEMORY, Task, by_site, frame_counts, parallel, tasks};
-use crate::memory;
+use crate::gather::{Gather, Gathered, Limits, Load, MEMORY, Plan, Task, Work, by_site, loads_of, parallel};
+use crate::large::Large;
+use crate::lines::{Finder, Line, Lines, SortedLines};
+use crate::scratch::Scratch;
+use crate::scratch::deal::{Deal, Dealer};
 use crate::secret;
 use crate::snapshot::IndexedSite;
 use crate::store::{View, copies_of};
 use crate::summary::{Fold, Summary, Window};
-use crate::threads::together;
-
-/// What the lines of a report are, in messages.
-const SITES: &str = "the sites of a report";
 
 /// How to make a report.
+#[derive(Clone, Debug)]
 pub struct ReportOptions {
     /// Threads that work on it.
     pub threads: usize,
-    /// Bytes of memory for events, all threads together. A single site is held whole, whatever it takes.
+    /// Bytes of memory, all threads together. What does not fit is put aside in temporary files.
     pub memory: u64,
+    /// Where these are, if not in `$TMPDIR` or `/tmp`.
+    pub temp: Option<PathBuf>,
     /// Only these sites.
     pub sites: Option<HashSet<Vec<u8>>>,
     /// Only events of these moments.
@@ -39,7 +46,7 @@ pub struct ReportOptions {
 
 impl Default for ReportOptions {
     fn default() -> ReportOptions {
-        ReportOptions { threads: 1, memory: MEMORY, sites: None, window: Window::ALL }
+        ReportOptions { threads: 1, memory: MEMORY, temp: None, sites: None, window: Window::ALL }
     }
 }
 
@@ -58,7 +65,7 @@ impl SiteSummary {
     }
 }
 
-/// What was found besides.
+/// What was found besides the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
     /// Events of the sites and moments asked for, each once.
@@ -71,36 +78,21 @@ pub struct Totals {
     pub earliest: i64,
     /// The latest timestamp.
     pub latest: i64,
-    /// Sites of which events were read.
+}
+
+/// How many sites there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Sites that have a line.
+    pub sites: u64,
+    /// Sites of which events were read, with a line or without.
     pub folded: u64,
 }
 
-impl Default for Totals {
-    fn default() -> Totals {
-        Totals { events: 0, copies: 0, disputed: 0, earliest: i64::MAX, latest: i64::MIN, folded: 0 }
-    }
-}
-
-impl Totals {
-    fn add(&mut self, other: &Totals) {
-        self.events += other.events;
-        self.copies += other.copies;
-        self.disputed += other.disputed;
-        self.folded += other.folded;
-        self.seen(other.earliest, other.latest);
-    }
-
-    fn seen(&mut self, earliest: i64, latest: i64) {
-        self.earliest = self.earliest.min(earliest);
-        self.latest = self.latest.max(latest);
-    }
-}
-
 /// Every site that has an event, ascending by the bytes of its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The lines.
-    pub sites: Vec<SiteSummary>,
+    lines: SortedLines,
+    scratch: Scratch,
     /// What was found besides.
     pub totals: Totals,
 }
@@ -108,286 +100,368 @@ pub struct Report {
 impl Report {
     /// The report of a view.
     pub fn of(view: &View, options: &ReportOptions) -> Result<Report> {
-        let threads = options.threads.max(1);
-        let wanted = options.sites.as_ref();
-        let wanted: Option<HashSet<Site<'_>>> = wanted.map(|names| names.iter().map(|name| Site::new(name)).collect());
-        let index = Index::read(view, threads, wanted.as_ref())?;
-        let plan = Plan::of(view, &index, options.window);
-        let mut counts = plan.counts;
-        if let Some(wanted) = &wanted {
-            let shards: HashSet<u8> = wanted.iter().map(|site| shard(site_hash(*site))).collect();
-            for (number, count) in (0u8..=255).zip(&mut counts) {
-                *count *= u64::from(shards.contains(&number));
-            }
-        }
-        let tasks = tasks(&counts, options.memory / threads as u64);
-        let workers = parallel(threads, tasks.len(), Worker::default, |worker, number| match tasks.get(number) {
-            Some(task) => worker.fold(view, &index, &plan, task, wanted.as_ref(), options.window),
-            None => Ok(()),
-        })?;
-        let mut report = Report::default();
-        report.totals.copies = copies_of(&view.snapshots, &view.frames);
-        let mut lists = Vec::new();
-        for worker in workers {
-            report.totals.add(&worker.report.totals);
-            lists.push(worker.report.sites);
-        }
-        let folded = in_order(lists)?;
-        report.take(index, &plan, folded, options.window)?;
-        Ok(report)
+        let scratch = Scratch::for_readers(options.temp.as_deref());
+        let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch: scratch.clone() };
+        let lines = Lines::new(&scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
+        let making = Making::new(view, options, &limits, &lines);
+        let copies = copies_of(&view.snapshots, &view.frames) + making.work()?;
+        let line = lines.total();
+        let totals = Totals {
+            events: line.events,
+            copies,
+            disputed: line.disputed,
+            earliest: line.earliest,
+            latest: line.latest,
+        };
+        Ok(Report { lines: lines.sorted(RUNS)?, scratch, totals })
     }
 
-    /// Brings the sites that were folded and those whose finished summary serves into one order.
-    fn take(&mut self, index: Index, plan: &Plan, folded: Vec<SiteSummary>, window: Window) -> Result<()> {
-        let mut lists = usize::from(!folded.is_empty());
-        self.sites = folded;
-        memory::reserve(&mut self.sites, index.pieces.iter().flatten().map(Vec::len).sum(), SITES)?;
-        for (pieces, done) in index.pieces.into_iter().zip(&plan.done) {
-            let before = self.sites.len();
-            for (IndexedSite { name, entry }, done) in pieces.into_iter().flatten().zip(done.iter().flatten()) {
-                if done.load(Ordering::Relaxed) {
-                    continue;
-                }
-                self.totals.disputed += entry.disputed;
-                self.totals.seen(entry.earliest, entry.latest);
-                // All of it is inside the window or all of it outside: the others were folded.
-                if window.contains(entry.earliest) {
-                    self.totals.events += entry.events;
-                    self.sites.push(SiteSummary { name, summary: entry.summary });
+    /// Visits each line, until `visit` says that it is enough.
+    pub fn each(&self, visit: &mut dyn FnMut(&[u8], &Summary) -> bool) -> Result<Told> {
+        let mut lines = self.lines.stretch(None, None)?;
+        let mut told = Told::default();
+        while let Some((name, line)) = lines.next()? {
+            told.folded += u64::from(line.folded);
+            if line.entry.events > 0 {
+                told.sites += 1;
+                if !visit(name, &line.entry.summary) {
+                    break;
                 }
             }
-            lists += usize::from(self.sites.len() > before);
         }
-        if lists > 1 {
-            self.sites.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(told)
+    }
+
+    /// All lines, which take memory.
+    pub fn sites(&self) -> Result<Vec<SiteSummary>> {
+        let mut sites = Vec::new();
+        self.each(&mut |name, summary| {
+            sites.push(SiteSummary { name: Site::new(name).into(), summary: *summary });
+            true
+        })?;
+        Ok(sites)
+    }
+
+    /// Bytes that were written to temporary files.
+    pub fn put_aside(&self) -> u64 {
+        self.scratch.written()
+    }
+}
+
+/// Runs of lines that are merged at a time.
+const RUNS: usize = 64;
+
+/// Blocks of an index that are read at once.
+const BLOCKS: usize = 64;
+
+/// What the work of a report has in common.
+struct Making<'a> {
+    view: &'a View,
+    limits: &'a Limits,
+    window: Window,
+    wanted: Option<HashSet<Site<'a>>>,
+    lines: &'a Lines,
+    /// What the indexes say, by shard, where it may not be all there is of a site.
+    places: Deal,
+}
+
+impl<'a> Making<'a> {
+    fn new(view: &'a View, options: &'a ReportOptions, limits: &'a Limits, lines: &'a Lines) -> Making<'a> {
+        let wanted = options.sites.as_ref();
+        let wanted = wanted.map(|names| names.iter().map(|name| Site::new(name)).collect());
+        Making { view, limits, window: options.window, wanted, lines, places: Deal::new(&limits.scratch, SHARDS) }
+    }
+
+    fn wants(&self, site: Site<'_>) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&site))
+    }
+
+    /// Bytes of lines that one thread holds.
+    fn own_lines(&self) -> usize {
+        self.limits.bytes() / 8 / self.limits.threads
+    }
+
+    /// Finds all lines; gives the copies that were dropped.
+    fn work(&self) -> Result<u64> {
+        let mut loads = loads_of(&self.view.frames);
+        if let Some(wanted) = &self.wanted {
+            let shards: HashSet<u8> = wanted.iter().map(|site| shard(site_hash(*site))).collect();
+            for (_, load) in (0u8..=255).zip(&mut loads).filter(|(number, _)| !shards.contains(number)) {
+                *load = Load::default();
+            }
+        }
+        self.indexes(loads.iter().all(|load| load.events == 0))?;
+        for (number, load) in loads.iter_mut().enumerate() {
+            let length = self.places.length(number);
+            // Of what is held there is one more while it is worked on, with a table of it.
+            load.add(length / 20 + u64::from(length > 0), length);
+        }
+        let plan = Plan::of(&loads, self.limits.threads, self.limits.memory);
+        let tasks: Vec<&Task> =
+            plan.work.iter().filter_map(|work| if let Work::Task(task) = work { Some(task) } else { None }).collect();
+        let workers = parallel(
+            plan.workers,
+            tasks.len(),
+            || Worker::new(self),
+            |worker, number| match tasks.get(number) {
+                Some(task) => worker.task(task),
+                None => Ok(()),
+            },
+        )?;
+        let mut copies = 0;
+        let mut large: Vec<u8> = Vec::new();
+        for mut worker in workers {
+            copies += worker.copies;
+            large.append(&mut worker.full);
+            worker.finder.end()?;
+        }
+        large.extend(
+            plan.work.iter().filter_map(|work| if let Work::Large(shard, _) = work { Some(*shard) } else { None }),
+        );
+        for shard in large {
+            copies += self.large(shard, loads[usize::from(shard)], plan.threads)?;
+        }
+        Ok(copies)
+    }
+
+    /// Reads what the indexes say of the sites that are wanted: lines, where there is nothing else of these, or else places. There
+    /// `is_tail`less one snapshot says all.
+    fn indexes(&self, tailless: bool) -> Result<()> {
+        let is_all = tailless && self.view.snapshots.len() <= 1;
+        let wanted = self.wanted.as_ref().map(|sites| {
+            let mut names: Vec<SiteName> = sites.iter().map(|site| (*site).into()).collect();
+            sort_by_name(&mut names, |name| name);
+            names
+        });
+        let threads = self.limits.threads;
+        for (number, snapshot) in (0u32..).zip(&self.view.snapshots) {
+            let begin = || Reading {
+                finder: self.lines.finder(self.own_lines()),
+                dealer: self.places.dealer(self.limits.bytes() / 8 / threads),
+                buffer: Vec::new(),
+                sites: Vec::new(),
+            };
+            let blocks = snapshot.index_blocks();
+            let pieces = if wanted.is_some() { 1 } else { blocks.div_ceil(BLOCKS) };
+            let readings = parallel(threads, pieces, begin, |reading, piece| {
+                reading.sites.clear();
+                match &wanted {
+                    Some(wanted) => snapshot.sites_of(wanted, &mut reading.buffer, &mut reading.sites)?,
+                    None => {
+                        let some = piece * BLOCKS..blocks.min((piece + 1) * BLOCKS);
+                        snapshot.sites(some, &mut reading.buffer, &mut reading.sites)?;
+                    }
+                }
+                reading.take(number, self.window, is_all)
+            })?;
+            for reading in readings {
+                reading.finder.end()?;
+                reading.dealer.end();
+            }
+        }
+        Ok(())
+    }
+
+    /// The places of some shards.
+    fn places(&self, shards: impl Iterator<Item = u8>) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for number in shards {
+            self.places.read(usize::from(number), &mut Vec::new(), |bytes| {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let (place, behind) = Place::decode(rest).ok_or_else(|| self.limits.scratch.changed())?;
+                    places.push(place);
+                    rest = behind;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(places)
+    }
+
+    /// Works on a shard that does not fit one thread's memory.
+    fn large(&self, shard: u8, load: Load, threads: usize) -> Result<u64> {
+        let limits = Limits { threads, memory: self.limits.memory / 2, ..self.limits.clone() };
+        let (View { segments, frames, snapshots, .. }, sites) = (self.view, Mutex::default());
+        let places = self.places(shard..=shard)?;
+        // What the tail has is known; of what snapshots have, the most that it may be.
+        let mut whole = load;
+        places.iter().for_each(|place| whole.add(place.whole, place.line.entry.length));
+        let large = Large::new(&limits, shard, whole.memory());
+        large.tail(segments, frames, |site| self.wants(site), Some(&sites))?;
+        let sites = sites.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (touched, finished) = parted(&places, |name| sites.contains(name));
+        let mut finder = self.lines.finder(self.own_lines());
+        finished.into_iter().try_for_each(|place| finder.put(place.name.site(), &place.finished()))?;
+        finder.end()?;
+        for (number, snapshot) in (0u32..).zip(snapshots) {
+            let (names, stretches) = stretches_of(&touched, number);
+            large.snapshot(snapshot, stretches, |site| names.contains(&site))?;
+        }
+        large.finish(self.window, Some(self.lines), None).map(Option::unwrap_or_default)
+    }
+}
+
+/// Reads an index for one thread.
+struct Reading<'a> {
+    finder: Finder<'a>,
+    dealer: Dealer<'a>,
+    buffer: Vec<u8>,
+    sites: Vec<IndexedSite>,
+}
+
+impl Reading<'_> {
+    /// Takes what was read of an index.
+    fn take(&mut self, snapshot: u32, window: Window, is_all: bool) -> Result<()> {
+        for IndexedSite { name, entry } in self.sites.drain(..) {
+            let is_cut = window.cuts(entry.earliest, entry.latest);
+            let mut line = Line { entry, folded: false, stretches: 0 };
+            if !is_cut && !window.contains(entry.earliest) {
+                // All of it is outside the window.
+                (line.entry.events, line.entry.summary) = (0, Summary::default());
+            }
+            let place = Place { name, snapshot, is_cut, whole: entry.events, line };
+            if is_all && !is_cut {
+                self.finder.put(place.name.site(), &place.finished())?;
+                continue;
+            }
+            let shard = shard(site_hash(place.name.site()));
+            self.dealer.put(usize::from(shard), |out| place.encode(out))?;
         }
         Ok(())
     }
 }
 
-/// The sites of each snapshot's index, in the order of the report: all of them, or those asked for. In pieces, as they were
-/// read: there may be millions, and to copy them into one list takes as long as to read them.
-struct Index {
-    pieces: Vec<Vec<Vec<IndexedSite>>>,
+/// What an index says of a site.
+struct Place {
+    name: SiteName,
+    snapshot: u32,
+    /// Some of its events are in the window and some are not.
+    is_cut: bool,
+    /// Its events in the snapshot, in the window or not.
+    whole: u64,
+    /// Its line, if there is nothing else of it.
+    line: Line,
 }
 
-/// A site of the index: snapshot, piece, place in the piece.
-type At = (u32, u32, u32);
-
-/// Blocks of an index that are read at once.
-const BLOCKS: usize = 64;
-
-impl Index {
-    fn read(view: &View, threads: usize, wanted: Option<&HashSet<Site<'_>>>) -> Result<Index> {
-        let mut all = Vec::new();
-        let wanted = wanted.map(|sites| {
-            let mut names: Vec<SiteName> = sites.iter().map(|site| (*site).into()).collect();
-            sort_by_name(&mut names, |name| name);
-            names
-        });
-        for snapshot in &view.snapshots {
-            let Some(wanted) = &wanted else {
-                let blocks = snapshot.index_blocks();
-                let start = || (Vec::new(), Vec::new());
-                let pieces = parallel(threads, blocks.div_ceil(BLOCKS), start, |(buffer, pieces), number| {
-                    // Its share of the sites, and some: growing would copy them.
-                    let share = (snapshot.header.sites as usize / blocks.max(1)).saturating_mul(BLOCKS);
-                    let mut piece = memory::list(share.min(1 << 16), SITES)?;
-                    let first = number * BLOCKS;
-                    snapshot.sites(first..blocks.min(first + BLOCKS), buffer, &mut piece)?;
-                    pieces.push((number, piece));
-                    Ok(())
-                })?;
-                let mut pieces: Vec<_> = pieces.into_iter().flat_map(|(_, pieces)| pieces).collect();
-                pieces.sort_unstable_by_key(|(number, _)| *number);
-                all.push(pieces.into_iter().map(|(_, piece)| piece).collect());
-                continue;
-            };
-            let mut found = Vec::new();
-            snapshot.sites_of(wanted, &mut Vec::new(), &mut found)?;
-            all.push(vec![found]);
-        }
-        Ok(Index { pieces: all })
+impl Place {
+    /// The line, without the place.
+    fn finished(&self) -> Line {
+        let entry = SiteEntry { at: 0, length: 0, ..self.line.entry };
+        Line { entry, ..self.line }
     }
 
-    fn get(&self, (snapshot, piece, place): At) -> &IndexedSite {
-        &self.pieces[snapshot as usize][piece as usize][place as usize]
+    fn encode(&self, out: &mut Vec<u8>) {
+        let mut buffer = [0; 20];
+        let name = self.name.text(&mut buffer);
+        out.extend_from_slice(&self.snapshot.to_le_bytes());
+        out.push(u8::from(self.is_cut));
+        out.extend_from_slice(&self.whole.to_le_bytes());
+        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        out.extend_from_slice(name);
+        self.line.encode(out);
     }
 
-    /// The sites of one snapshot and their places, in order.
-    fn each(&self, snapshot: usize) -> impl Iterator<Item = (At, &IndexedSite)> {
-        self.pieces[snapshot].iter().enumerate().flat_map(move |(piece, sites)| {
-            let at = move |place| (snapshot as u32, piece as u32, place as u32);
-            sites.iter().enumerate().map(move |(place, site)| (at(place), site))
-        })
-    }
-
-    /// Visits each site that several snapshots hold, with its places.
-    fn each_shared(&self, mut visit: impl FnMut(&[At])) {
-        let mut lists: Vec<_> = (0..self.pieces.len()).map(|snapshot| self.each(snapshot).peekable()).collect();
-        let mut holders = Vec::new();
-        loop {
-            holders.clear();
-            let mut least: Option<&SiteName> = None;
-            for list in &mut lists {
-                let Some((at, site)) = list.peek() else { continue };
-                let order = least.map_or(std::cmp::Ordering::Less, |least| site.name.cmp(least));
-                if order.is_lt() {
-                    holders.clear();
-                    least = Some(&site.name);
-                }
-                if order.is_le() {
-                    holders.push(*at);
-                }
-            }
-            if holders.is_empty() {
-                return;
-            }
-            for (snapshot, ..) in &holders {
-                lists[*snapshot as usize].next();
-            }
-            if holders.len() > 1 {
-                visit(&holders);
-            }
-        }
+    fn decode(bytes: &[u8]) -> Option<(Place, &[u8])> {
+        let (snapshot, bytes) = bytes.split_first_chunk()?;
+        let (is_cut, bytes) = bytes.split_first()?;
+        let (whole, bytes) = bytes.split_first_chunk()?;
+        let (length, bytes) = bytes.split_first_chunk()?;
+        let (name, bytes) = bytes.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        let (line, bytes) = Line::decode(bytes).ok()?;
+        let (snapshot, whole) = (u32::from_le_bytes(*snapshot), u64::from_le_bytes(*whole));
+        Some((Place { name: Site::new(name).into(), snapshot, is_cut: *is_cut > 0, whole, line }, bytes))
     }
 }
 
-/// What is known before the tail is read.
-struct Plan {
-    /// By place: whether the site is answered from its events.
-    done: Vec<Vec<Vec<AtomicBool>>>,
-    /// By shard: the sites of the index, where the tail may hold some of them.
-    held: Vec<Vec<At>>,
-    /// By shard: places of which the events have to be read whatever the tail holds.
-    touched: Vec<Vec<At>>,
-    /// By shard: events that may have to be held.
-    counts: [u64; SHARDS],
+/// The places of which events have to be read, and those that are finished. Read are sites that the tail holds, too, or several
+/// snapshots, and those that the window cuts.
+fn parted(places: &[Place], in_tail: impl Fn(&SiteName) -> bool) -> (Vec<&Place>, Vec<&Place>) {
+    // By site: a place, and whether there are more. Not by the hash of the shards: whoever names sites can make them all collide.
+    let mut known: HashTable<(&Place, bool)> = HashTable::with_capacity(places.len());
+    let hash = |place: &Place| secret::hash(place.name.site());
+    for place in places {
+        match known.find_mut(hash(place), |(other, _)| other.name == place.name) {
+            Some((_, is_shared)) => *is_shared = true,
+            None => drop(known.insert_unique(hash(place), (place, false), |(place, _)| hash(place))),
+        }
+    }
+    let is_shared = |place: &Place| {
+        let found = known.find(hash(place), |(other, _)| other.name == place.name);
+        found.is_some_and(|(_, is_shared)| *is_shared)
+    };
+    places.iter().partition(|place| is_shared(place) || place.is_cut || in_tail(&place.name))
 }
 
-impl Plan {
-    fn of(view: &View, index: &Index, window: Window) -> Plan {
-        let undone = |piece: &Vec<IndexedSite>| piece.iter().map(|_| AtomicBool::new(false)).collect();
-        let done = index.pieces.iter().map(|pieces| pieces.iter().map(undone).collect()).collect();
-        let mut touched = vec![Vec::new(); SHARDS];
-        let mut counts = [0u64; SHARDS];
-        let mut touch = |at: At| {
-            let IndexedSite { name, entry } = index.get(at);
-            let shard = usize::from(shard(site_hash(name.site())));
-            touched[shard].push(at);
-            counts[shard] += entry.events;
-        };
-        if index.pieces.len() > 1 {
-            index.each_shared(|places| places.iter().for_each(|at| touch(*at)));
-        }
-        for (at, IndexedSite { entry, .. }) in (0..index.pieces.len()).flat_map(|snapshot| index.each(snapshot)) {
-            if window.cuts(entry.earliest, entry.latest) {
-                touch(at);
-            }
-        }
-        // Which sites the tail holds is known only once it is read: as far as memory goes, it may be all of them.
-        let tail = frame_counts(&view.frames);
-        let mut held = vec![Vec::new(); SHARDS];
-        if tail.iter().any(|tail| *tail > 0) {
-            for (at, site) in (0..index.pieces.len()).flat_map(|snapshot| index.each(snapshot)) {
-                held[usize::from(shard(site_hash(site.name.site())))].push(at);
-            }
-        }
-        for (shard, tail) in tail.into_iter().enumerate().filter(|(_, tail)| *tail > 0) {
-            let folded: u64 = view.snapshots.iter().map(|snapshot| snapshot.shards()[shard].events).sum();
-            counts[shard] = tail + folded;
-        }
-        Plan { done, held, touched, counts }
-    }
+/// The names and the stretches of the places in one snapshot.
+fn stretches_of<'p>(places: &[&'p Place], snapshot: u32) -> (HashSet<Site<'p>>, Vec<Range<u64>>) {
+    let own = || places.iter().filter(|place| place.snapshot == snapshot);
+    let stretch = |place: &&&Place| place.line.entry.at..place.line.entry.at.saturating_add(place.line.entry.length);
+    (own().map(|place| place.name.site()).collect(), united(own().map(|place| stretch(&place)).collect()))
 }
 
 /// One thread's buffers and what it found.
-#[derive(Default)]
-struct Worker {
+struct Worker<'a> {
+    making: &'a Making<'a>,
     gather: Gather,
     fold: Fold,
-    report: Report,
+    finder: Finder<'a>,
+    copies: u64,
+    /// Shards that did not fit.
+    full: Vec<u8>,
 }
 
-impl Worker {
-    fn fold(
-        &mut self,
-        view: &View,
-        index: &Index,
-        plan: &Plan,
-        task: &Task,
-        wanted: Option<&HashSet<Site<'_>>>,
-        window: Window,
-    ) -> Result<()> {
-        let Worker { gather, fold, report } = self;
+impl<'a> Worker<'a> {
+    fn new(making: &'a Making<'a>) -> Worker<'a> {
+        let finder = making.lines.finder(making.own_lines());
+        Worker { making, gather: Gather::default(), fold: Fold::default(), finder, copies: 0, full: Vec::new() }
+    }
+
+    fn task(&mut self, task: &Task) -> Result<()> {
+        let Worker { making, gather, fold, finder, copies, .. } = self;
+        let View { segments, frames, snapshots, .. } = making.view;
         gather.begin(task);
-        gather.tail(&view.segments, &view.frames, task, |site| wanted.is_none_or(|wanted| wanted.contains(&site)))?;
-        let mut places: Vec<At> = Vec::new();
-        if !index.pieces.is_empty() {
-            let name = |at: &At| index.get(*at).name.site();
-            let held: usize = task.shards.clone().map(|shard| plan.held[usize::from(shard)].len()).sum();
-            let mut known = HashTable::with_capacity(task.share(held));
-            let of_task = |at: &&At| task.takes(name(at));
-            // Not by the hash of the shards: whoever names sites can make them all collide.
-            for at in task.shards.clone().flat_map(|shard| &plan.held[usize::from(shard)]).filter(of_task) {
-                known.insert_unique(secret::hash(name(at)), *at, |at| secret::hash(name(at)));
-            }
+        gather.tail(segments, frames, task, |site| making.wants(site))?;
+        let places = making.places(task.shards.clone())?;
+        let mut sites = HashSet::new();
+        if !places.is_empty() {
             gather.each_site(|site| {
-                places.extend(known.iter_hash(secret::hash(site)).filter(|at| name(at) == site));
+                sites.insert(SiteName::from(site));
             });
-            let touched = task.shards.clone().flat_map(|shard| &plan.touched[usize::from(shard)]);
-            places.extend(touched.filter(of_task));
         }
-        for (number, snapshot) in view.snapshots.iter().enumerate() {
-            let mut sites = HashSet::new();
-            let mut stretches = Vec::new();
-            for &at @ (_, piece, place) in places.iter().filter(|(snapshot, ..)| *snapshot as usize == number) {
-                let IndexedSite { name, entry } = index.get(at);
-                plan.done[number][piece as usize][place as usize].store(true, Ordering::Relaxed);
-                sites.insert(name.site());
-                stretches.push(entry.at..entry.at.saturating_add(entry.length));
-            }
-            for stretch in united(stretches) {
-                gather.snapshot(snapshot, stretch, task, |site| sites.contains(&site))?;
+        let (touched, finished) = parted(&places, |name| sites.contains(name));
+        let mut load = Load::default();
+        touched.iter().for_each(|place| load.add(place.whole, place.line.entry.length));
+        let mut fits = !gather.is_full() && load.memory() <= task.share;
+        for (number, snapshot) in (0u32..).zip(snapshots) {
+            let (names, stretches) = stretches_of(&touched, number);
+            for stretch in stretches {
+                fits &= !gather.is_full();
+                if fits {
+                    gather.snapshot(snapshot, stretch, |site| names.contains(&site))?;
+                }
             }
         }
+        if !fits || gather.is_full() {
+            // Nothing was told of them yet.
+            self.full.extend(task.shards.clone());
+            return Ok(());
+        }
+        finished.into_iter().try_for_each(|place| finder.put(place.name.site(), &place.finished()))?;
+        let window = making.window;
         gather.finish(|Gathered { table, merged, .. }| {
-            report.totals.copies += merged.copies;
-            report.totals.disputed += merged.disputed;
+            *copies += merged.copies;
             for rows in by_site(table) {
                 let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-                report.totals.seen(first.timestamp, last.timestamp);
-                report.totals.folded += 1;
-                let summary = fold.site(rows, table.names(), window);
-                let events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
-                if events > 0 {
-                    report.totals.events += events;
-                    memory::reserve(&mut report.sites, 1, SITES)?;
-                    report.sites.push(SiteSummary { name: table.site_of(first).into(), summary });
-                }
+                let mut line = Line::of(fold.site(rows, table.names(), window));
+                line.entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
+                line.entry.disputed = rows.iter().filter(|row| row.disputed).count() as u64;
+                (line.entry.earliest, line.entry.latest) = (first.timestamp, last.timestamp);
+                finder.put(table.site_of(first), &line)?;
             }
             Ok(())
         })
     }
-}
-
-/// What each thread found, in one order; each list is brought into it by a thread of its own, if there are as many.
-fn in_order(mut lists: Vec<Vec<SiteSummary>>) -> Result<Vec<SiteSummary>> {
-    let threads = lists.len();
-    let waiting = Mutex::new(lists.iter_mut());
-    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-    together(threads, || {
-        while let Some(list) = next() {
-            sort_by_name(list, |site| &site.name);
-        }
-    });
-    let mut all = memory::list(lists.iter().map(Vec::len).sum(), SITES)?;
-    for mut list in lists {
-        all.append(&mut list);
-    }
-    // A stable sort finds the runs that are in order and merges them.
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
 }
 
 /// The stretches in order; those that touch or overlap are one.

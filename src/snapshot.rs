@@ -4,6 +4,7 @@
 //! but the events is there so that nobody needs to read them: `wal-format.md`, section 7, has the layout.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Corruption, Error, Result};
@@ -16,6 +17,7 @@ use crate::format::block::{
 use crate::format::coding::Malformed;
 use crate::format::frame::{BadSegment, crc};
 use crate::format::{MAX_COUNT, SHARDS, Uid};
+use crate::lines::SortedLines;
 use crate::memory;
 use crate::search::{Bytes, Search, read_header};
 use crate::storage::{File, Publication, Storage, path_of};
@@ -383,6 +385,24 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Cuts a stretch of blocks of this kind into pieces of about [`PIECE`] bytes, appended to `pieces`; reads the headers alone.
+    pub fn split(&self, kind: BlockKind, stretch: Range<u64>, pieces: &mut Vec<Range<u64>>) -> Result<()> {
+        let (mut at, mut start, mut buffer) = (stretch.start, stretch.start, Vec::new());
+        // A short one costs more to cut than it is worth.
+        while stretch.end.saturating_sub(start) > 2 * PIECE as u64 && at < stretch.end {
+            self.read(at, BLOCK_HEADER, &mut buffer)?;
+            at = at.saturating_add(self.block_header(kind, &buffer, at)?.whole());
+            if at - start >= PIECE as u64 {
+                pieces.push(start..at);
+                start = at;
+            }
+        }
+        if start < stretch.end {
+            pieces.push(start..stretch.end);
+        }
+        Ok(())
+    }
+
     fn block_header(&self, kind: BlockKind, bytes: &[u8], at: u64) -> Result<BlockHeader> {
         let header = self.own_header(at, bytes)?;
         if header.kind != kind || header.length as usize > MAX_BLOCK {
@@ -523,6 +543,11 @@ impl<'a> SnapshotWriter<'a> {
         Ok(SnapshotWriter { publication, header, end: SNAPSHOT_HEADER as u64, shards: [ShardEntry::default(); SHARDS] })
     }
 
+    /// Where its temporary files are, unless it is told of another place.
+    pub fn scratch(&self) -> PathBuf {
+        self.publication.scratch()
+    }
+
     /// Where the next block will be.
     pub fn end(&self) -> u64 {
         self.end
@@ -570,23 +595,22 @@ impl<'a> SnapshotWriter<'a> {
         }
     }
 
-    /// Writes the index behind the events. `sites` ascend as [`SiteName`] does.
-    pub fn index<'s>(&mut self, sites: impl Iterator<Item = (&'s SiteName, SiteEntry)>) -> Result<()> {
+    /// Writes the index behind the events; gives the sites and their events.
+    pub fn index(&mut self, lines: &SortedLines) -> Result<(u64, u64)> {
         self.end_region(BlockKind::Events);
         (self.header.earliest, self.header.latest) = (i64::MAX, i64::MIN);
         let mut fences: Vec<Fence> = Vec::new();
         // Gathered over many blocks: a call a block would cost more than the blocks.
         let (mut blocks, mut bytes) = (Vec::new(), Vec::new());
         let (mut payload, mut before, mut count) = (Vec::new(), Vec::new(), 0u32);
-        let mut buffer = [0; 20];
-        for (site, entry) in sites {
-            let header = &mut self.header;
+        let mut lines = lines.stretch(None, None)?;
+        while let Some((name, line)) = lines.next()? {
+            let (header, entry) = (&mut self.header, line.entry);
             header.sites += 1;
             header.events += entry.events;
             header.disputed += entry.disputed;
             header.earliest = header.earliest.min(entry.earliest);
             header.latest = header.latest.max(entry.latest);
-            let name = site.text(&mut buffer);
             if payload.len() >= INDEX_BLOCK && (count >= INDEX_SITES || payload.len() >= 8 * INDEX_BLOCK) {
                 blocks.push(PendingBlock::new(BlockKind::Index, 0, count, &payload));
                 bytes.resize(bytes.len() + BLOCK_HEADER, 0);
@@ -621,7 +645,7 @@ impl<'a> SnapshotWriter<'a> {
         let (shards, count) = encode_shards(&self.shards);
         self.block(BlockKind::Shards, count, &shards)?;
         self.end_region(BlockKind::Shards);
-        Ok(())
+        Ok((self.header.sites, self.header.events))
     }
 
     /// Writes the inputs, and those that count no longer, behind the index.

@@ -51,6 +51,10 @@ pub trait Storage: Send + Sync {
     fn lock(&self) -> Result<Box<dyn Send + Sync>>;
     /// Random bytes for ids and salts.
     fn random(&self) -> io::Result<Uid>;
+    /// Where temporary files of a writer are, which have no names: in the directory, if it is one.
+    fn scratch(&self) -> PathBuf {
+        std::env::temp_dir()
+    }
     /// Bytes that files can take before the file system is full, where that can be told.
     fn room(&self) -> io::Result<Option<u64>> {
         Ok(None)
@@ -171,6 +175,11 @@ impl<'a> Publication<'a> {
     /// Writes all of `bytes`.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.file.write_at(bytes, offset).map_err(Error::io("write", path_of(self.storage, &self.temporary)))
+    }
+
+    /// Where temporary files are that serve to make it.
+    pub fn scratch(&self) -> PathBuf {
+        self.storage.scratch()
     }
 
     /// Gives the file up, for the space it takes. If that fails, the next writer removes it.

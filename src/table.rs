@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 use crate::event::{Event, Id, Kind, Site, Uuid, uuid_of};
+use crate::secret;
 
 /// Set in [`Row::site`] where the rest is the number of a text; numbers of sites stay below 2^60.
 const TEXT: u64 = 1 << 63;
@@ -40,6 +41,12 @@ impl Row {
         self.text_id
     }
 }
+
+/// Bytes of a record but for its texts.
+const RECORD: usize = 35;
+
+/// Bytes that a name takes besides its own: in its table, and what a fold or an encoder keeps of it.
+const NAME: usize = 80;
 
 /// Rows and the texts they refer to. Cleared and filled again, so that its memory is allocated once.
 #[derive(Default)]
@@ -97,6 +104,13 @@ impl Table {
             Id::Text(text) => ([u64::from(self.ids.push(text)), 0], true),
         };
         self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed });
+    }
+
+    /// Appends a row of another table.
+    pub fn push_copy(&mut self, other: &Table, row: &Row) {
+        let event = other.event(row);
+        let (site, from) = (self.site(event.site), self.from(event.from));
+        self.push_row(site, event.timestamp, event.id, from, event.kind, row.shard, row.disputed);
     }
 
     /// Appends events with UUIDs for ids: each by its site, timestamp, `from`, kind, whether it is disputed, and its id.
@@ -185,6 +199,76 @@ impl Table {
         }
     }
 
+    /// Bytes of memory that it takes, more or less, with what others keep of each name: see [`NAME`].
+    pub fn bytes(&self) -> usize {
+        self.rows.len() * size_of::<Row>() + self.sites.bytes() + self.froms.bytes() + self.ids.bytes()
+    }
+
+    /// Appends a row, with its texts, to bytes that [`Table::take_records`] reads.
+    pub fn put_record(&self, row: &Row, out: &mut Vec<u8>) {
+        let site = self.site_of(row);
+        let is_text = matches!(site, Site::Text(_));
+        let flags = row.kind.code() | u8::from(row.disputed) << 2 | u8::from(row.text_id) << 3 | u8::from(is_text) << 4;
+        let mut fixed = [0; RECORD];
+        fixed[0] = flags;
+        fixed[1..9].copy_from_slice(&row.timestamp.to_le_bytes());
+        fixed[9..17].copy_from_slice(&row.site.to_le_bytes());
+        fixed[17..25].copy_from_slice(&row.id[0].to_le_bytes());
+        fixed[25..33].copy_from_slice(&row.id[1].to_le_bytes());
+        let from = self.name_of(row.from);
+        fixed[33..35].copy_from_slice(&(from.len() as u16).to_le_bytes());
+        out.extend_from_slice(&fixed);
+        out.extend_from_slice(from);
+        let mut text = |text: &[u8]| {
+            out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+            out.extend_from_slice(text);
+        };
+        if let Site::Text(name) = site {
+            text(name);
+        }
+        if let Id::Text(id) = self.id_of(row) {
+            text(id);
+        }
+    }
+
+    /// Appends up to so many rows of records of a shard, as [`Table::put_record`] writes them; gives the bytes behind them, or
+    /// nothing if they are none.
+    pub fn take_records<'b>(&mut self, mut bytes: &'b [u8], shard: u8, most: usize) -> Option<&'b [u8]> {
+        for _ in 0..most {
+            let Some((fixed, rest)) = bytes.split_first_chunk::<RECORD>() else {
+                return bytes.is_empty().then_some(bytes);
+            };
+            bytes = rest;
+            let word = |at: usize| fixed[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            let (flags, timestamp, mut site, mut id) = (fixed[0], word(1).cast_signed(), word(9), [word(17), word(25)]);
+            let mut text = |length: usize| {
+                let (text, rest) = bytes.split_at_checked(length)?;
+                bytes = rest;
+                Some(text)
+            };
+            let from = self.froms.intern(text(usize::from(u16::from_le_bytes([fixed[33], fixed[34]])))?);
+            let mut long = || text(2).and_then(|length| text(usize::from(u16::from_le_bytes([length[0], length[1]]))));
+            if flags & 16 > 0 {
+                site = TEXT | u64::from(self.sites.intern(long()?));
+            }
+            let text_id = flags & 8 > 0;
+            if text_id {
+                id = [u64::from(self.ids.push(long()?)), 0];
+            }
+            let (kind, disputed) = (Kind::from_code(flags & 3)?, flags & 4 > 0);
+            self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed });
+        }
+        Some(bytes)
+    }
+
+    /// A hash of the event of a row, equal for its copies in any table.
+    pub fn hash_event(&self, row: &Row) -> u64 {
+        match (self.site_of(row), self.id_of(row)) {
+            (Site::Number(site), Id::Uuid(id)) => secret::hash((site, id)),
+            (site, id) => secret::hash((site, id)),
+        }
+    }
+
     /// The order of the events of one site: timestamp, statuses before messages, `id`, `from`, offline before online.
     pub fn compare(&self, a: &Row, b: &Row) -> Ordering {
         (a.timestamp, a.kind.is_message()).cmp(&(b.timestamp, b.kind.is_message())).then_with(|| {
@@ -211,6 +295,10 @@ impl Heap {
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<usize>()
     }
 
     fn push(&mut self, text: &[u8]) -> u32 {
@@ -245,6 +333,10 @@ impl Texts {
 
     fn len(&self) -> usize {
         self.heap.ends.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.heap.bytes() + self.len() * NAME
     }
 
     fn get(&self, number: u32) -> &[u8] {
@@ -317,6 +409,49 @@ mod tests {
             events.iter().for_each(|event| table.push(event, 0));
             assert_eq!(table.rows.iter().map(|row| table.event(row)).collect::<Vec<_>>(), events);
             assert_eq!(table.names(), 2);
+        }
+    }
+
+    #[test]
+    fn records_come_back_in_another_table() {
+        let events = [
+            Event { site: Site::Number(7), id: Id::Uuid([3, 9]), from: b"a", timestamp: -1, kind: Kind::Message },
+            Event { site: Site::Text(b"x"), id: Id::Text(b"i"), from: b"b", timestamp: 5, kind: Kind::Online },
+            Event {
+                site: Site::Text(b"y"),
+                id: Id::Uuid([4, 0]),
+                from: &[b'f'; 1024],
+                timestamp: i64::MIN,
+                kind: Kind::Offline,
+            },
+            Event {
+                site: Site::Number(0),
+                id: Id::Text(&[b'i'; 1024]),
+                from: b"a",
+                timestamp: i64::MAX,
+                kind: Kind::Message,
+            },
+        ];
+        let (mut table, mut back, mut records) = (Table::default(), Table::default(), Vec::new());
+        back.push(&events[3], 5);
+        events.iter().for_each(|event| table.push(event, 5));
+        table.rows[2].disputed = true;
+        table.rows.iter().for_each(|row| table.put_record(row, &mut records));
+        let rest = back.take_records(&records, 5, 3).unwrap();
+        assert_eq!(back.take_records(rest, 5, 9), Some(&[][..]));
+        assert_eq!(back.rows[1..].iter().map(|row| back.event(row)).collect::<Vec<_>>(), events);
+        for (row, found) in table.rows.iter().zip(&back.rows[1..]) {
+            assert_eq!((row.disputed, row.shard), (found.disputed, found.shard));
+            assert_eq!(table.hash_event(row), back.hash_event(found));
+        }
+        for cut in 1..records.len() {
+            let whole = back.take_records(&records[..cut], 5, 9).is_some();
+            let ends = (1..4).any(|count| {
+                let mut bytes = Vec::new();
+                table.rows[..count].iter().for_each(|row| table.put_record(row, &mut bytes));
+                bytes.len() == cut
+            });
+            assert_eq!(whole, ends, "{cut}");
         }
     }
 

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::event::Kind;
-use crate::gather::one_site;
+use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
+use crate::gather::{Limits, each_of_site};
+use crate::scratch::sorter::{Sorted, Sorter};
 use crate::store::View;
-use crate::table::Row;
 
 /// A stretch of time in which somebody was online at the site, or nobody was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -27,44 +28,137 @@ pub struct Period {
     pub emails: u64,
 }
 
-/// The periods of a site from its first event on, in order; none if it has no event. Reads that site's events alone, and
-/// of a snapshot only the blocks they are in.
-pub fn timeline(view: &View, site: &[u8]) -> Result<Vec<Period>> {
-    one_site(view, site, |table| periods(&table.rows))
+/// The periods of a site from its first event on, in order; none if the site has no event.
+pub struct Timeline {
+    periods: Sorted,
 }
 
-fn periods(rows: &[Row]) -> Vec<Period> {
-    let Some(first) = rows.first() else { return Vec::new() };
-    let begun = |from, online, operators| Period { from, until: None, online, operators, chats: 0, emails: 0 };
-    let mut periods = Vec::new();
-    let mut period = begun(first.timestamp, false, 0);
-    let mut present = HashSet::new();
-    for row in rows {
-        match row.kind {
-            Kind::Message if period.online => period.chats += 1,
-            Kind::Message => period.emails += 1,
-            Kind::Online => drop(present.insert(row.from)),
-            Kind::Offline => drop(present.remove(&row.from)),
+impl Timeline {
+    /// Reads that site's events alone, and of a snapshot only the blocks they are in. What does not fit the memory is put aside;
+    /// held are the names of the operators who are online at one moment.
+    pub fn of(view: &View, site: &[u8], limits: &Limits) -> Result<Timeline> {
+        let share = limits.bytes() / 16;
+        let sorter = Sorter::new(&limits.scratch, share, share);
+        let mut collector = sorter.collector(share);
+        let (mut count, mut written, mut payload) = (0u64, Ok(()), Vec::new());
+        let mut take = |period: &Period| {
+            payload.clear();
+            period.encode(&mut payload);
+            written = collector.put(&count.to_be_bytes(), &payload);
+            count += 1;
+            written.is_ok()
+        };
+        let mut periods = Periods::begin(&mut take);
+        each_of_site(view, site, limits, &mut |table, rows| {
+            rows.iter().for_each(|row| periods.take(row.timestamp, row.kind, table.name_of(row.from)));
+            Ok(())
+        })?;
+        periods.end();
+        written?;
+        collector.end()?;
+        Ok(Timeline { periods: sorter.sorted(16)? })
+    }
+
+    /// Visits each period, until `visit` says that it is enough.
+    pub fn each(&self, visit: &mut dyn FnMut(&Period) -> bool) -> Result<()> {
+        let mut merge = self.periods.merge(None, None)?;
+        while let Some((_, payload)) = merge.next()? {
+            let period = Period::decode(payload).map_err(|_| self.periods.scratch().changed())?;
+            if !visit(&period) {
+                break;
+            }
         }
-        let operators = present.len() as u64;
-        if period.online != present.is_empty() {
-            period.operators = period.operators.max(operators);
-            continue;
-        }
-        let next = begun(row.timestamp, !period.online, operators);
-        if period.from < row.timestamp {
-            period.until = Some(row.timestamp);
-            periods.push(std::mem::replace(&mut period, next));
-        } else {
-            // It had no moment: statuses come before the messages of theirs. So the period before it goes on.
-            period = match periods.pop() {
-                Some(before) => Period { until: None, operators: before.operators.max(operators), ..before },
-                None => next,
-            };
+        Ok(())
+    }
+
+    /// All periods, which take memory.
+    pub fn periods(&self) -> Result<Vec<Period>> {
+        let mut periods = Vec::new();
+        self.each(&mut |period| {
+            periods.push(*period);
+            true
+        })?;
+        Ok(periods)
+    }
+}
+
+impl Period {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Period { from, until, online, operators, chats, emails } = *self;
+        let flags = u64::from(online) | u64::from(until.is_some()) << 1;
+        for number in [flags, zigzag(from), zigzag(until.unwrap_or(0)), operators, chats, emails] {
+            put_varint(out, number);
         }
     }
-    periods.push(period);
-    periods
+
+    fn decode(bytes: &[u8]) -> Decoded<Period> {
+        let mut reader = Reader::new(bytes);
+        let mut next = || reader.varint("a number");
+        let (flags, from, until) = (next()?, unzigzag(next()?), unzigzag(next()?));
+        let until = (flags & 2 > 0).then_some(until);
+        Ok(Period { from, until, online: flags & 1 > 0, operators: next()?, chats: next()?, emails: next()? })
+    }
+}
+
+/// Makes periods of the events of a site, which come in order.
+struct Periods<'v> {
+    visit: &'v mut dyn FnMut(&Period) -> bool,
+    /// Somebody wants more.
+    wanted: bool,
+    /// Who is online.
+    present: HashSet<Box<[u8]>>,
+    /// The period at hand, and the one before it, which may go on if this one has no moment.
+    period: Option<Period>,
+    before: Option<Period>,
+}
+
+impl<'v> Periods<'v> {
+    fn begin(visit: &'v mut dyn FnMut(&Period) -> bool) -> Periods<'v> {
+        Periods { visit, wanted: true, present: HashSet::new(), period: None, before: None }
+    }
+
+    fn tell(&mut self, period: Option<Period>) {
+        if let Some(period) = period.filter(|_| self.wanted) {
+            self.wanted = (self.visit)(&period);
+        }
+    }
+
+    fn take(&mut self, moment: i64, kind: Kind, name: &[u8]) {
+        let begun = |from, online, operators| Period { from, until: None, online, operators, chats: 0, emails: 0 };
+        let mut period = self.period.unwrap_or_else(|| begun(moment, false, 0));
+        match kind {
+            Kind::Message if period.online => period.chats += 1,
+            Kind::Message => period.emails += 1,
+            Kind::Online if self.present.contains(name) => {}
+            Kind::Online => drop(self.present.insert(name.into())),
+            Kind::Offline => drop(self.present.remove(name)),
+        }
+        let operators = self.present.len() as u64;
+        if period.online != self.present.is_empty() {
+            period.operators = period.operators.max(operators);
+            self.period = Some(period);
+            return;
+        }
+        let next = begun(moment, !period.online, operators);
+        if period.from < moment {
+            period.until = Some(moment);
+            let before = self.before.replace(period);
+            self.tell(before);
+            self.period = Some(next);
+        } else {
+            // It had no moment: statuses come before the messages of theirs. So the period before it goes on.
+            self.period = Some(match self.before.take() {
+                Some(before) => Period { until: None, operators: before.operators.max(operators), ..before },
+                None => next,
+            });
+        }
+    }
+
+    fn end(mut self) {
+        let (before, last) = (self.before.take(), self.period.take());
+        self.tell(before);
+        self.tell(last);
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +176,15 @@ mod tests {
             table.push(&Event { site, id, from: from.as_bytes(), timestamp: *timestamp, kind: *kind }, 0);
         }
         Merge::default().unique(&mut table);
-        periods(&table.rows)
+        let mut found = Vec::new();
+        let mut visit = |period: &Period| {
+            found.push(*period);
+            true
+        };
+        let mut periods = Periods::begin(&mut visit);
+        table.rows.iter().for_each(|row| periods.take(row.timestamp, row.kind, table.name_of(row.from)));
+        periods.end();
+        found
     }
 
     #[test]

@@ -2,22 +2,26 @@
 //!
 //! What is open stays readable whatever a writer or a compactor does meanwhile, so only names and the end of the log can
 //! look wrong for a moment; those are looked at until two looks agree. Everything else is read once: frames one by one, snapshots
-//! shard by shard, on all threads. Memory holds a section and the largest site a thread, and the index of one snapshot.
+//! shard by shard, on all threads. Memory holds a section a thread, and the largest site that fits it; of a shard that does not
+//! fit, the events are put aside, see [`large`](crate::large). What the events say of each site is brought into order, to be
+//! held against the index site by site.
 //!
 //! Beyond what readers check, every section and block is decoded; the events of a snapshot have to be in order and unique,
 //! and the index has to say of each site what the fold of its events says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Corruption, Error, Result};
-use crate::event::SiteName;
+use crate::event::{Site, SiteName};
 use crate::format::batch::{EventsDecoder, decode_rejects};
 use crate::format::block::{BlockHeader, BlockKind, ShardEntry, SiteEntry, split_rejects};
 use crate::format::frame::SectionKind;
-use crate::format::{Uid, hex};
-use crate::gather::{by_site, parallel};
+use crate::format::{SHARDS, Uid, hex};
+use crate::gather::{Limits, Load, Plan, Work, by_site, parallel};
+use crate::large::Large;
+use crate::lines::{Finder, Line, Lines, Stretch as LineStretch};
 use crate::merge::Merge;
 use crate::render::printable;
 use crate::segment::content::{Contents, decode_events};
@@ -57,8 +61,8 @@ pub struct Verification {
 }
 
 /// Checks a whole store and changes nothing; `progress` is told the share that is done. Damage is a finding and no error.
-pub fn verify(storage: &dyn Storage, threads: usize, progress: &(dyn Fn(f64) + Sync)) -> Result<Verification> {
-    Examined::of(storage, threads, progress).map(|examined| examined.verification)
+pub fn verify(storage: &dyn Storage, limits: &Limits, progress: &(dyn Fn(f64) + Sync)) -> Result<Verification> {
+    Examined::of(storage, limits, progress).map(|examined| examined.verification)
 }
 
 /// A store that was checked, with what repair has to know beyond the findings.
@@ -70,7 +74,7 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
-    pub(crate) fn of(storage: &dyn Storage, threads: usize, progress: &(dyn Fn(f64) + Sync)) -> Result<Examined> {
+    pub(crate) fn of(storage: &dyn Storage, limits: &Limits, progress: &(dyn Fn(f64) + Sync)) -> Result<Examined> {
         let mut survey = Survey::read(storage)?;
         let mut findings = std::mem::take(&mut survey.findings);
         findings.extend(survey.missing_successor.clone());
@@ -101,9 +105,10 @@ impl Examined {
             progress((before + bytes).min(whole) as f64 / whole.max(1) as f64);
         };
         for snapshot in snapshots {
-            check_snapshot(snapshot, threads.max(1), &passed, &mut findings, &mut checked)?;
+            check_snapshot(snapshot, limits, &passed, &mut findings, &mut checked)?;
         }
-        let workers = parallel(threads.max(1), frames.len(), Frames::default, |worker, number| {
+        let threads = (limits.bytes() / FRAME).clamp(1, limits.threads.max(1));
+        let workers = parallel(threads, frames.len(), Frames::default, |worker, number| {
             let Some((key, segment, frame)) = frames.get(number) else { return Ok(()) };
             worker.check(*key, segment, frame)?;
             passed(frame.header.length());
@@ -181,16 +186,19 @@ impl Frames {
     }
 }
 
-/// The index of a snapshot in memory, and which of its sites have events.
-struct Index {
-    sites: Vec<IndexedSite>,
-    seen: Vec<AtomicBool>,
-}
+/// Memory for each thread that checks frames: one of them, and what it holds.
+const FRAME: usize = 16 << 20;
+
+/// Blocks of an index that are read at once.
+const BLOCKS: usize = 64;
+
+/// Runs of lines that are merged at a time.
+const RUNS: usize = 64;
 
 /// Checks a snapshot whose header and tables are sound.
 fn check_snapshot(
     snapshot: &Snapshot,
-    threads: usize,
+    limits: &Limits,
     passed: &(dyn Fn(u64) + Sync),
     findings: &mut Vec<Corruption>,
     checked: &mut Checked,
@@ -202,38 +210,39 @@ fn check_snapshot(
         region.end - region.start
     };
     checked.blocks += snapshot.table_blocks() + snapshot.index_blocks() as u64;
-    let mut sites = Vec::new();
-    let read = snapshot.sites(0..snapshot.index_blocks(), &mut Vec::new(), &mut sites);
-    let index = found(read, findings)?.is_some().then(|| {
-        findings.extend(check_order(snapshot, &sites));
-        findings.extend(check_totals(snapshot, &sites));
-        Index { seen: sites.iter().map(|_| AtomicBool::new(false)).collect(), sites }
-    });
-    passed(snapshot.size() - length(BlockKind::Events) - length(BlockKind::Rejects));
-    let shards: Vec<(u8, ShardEntry)> =
-        (0u8..=255).zip(*snapshot.shards()).filter(|(_, shard)| shard.length > 0 || shard.events > 0).collect();
-    let failures = Mutex::new(Vec::new());
-    let workers = parallel(threads, shards.len(), Shards::default, |worker, number| {
-        let Some((shard, entry)) = shards.get(number) else { return Ok(()) };
-        let mut own = Vec::new();
-        found(worker.check(snapshot, *shard, entry, index.as_ref(), &mut own), &mut own)?;
-        failures.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
-        passed(entry.length);
-        Ok(())
-    })?;
-    findings.append(&mut failures.into_inner().unwrap_or_else(PoisonError::into_inner));
-    for worker in workers {
-        checked.events += worker.checked.events;
-        checked.blocks += worker.checked.blocks;
+    let threads = limits.threads.max(1);
+    let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / threads, limits.bytes() / 4);
+    let mut loads = [Load::default(); SHARDS];
+    for (load, entry) in loads.iter_mut().zip(snapshot.shards()) {
+        // One that claims to have none is looked at as well.
+        load.add(entry.events.max(u64::from(entry.length > 0)), entry.length);
     }
+    let plan = Plan::of(&loads, threads, limits.memory);
+    let events = EventChecks { snapshot, lines: &lines, findings: Mutex::default(), passed };
+    let begin = || Shards::new(lines.finder(limits.bytes() / 16 / threads));
+    let workers = parallel(plan.workers, plan.work.len(), begin, |worker, number| match plan.work.get(number) {
+        Some(Work::Task(task)) => task.shards.clone().try_for_each(|shard| events.shard(worker, shard, None)),
+        _ => Ok(()),
+    })?;
+    for worker in workers {
+        worker.end(checked)?;
+    }
+    for work in &plan.work {
+        let Work::Large(shard, bytes) = work else { continue };
+        let limits = Limits { threads: plan.threads, memory: limits.memory / 2, ..limits.clone() };
+        let mut worker = begin();
+        events.shard(&mut worker, *shard, Some(Large::new(&limits, *shard, *bytes)))?;
+        worker.end(checked)?;
+    }
+    findings.append(&mut events.findings.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let sorted = lines.sorted(RUNS)?;
+    let index = IndexCheck::new(snapshot, findings.len() == before);
+    let read = index.check(sorted.stretch(None, None)?, findings);
+    found(read, findings)?;
+    passed(snapshot.size() - length(BlockKind::Events) - length(BlockKind::Rejects));
     check_rejects(snapshot, findings, checked)?;
     passed(length(BlockKind::Rejects));
     if findings.len() == before {
-        let unseen = index.iter().flat_map(|index| index.sites.iter().zip(&index.seen));
-        findings.extend(unseen.filter(|(_, seen)| !seen.load(Ordering::Relaxed)).map(|(site, _)| {
-            let found = format!("site {} without one", shown(&site.name));
-            snapshot.corrupt(snapshot.index_block(&site.name), "a site that has events", found)
-        }));
         return Ok(());
     }
     // What was read in one go stopped at the first damage; so each block is looked at by itself.
@@ -247,33 +256,114 @@ fn check_snapshot(
     })
 }
 
+/// Holds an index against what the events say.
+struct IndexCheck<'a> {
+    snapshot: &'a Snapshot,
+    /// Nothing is wrong so far: what has no events may be said to have none.
+    sound: bool,
+    /// The site before, to see that they ascend.
+    before: Option<SiteName>,
+    sites: u64,
+    total: Line,
+}
+
+impl<'a> IndexCheck<'a> {
+    fn new(snapshot: &'a Snapshot, sound: bool) -> IndexCheck<'a> {
+        IndexCheck { snapshot, sound, before: None, sites: 0, total: Line::EMPTY }
+    }
+
+    /// Reads the index once, beside the lines.
+    fn check(mut self, mut lines: LineStretch<'_>, findings: &mut Vec<Corruption>) -> Result<()> {
+        let (snapshot, blocks) = (self.snapshot, self.snapshot.index_blocks());
+        let (mut buffer, mut sites, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ahead = next_line(&mut lines)?;
+        let (mut unseen, mut wrong) = (Vec::new(), Vec::new());
+        for first in (0..blocks).step_by(BLOCKS) {
+            sites.clear();
+            snapshot.sites(first..blocks.min(first + BLOCKS), &mut buffer, &mut sites)?;
+            for IndexedSite { name, entry } in &sites {
+                self.take(name, entry, &mut own);
+                while let Some((line_name, line)) = ahead.take_if(|(line_name, _)| *line_name < *name) {
+                    wrong.push(self.differs(&line_name, &line, None));
+                    ahead = next_line(&mut lines)?;
+                }
+                match ahead.take_if(|(line_name, _)| line_name == name) {
+                    Some((_, line)) => {
+                        if line.stretches != 1 || line.entry != *entry {
+                            wrong.push(self.differs(name, &line, Some(entry)));
+                        }
+                        ahead = next_line(&mut lines)?;
+                    }
+                    None => unseen.push(name.clone()),
+                }
+            }
+            // In a sound index there is none, and of a bad one a few say it all.
+            unseen.truncate(MOST_UNSEEN);
+        }
+        while let Some((name, line)) = ahead {
+            wrong.push(self.differs(&name, &line, None));
+            ahead = next_line(&mut lines)?;
+        }
+        wrong.append(&mut own);
+        wrong.extend(self.totals());
+        let is_sound = self.sound && wrong.is_empty();
+        findings.append(&mut wrong);
+        if is_sound {
+            findings.extend(unseen.into_iter().map(|name| {
+                let found = format!("site {} without one", shown(&name));
+                snapshot.corrupt(snapshot.index_block(&name), "a site that has events", found)
+            }));
+        }
+        Ok(())
+    }
+
+    /// Takes a site of the index: they ascend over all blocks; within each, they were seen to.
+    fn take(&mut self, name: &SiteName, entry: &SiteEntry, findings: &mut Vec<Corruption>) {
+        if self.before.replace(name.clone()).is_some_and(|before| before >= *name) {
+            let (at, expected) = (self.snapshot.index_block(name), "a site behind the one before it");
+            findings.push(self.snapshot.corrupt(at, expected, format!("site {}", shown(name))));
+        }
+        self.sites += 1;
+        let total = &mut self.total.entry;
+        total.events = total.events.saturating_add(entry.events);
+        total.disputed = total.disputed.saturating_add(entry.disputed);
+        (total.earliest, total.latest) = (total.earliest.min(entry.earliest), total.latest.max(entry.latest));
+    }
+
+    /// What is wrong with what the index says of a site that has events.
+    fn differs(&self, name: &SiteName, line: &Line, entry: Option<&SiteEntry>) -> Corruption {
+        let expected = format!("site {}: {}", shown(name), shown_entry(&line.entry));
+        let found = match entry {
+            Some(_) if line.stretches > 1 => "a second stretch of its events".into(),
+            Some(entry) => shown_entry(entry),
+            None => "nothing of it".into(),
+        };
+        self.snapshot.corrupt(self.snapshot.index_block(name), expected, found)
+    }
+
+    /// That the header says what the index does.
+    fn totals(&self) -> Option<Corruption> {
+        let (header, total) = (&self.snapshot.header, &self.total.entry);
+        let told = [header.sites, header.events, header.disputed];
+        let counted = [self.sites, total.events, total.disputed];
+        let text = |[sites, events, disputed]: [u64; 3], earliest: i64, latest: i64| {
+            format!("{sites} sites, {events} events, {disputed} of them disputed, from {earliest} to {latest}")
+        };
+        let expected = text(counted, total.earliest, total.latest);
+        let found = text(told, header.earliest, header.latest);
+        (expected != found).then(|| self.snapshot.corrupt(0, format!("a header that tells of {expected}"), found))
+    }
+}
+
+/// Sites without events that are told of at most.
+const MOST_UNSEEN: usize = 1000;
+
+fn next_line(lines: &mut LineStretch<'_>) -> Result<Option<(SiteName, Line)>> {
+    Ok(lines.next()?.map(|(name, line)| (Site::new(name).into(), line)))
+}
+
 fn shown(name: &SiteName) -> String {
     printable(&String::from_utf8_lossy(name.text(&mut [0; 20])))
-}
-
-/// That the sites ascend over all blocks of the index; within each, they were seen to.
-fn check_order(snapshot: &Snapshot, sites: &[IndexedSite]) -> Vec<Corruption> {
-    let wrong = sites.windows(2).filter(|pair| matches!(pair, [a, b] if a.name >= b.name));
-    let told = wrong.filter_map(|pair| pair.last()).map(|site| {
-        let expected = "a site behind the one before it";
-        snapshot.corrupt(snapshot.index_block(&site.name), expected, format!("site {}", shown(&site.name)))
-    });
-    told.collect()
-}
-
-/// That the header says what the index does.
-fn check_totals(snapshot: &Snapshot, sites: &[IndexedSite]) -> Option<Corruption> {
-    let header = &snapshot.header;
-    let sum = |of: fn(&SiteEntry) -> u64| sites.iter().fold(0u64, |sum, site| sum.saturating_add(of(&site.entry)));
-    let told = [header.sites, header.events, header.disputed];
-    let counted = [sites.len() as u64, sum(|entry| entry.events), sum(|entry| entry.disputed)];
-    let earliest = sites.iter().map(|site| site.entry.earliest).min().unwrap_or(i64::MAX);
-    let latest = sites.iter().map(|site| site.entry.latest).max().unwrap_or(i64::MIN);
-    let text = |[sites, events, disputed]: [u64; 3], earliest: i64, latest: i64| {
-        format!("{sites} sites, {events} events, {disputed} of them disputed, from {earliest} to {latest}")
-    };
-    let (expected, found) = (text(counted, earliest, latest), text(told, header.earliest, header.latest));
-    (expected != found).then(|| snapshot.corrupt(0, format!("a header that tells of {expected}"), found))
 }
 
 /// That every block of rejects is one, and that the inputs have as many as they say.
@@ -315,14 +405,41 @@ fn check_rejects(snapshot: &Snapshot, findings: &mut Vec<Corruption>, checked: &
     Ok(())
 }
 
+/// What all who check events of a snapshot have.
+struct EventChecks<'a> {
+    snapshot: &'a Snapshot,
+    lines: &'a Lines,
+    findings: Mutex<Vec<Corruption>>,
+    passed: &'a (dyn Fn(u64) + Sync),
+}
+
+impl EventChecks<'_> {
+    /// Checks a shard, in memory or with what does not need it to fit.
+    fn shard(&self, worker: &mut Shards<'_>, shard: u8, large: Option<Large>) -> Result<()> {
+        let entry = &self.snapshot.shards()[usize::from(shard)];
+        if entry.length == 0 && entry.events == 0 {
+            return Ok(());
+        }
+        let mut own = Vec::new();
+        let checked = match large {
+            None => worker.check(self.snapshot, shard, entry, &mut own),
+            Some(large) => worker.check_large(self, shard, entry, large, &mut own),
+        };
+        found(checked, &mut own)?;
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+        (self.passed)(entry.length);
+        Ok(())
+    }
+}
+
 /// Checks the events of shards; one a thread.
-#[derive(Default)]
-struct Shards {
+struct Shards<'a> {
     buffer: Vec<u8>,
     decoder: EventsDecoder,
     table: Table,
     open: OpenSite,
     checked: Checked,
+    finder: Finder<'a>,
 }
 
 /// The events of one site, which may lie in several blocks.
@@ -336,17 +453,26 @@ struct OpenSite {
     fold: Fold,
 }
 
-impl Shards {
-    fn check(
+impl<'a> Shards<'a> {
+    fn new(finder: Finder<'a>) -> Shards<'a> {
+        let (buffer, decoder, table) = (Vec::new(), EventsDecoder::default(), Table::default());
+        Shards { buffer, decoder, table, open: OpenSite::default(), checked: Checked::default(), finder }
+    }
+
+    fn end(self, checked: &mut Checked) -> Result<()> {
+        checked.events += self.checked.events;
+        checked.blocks += self.checked.blocks;
+        self.finder.end()
+    }
+
+    /// Visits the events of a shard block by block; gives their number.
+    fn blocks(
         &mut self,
         snapshot: &Snapshot,
-        number: u8,
-        entry: &ShardEntry,
-        index: Option<&Index>,
-        findings: &mut Vec<Corruption>,
-    ) -> Result<()> {
-        let Shards { buffer, decoder, table, open, checked } = self;
-        open.table.clear();
+        (number, entry): (u8, &ShardEntry),
+        mut visit: impl FnMut(&mut OpenSite, &mut Finder<'a>, &Table, &BlockHeader) -> Result<()>,
+    ) -> Result<u64> {
+        let Shards { buffer, decoder, table, open, checked, finder } = self;
         let mut events = 0;
         let stretch = entry.at..entry.at.saturating_add(entry.length);
         snapshot.blocks(BlockKind::Events, stretch, buffer, |header, bytes| {
@@ -359,23 +485,81 @@ impl Shards {
             checked.blocks += 1;
             checked.events += u64::from(header.count);
             events += u64::from(header.count);
+            visit(open, finder, table, header)
+        })?;
+        Ok(events)
+    }
+
+    fn check(
+        &mut self,
+        snapshot: &Snapshot,
+        number: u8,
+        entry: &ShardEntry,
+        findings: &mut Vec<Corruption>,
+    ) -> Result<()> {
+        self.open.table.clear();
+        let events = self.blocks(snapshot, (number, entry), |open, finder, table, header| {
             for rows in by_site(table) {
                 if !open.goes_on(table, rows) {
-                    open.close(snapshot, index, findings);
+                    open.close(snapshot, finder, findings)?;
                     open.at = header.offset;
                 }
                 open.take(table, rows, header);
             }
             Ok(())
         })?;
-        open.close(snapshot, index, findings);
-        if events != entry.events {
-            let at = snapshot.header.region(BlockKind::Shards).start;
-            let expected = format!("{events} events of shard {number}");
-            findings.push(snapshot.corrupt(at, expected, entry.events.to_string()));
-        }
+        self.open.close(snapshot, &mut self.finder, findings)?;
+        findings.extend(miscounted(snapshot, number, entry, events));
         Ok(())
     }
+
+    /// The same for a shard that does not fit: of its events the last one is held.
+    fn check_large(
+        &mut self,
+        checks: &EventChecks<'_>,
+        number: u8,
+        entry: &ShardEntry,
+        large: Large,
+        findings: &mut Vec<Corruption>,
+    ) -> Result<()> {
+        let EventChecks { snapshot, lines, .. } = checks;
+        let (mut rows, mut last, mut ordered) = (large.dealer(), Table::default(), true);
+        self.open.table.clear();
+        let events = self.blocks(snapshot, (number, entry), |open, finder, table, header| {
+            for own in by_site(table) {
+                if open.goes_on(table, own) {
+                    last.clear();
+                    last.push_copy(&open.table, &open.table.rows[0]);
+                    own.first().into_iter().for_each(|row| last.push_copy(table, row));
+                    ordered &= last.rows.is_sorted_by(|a, b| last.compare(a, b).is_lt());
+                } else {
+                    open.leave(snapshot, std::mem::replace(&mut ordered, true), finder, findings)?;
+                    open.at = header.offset;
+                }
+                ordered &= own.is_sorted_by(|a, b| table.compare(a, b).is_lt());
+                open.table.clear();
+                open.take(table, &own[own.len() - 1..], header);
+            }
+            rows.put(table)
+        })?;
+        self.open.leave(snapshot, ordered, &mut self.finder, findings)?;
+        self.open.table.clear();
+        rows.end();
+        let copies = large.finish(Window::ALL, Some(lines), None)?.unwrap_or_default();
+        if copies > 0 {
+            let expected = format!("the events of shard {number} in order and each once");
+            findings.push(snapshot.corrupt(entry.at, expected, "others"));
+        }
+        findings.extend(miscounted(snapshot, number, entry, events));
+        Ok(())
+    }
+}
+
+/// That a shard has as many events as the table of shards says.
+fn miscounted(snapshot: &Snapshot, number: u8, entry: &ShardEntry, events: u64) -> Option<Corruption> {
+    let at = snapshot.header.region(BlockKind::Shards).start;
+    let expected = format!("{events} events of shard {number}");
+    (events != entry.events).then(|| snapshot.corrupt(at, expected, entry.events.to_string()))
 }
 
 impl OpenSite {
@@ -388,18 +572,14 @@ impl OpenSite {
     }
 
     fn take(&mut self, table: &Table, rows: &[Row], header: &BlockHeader) {
-        for row in rows {
-            let event = table.event(row);
-            let (site, from) = (self.table.site(event.site), self.table.from(event.from));
-            self.table.push_row(site, event.timestamp, event.id, from, event.kind, row.shard, row.disputed);
-        }
+        rows.iter().for_each(|row| self.table.push_copy(table, row));
         self.end = header.offset + header.whole();
     }
 
     /// Judges the site that is open, if there is one, and makes room for the next.
-    fn close(&mut self, snapshot: &Snapshot, index: Option<&Index>, findings: &mut Vec<Corruption>) {
+    fn close(&mut self, snapshot: &Snapshot, finder: &mut Finder<'_>, findings: &mut Vec<Corruption>) -> Result<()> {
         let OpenSite { table, at, end, merge, fold } = self;
-        let (Some(first), Some(last)) = (table.rows.first(), table.rows.last()) else { return };
+        let (Some(first), Some(last)) = (table.rows.first(), table.rows.last()) else { return Ok(()) };
         let name = SiteName::from(table.site_of(first));
         let entry = SiteEntry {
             summary: fold.site(&table.rows, table.names(), Window::ALL),
@@ -410,25 +590,35 @@ impl OpenSite {
             at: *at,
             length: *end - *at,
         };
-        let ascend = |pair: &[Row]| matches!(pair, [a, b] if table.compare(a, b).is_lt());
-        let ordered = table.rows.windows(2).all(ascend);
-        if !ordered || merge.unique(table).copies > 0 {
-            let expected = format!("the events of site {} in order and each once", shown(&name));
-            findings.push(snapshot.corrupt(*at, expected, "others"));
+        if !table.rows.is_sorted_by(|a, b| table.compare(a, b).is_lt()) || merge.unique(table).copies > 0 {
+            findings.push(disordered(snapshot, *at, &name));
         }
         table.clear();
-        let Some(index) = index else { return };
-        let place = index.sites.binary_search_by(|site| site.name.cmp(&name)).ok();
-        let told = place.and_then(|place| Some((index.sites.get(place)?, index.seen.get(place)?)));
-        let expected = format!("site {}: {}", shown(&name), shown_entry(&entry));
-        let found = match told {
-            Some((_, seen)) if seen.swap(true, Ordering::Relaxed) => "a second stretch of its events".into(),
-            Some((site, _)) if site.entry == entry => return,
-            Some((site, _)) => shown_entry(&site.entry),
-            None => "nothing of it".into(),
-        };
-        findings.push(snapshot.corrupt(snapshot.index_block(&name), expected, found));
+        finder.put(name.site(), &Line { entry, folded: true, stretches: 1 })
     }
+
+    /// The same of a site of which only the last event is there: whether it is in order is known.
+    fn leave(
+        &mut self,
+        snapshot: &Snapshot,
+        ordered: bool,
+        finder: &mut Finder<'_>,
+        findings: &mut Vec<Corruption>,
+    ) -> Result<()> {
+        let Some(row) = self.table.rows.first() else { return Ok(()) };
+        let site = self.table.site_of(row);
+        if !ordered {
+            findings.push(disordered(snapshot, self.at, &site.into()));
+        }
+        let mut line = Line { stretches: 1, ..Line::EMPTY };
+        (line.entry.at, line.entry.length) = (self.at, self.end - self.at);
+        finder.put(site, &line)
+    }
+}
+
+fn disordered(snapshot: &Snapshot, at: u64, name: &SiteName) -> Corruption {
+    let expected = format!("the events of site {} in order and each once", shown(name));
+    snapshot.corrupt(at, expected, "others")
 }
 
 fn shown_entry(entry: &SiteEntry) -> String {

@@ -17,6 +17,7 @@ use chatwal::error::{Error, Result};
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SNAPSHOT_HEADER};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{SEGMENT_HEADER, crc};
+use chatwal::gather::Limits;
 use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
@@ -25,7 +26,7 @@ use chatwal::report::{Report, ReportOptions, Totals};
 use chatwal::storage::{Disk, Names, Storage};
 use chatwal::store::{Input, View};
 use chatwal::summary::Window;
-use chatwal::timeline::timeline;
+use chatwal::timeline::Timeline;
 use support::cli::{Dice, Sandbox, message, status, until};
 use support::faults::at_every_call;
 use support::folds::{ALL, GO_ON, SHAPES, SMALL, TIERED, append, fold, store_of};
@@ -198,7 +199,7 @@ impl Way {
     /// Some way to compact: so little memory that there are several passes, or enough.
     fn compaction(&mut self) -> CompactOptions {
         let (threads, events) = (1 + self.dice.below(3), [1, 4, 30, 1 << 14][self.dice.below(4) as usize]);
-        CompactOptions { threads: threads as usize, memory: 64 * events * threads, all: self.one_in(3) }
+        CompactOptions { threads: threads as usize, memory: 64 * events * threads, temp: None, all: self.one_in(3) }
     }
 
     /// Compacts, or is interrupted: then nothing has changed.
@@ -287,9 +288,9 @@ impl Way {
             let memory = 64 * events * threads as u64;
             let lines = |from, to, sites: Option<HashSet<Vec<u8>>>| {
                 let window = Window { from, to };
-                let found = Report::of(&view, &ReportOptions { threads, memory, sites, window }).unwrap();
+                let found = Report::of(&view, &ReportOptions { threads, memory, temp: None, sites, window }).unwrap();
                 let mut out = Vec::new();
-                render::report(&found, Format::Line, &mut out).unwrap();
+                render::report(&found, Format::Line, &mut out).unwrap().unwrap();
                 (text(&out), found.totals)
             };
             let (found, totals) = lines(i64::MIN, i64::MAX, None);
@@ -315,7 +316,9 @@ impl Way {
             }
         }
         for site in self.sites.iter().map(String::as_str).chain(["nobody's"]) {
-            let (found, expected) = (timeline(&view, site.as_bytes()).unwrap(), naive.timeline(site));
+            let memory = [1 << 7, 1 << 14, 1 << 27][self.dice.below(3) as usize];
+            let found = Timeline::of(&view, site.as_bytes(), &Limits { memory, ..Limits::new(2) }).unwrap();
+            let (found, expected) = (found.periods().unwrap(), naive.timeline(site));
             assert_eq!(found.len(), expected.len(), "{site}: {found:#?}, expected {expected:#?}");
             for (found, expected) in found.iter().zip(expected) {
                 let (least, most) = expected.operators;
@@ -573,8 +576,8 @@ fn answers(disk: &SimDisk) -> Result<Answers> {
     let lines = |window, sites: Option<HashSet<Vec<u8>>>| -> Result<String> {
         let found = Report::of(&view, &ReportOptions { window, sites, ..ReportOptions::default() })?;
         let mut out = Vec::new();
-        render::report(&found, Format::Line, &mut out).unwrap();
-        let Totals { events, copies, disputed, earliest, latest, folded: _ } = found.totals;
+        render::report(&found, Format::Line, &mut out).unwrap()?;
+        let Totals { events, copies, disputed, earliest, latest } = found.totals;
         Ok(text(&out) + &format!("{:?}", (events, copies, disputed, earliest, latest)))
     };
     let shop = || Some(HashSet::from([b"shop".to_vec()]));
@@ -582,7 +585,7 @@ fn answers(disk: &SimDisk) -> Result<Answers> {
         report: lines(Window::ALL, None)?,
         window: lines(Window { from: 10, to: 30 }, None)?,
         only: lines(Window::ALL, shop())?,
-        timeline: format!("{:?}", timeline(&view, b"shop")?),
+        timeline: format!("{:?}", Timeline::of(&view, b"shop", &Limits::new(1))?.periods()?),
         inputs: view.inputs.values().cloned().collect(),
     })
 }
@@ -761,21 +764,23 @@ fn sites_inputs_and_names_that_fill_more_than_a_block() {
     for (memory, all) in [(1 << 26, false), (64 * 100, true), (1 << 26, true)] {
         let inputs = View::open(&disk).unwrap().inputs;
         assert!(inputs.len() > 600);
-        fold(&disk, &mut log, &CompactOptions { threads: 2, memory, all }).unwrap();
+        fold(&disk, &mut log, &CompactOptions { threads: 2, memory, temp: None, all }).unwrap();
         let view = View::open(&disk).unwrap();
         assert!(view.inputs == inputs);
         assert!(report(&view).unwrap() == naive.report(), "{memory} bytes");
         for (from, to) in [(0, 1500), (7, 7), (1000, 1000), (2999, 5000)] {
             let options = ReportOptions { window: Window { from, to }, ..ReportOptions::default() };
             let mut out = Vec::new();
-            render::report(&Report::of(&view, &options).unwrap(), Format::Line, &mut out).unwrap();
+            render::report(&Report::of(&view, &options).unwrap(), Format::Line, &mut out).unwrap().unwrap();
             assert!(out == naive.report_between(from, to), "{from} to {to}, {memory} bytes");
         }
         for site in crowded.iter().cloned().chain((0..2500).step_by(100).map(long)) {
             let sites = Some(HashSet::from([site.clone().into_bytes()]));
             let found = Report::of(&view, &ReportOptions { sites, ..ReportOptions::default() }).unwrap();
-            assert_eq!((found.sites.len(), found.totals.folded > 0), (1, view.snapshots.len() > 1), "{site}");
-            assert_eq!(timeline(&view, site.as_bytes()).unwrap().len(), naive.timeline(&site).len(), "{site}");
+            let told = found.each(&mut |_, _| true).unwrap();
+            assert_eq!((told.sites, told.folded > 0), (1, view.snapshots.len() > 1), "{site}");
+            let periods = Timeline::of(&view, site.as_bytes(), &Limits::new(1)).unwrap().periods().unwrap();
+            assert_eq!(periods.len(), naive.timeline(&site).len(), "{site}");
         }
         append(&mut Model::default(), &mut log, 1, 0);
     }

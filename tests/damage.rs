@@ -155,7 +155,7 @@ fn fixture(seed: u64) -> Fixture {
         if segments(&disk) == 2 && folded < 2 {
             replaced.extend(disk.files());
             log.seal().unwrap();
-            let options = CompactOptions { threads: 1, memory: 1 << 20, all: true };
+            let options = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: true };
             compact(&disk, &options, &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
             folded += 1;
         }

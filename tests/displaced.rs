@@ -16,6 +16,7 @@ use std::time::Duration;
 use chatwal::compact::compact;
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
+use chatwal::gather::Limits;
 use chatwal::ingest::{IngestOptions, MaxRejects, Notice, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Durability, Log, LogOptions};
@@ -137,7 +138,7 @@ fn a_compaction_whose_directory_is_moved_before_any_of_its_calls() {
 
 #[test]
 fn a_repair_whose_directory_is_moved_before_any_of_its_calls() {
-    let options = RepairOptions { threads: 1, memory: 1 << 20, dry_run: false };
+    let options = RepairOptions { threads: 1, memory: 1 << 20, temp: None, dry_run: false };
     let repaired = |disk: &SimDisk| repair(disk, &options, &AtomicBool::new(false), &|_| ());
     let town = Town::build(7, &[24], 8);
     let (_, segments) = town.names();
@@ -165,7 +166,7 @@ fn a_repair_whose_directory_is_moved_before_any_of_its_calls() {
             // Gone on with at the new place, it comes to the same end.
             let moved = disk.kill();
             repaired(&moved).unwrap();
-            assert!(verify(&moved, 1, &|_| ()).unwrap().findings.is_empty());
+            assert!(verify(&moved, &Limits::new(1), &|_| ()).unwrap().findings.is_empty());
             assert_eq!(answer(&moved), answer(&whole), "damage {damage}, call {n}");
             moves += 1;
         }
@@ -370,7 +371,7 @@ fn an_offset_is_told_only_where_it_can_be_found() {
 #[test]
 fn a_writer_goes_on_beside_what_is_no_harm() {
     let (disk, mut model, mut log) = open();
-    for (number, options) in [SHAPES[1].1, SHAPES[2].1].into_iter().enumerate() {
+    for (number, options) in [&SHAPES[1].1, &SHAPES[2].1].into_iter().enumerate() {
         disk.edit("notes.txt", |bytes| bytes.push(1));
         append(&mut model, &mut log, 3, 1);
         log.seal().unwrap();

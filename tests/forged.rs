@@ -13,6 +13,7 @@ use chatwal::format::batch::{Reject, RejectsEncoder};
 use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, FrameKind, SectionKind};
+use chatwal::gather::Limits;
 use chatwal::log::Log;
 use chatwal::store::{View, segment_name, snapshot_name};
 use chatwal::verify::verify;
@@ -20,7 +21,7 @@ use support::forge::{Forged, reforged};
 use support::sim::{Choices, SimDisk};
 use support::store::{Sample, report, sync, text};
 
-const COMPACT: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: true };
+const COMPACT: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: true };
 
 fn fold(disk: &SimDisk) -> chatwal::error::Result<()> {
     compact(disk, &COMPACT, &AtomicBool::new(false), &|_| ()).map(|_| ())
@@ -89,7 +90,7 @@ fn assert_refused(disk: &SimDisk, expected: &str) {
     let told = |error: Error| error.to_string();
     let readers = View::open(disk).and_then(|view| report(&view)).map(drop).map_err(told).unwrap_err();
     assert!(readers.contains(expected), "readers: {readers}");
-    let found = verify(disk, 1, &|_| ()).unwrap().findings;
+    let found = verify(disk, &Limits::new(1), &|_| ()).unwrap().findings;
     assert!(found.iter().any(|found| found.to_string().contains(expected)), "verify: {found:?}");
     let writer = Log::open(disk.storage(), sync(1 << 20)).map(drop).map_err(told).unwrap_err();
     assert!(writer.contains(expected), "the writer: {writer}");
@@ -174,7 +175,7 @@ fn rejects_from_before_an_input_was_forgotten_never_come_back() {
         })
         .unwrap();
         assert_eq!((lines, view.inputs[&checkpoint.instance].rejects), (vec![3], 1), "folded: {folded}");
-        assert_eq!(verify(&disk, 1, &|_| ()).unwrap().findings, []);
+        assert_eq!(verify(&disk, &Limits::new(1), &|_| ()).unwrap().findings, []);
     }
 }
 

@@ -109,7 +109,7 @@ fn files() -> (Vec<u8>, Vec<u8>) {
     log.settle().unwrap();
     let segment = std::fs::read(directory.path().join("0000000001.wal")).unwrap();
     log.seal().unwrap();
-    let options = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+    let options = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: false };
     compact(&*storage, &options, &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
     (segment, std::fs::read(directory.path().join("0000000001-0000000001.snap")).unwrap())
 }

@@ -305,7 +305,7 @@ fn a_file_does_not_go_on_where_a_pipe_was_that_is_no_more() {
         log.seal().unwrap();
         let mut intake = Intake::new(view.inputs);
         if compacted {
-            let options = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+            let options = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: false };
             let mut compactor = Background::new(Arc::clone(&disk), options, log.tail(), 0);
             compactor.poke();
             compactor.finish(false).unwrap();

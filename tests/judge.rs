@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use chatwal::dump;
 use chatwal::error::Error;
+use chatwal::gather::Limits;
 use chatwal::recover::recover;
 use chatwal::repair::{RepairOptions, repair};
 use chatwal::store::{View, segment_name};
@@ -279,7 +280,7 @@ fn check(log: &Log, directory: &std::path::Path) -> Result<(), String> {
     }
 
     // `verify`: the first thing that it finds is what readers blame, and each broken frame that was durable is found.
-    let verified = verify(&disk, 1, &|_| ()).map_err(|error| error.to_string())?;
+    let verified = verify(&disk, &Limits::new(1), &|_| ()).map_err(|error| error.to_string())?;
     match &expected {
         Verdict::Ends(_, torn) if verified.findings.is_empty() && verified.torn.is_some() == *torn => {}
         Verdict::Corrupt(lost)
@@ -288,7 +289,7 @@ fn check(log: &Log, directory: &std::path::Path) -> Result<(), String> {
     }
 
     // `repair`: saves every event that is intact, and says nothing to be lost that is not.
-    let options = |dry_run| RepairOptions { threads: 1, memory: 1 << 20, dry_run };
+    let options = |dry_run| RepairOptions { threads: 1, memory: 1 << 20, temp: None, dry_run };
     let go_on = std::sync::atomic::AtomicBool::new(false);
     let planned = repair(&disk, &options(true), &go_on, &|_| ()).map_err(|error| error.to_string())?;
     match (&planned, &expected) {
@@ -374,7 +375,7 @@ fn an_empty_segment_with_a_successor_had_frames() {
     }
     let Err(Error::Corruption(what)) = View::open(&disk) else { panic!("accepted") };
     assert!(what.file == format!("sim/{}", segment_name(1)) && what.expected.contains("a seal"), "{what}");
-    assert_eq!(verify(&disk, 1, &|_| ()).unwrap().findings, [*what]);
+    assert_eq!(verify(&disk, &Limits::new(1), &|_| ()).unwrap().findings, [*what]);
 }
 
 /// Logs with up to so many frames in the first segment and in the second.

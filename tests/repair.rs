@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use chatwal::error::Error;
 use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
+use chatwal::gather::Limits;
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
 use chatwal::repair::{Repair, RepairOptions, repair};
@@ -21,7 +22,7 @@ use support::store::{report, sync};
 use support::town::{InFile, Town, accounts, answer, spoil, store_files};
 
 fn options(dry_run: bool) -> RepairOptions {
-    RepairOptions { threads: 2, memory: 1 << 20, dry_run }
+    RepairOptions { threads: 2, memory: 1 << 20, temp: None, dry_run }
 }
 
 fn repaired(disk: &SimDisk) -> Result<Option<Repair>, Error> {
@@ -30,7 +31,7 @@ fn repaired(disk: &SimDisk) -> Result<Option<Repair>, Error> {
 
 #[track_caller]
 fn assert_sound(disk: &SimDisk) {
-    let verified = verify(disk, 2, &|_| ()).unwrap();
+    let verified = verify(disk, &Limits::new(2), &|_| ()).unwrap();
     assert_eq!((verified.findings, verified.torn), (Vec::new(), None));
 }
 
@@ -40,7 +41,7 @@ fn assert_sound(disk: &SimDisk) {
 #[track_caller]
 fn assert_repairs(town: &Town, damaged: &SimDisk, kept: impl Fn(usize, u8) -> bool) -> Repair {
     let before = damaged.files();
-    let findings = verify(damaged, 2, &|_| ()).unwrap().findings;
+    let findings = verify(damaged, &Limits::new(2), &|_| ()).unwrap().findings;
     assert!(!findings.is_empty(), "verify finds nothing");
     let refused = View::open(damaged).and_then(|view| report(&view)).is_err();
     let dry = repair(damaged, &options(true), &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
@@ -66,8 +67,7 @@ fn assert_repairs(town: &Town, damaged: &SimDisk, kept: impl Fn(usize, u8) -> bo
 }
 
 fn totals(disk: &SimDisk) -> Totals {
-    let report = Report::of(&View::open(disk).unwrap(), &ReportOptions::default()).unwrap();
-    Totals { folded: 0, ..report.totals }
+    Report::of(&View::open(disk).unwrap(), &ReportOptions::default()).unwrap().totals
 }
 
 /// Reads the inputs again; then everything is as if nothing had happened, also once it is compacted.
@@ -184,7 +184,7 @@ fn marks_seals_and_segment_headers_hold_no_events() {
         let last = segments.last() == Some(&place.file);
         let offset = place.frame.header.offset as usize;
         let disk = damaged(&town, &place.file, |bytes| bytes[offset + 5] ^= 4);
-        if last && verify(&disk, 1, &|_| ()).unwrap().torn.is_some() {
+        if last && verify(&disk, &Limits::new(1), &|_| ()).unwrap().torn.is_some() {
             continue;
         }
         let repair = assert_repairs(&town, &disk, |_, _| true);
@@ -390,7 +390,7 @@ fn a_roll_that_was_interrupted_is_no_damage_behind_any() {
         let disk = rolled.fork();
         let start = place.frame.header.offset as usize;
         disk.edit(&place.file, |bytes| bytes[start] ^= 1);
-        let found = verify(&disk, 1, &|_| ()).unwrap().findings;
+        let found = verify(&disk, &Limits::new(1), &|_| ()).unwrap().findings;
         assert_eq!(found.len(), 1, "{found:#?}");
         let repair = assert_repairs(&town, &disk, |turn, _| place.turn != Some(turn));
         let sequence = place.frame.header.sequence;
@@ -649,7 +649,7 @@ fn inputs_that_were_forgotten_stay_so() {
             let disk = disk.fork();
             let length = disk.bytes(&file).len();
             disk.edit(&file, |bytes| bytes[length / 2] ^= 1);
-            if verify(&disk, 1, &|_| ()).unwrap().findings.is_empty() {
+            if verify(&disk, &Limits::new(1), &|_| ()).unwrap().findings.is_empty() {
                 continue;
             }
             repaired(&disk).unwrap().unwrap();

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use chatwal::error::Error;
 use chatwal::format::hex;
+use chatwal::gather::Limits;
 use chatwal::repair::{RepairOptions, repair};
 use chatwal::report::{Report, ReportOptions};
 use chatwal::store::View;
@@ -92,7 +93,7 @@ fn on_disk(files: &Files) -> SimDisk {
 /// the verdict of one that checks everything.
 fn chatwal_says(disk: &SimDisk) -> Value {
     let mut read = reader_says(disk);
-    let checked = match verify(disk, 1, &|_| ()) {
+    let checked = match verify(disk, &Limits::new(1), &|_| ()) {
         Ok(verified) if !verified.findings.is_empty() => json!("corrupt"),
         Ok(_) => read["verdict"].clone(),
         Err(Error::Version { .. }) => json!("newer"),
@@ -114,7 +115,8 @@ fn reader_says(disk: &SimDisk) -> Value {
         Ok(view) => view,
         Err(error) => return refused(error),
     };
-    let verified = verify(disk, 1, &|_| ()).unwrap_or_else(|error| panic!("verify of what readers accept: {error}"));
+    let verified =
+        verify(disk, &Limits::new(1), &|_| ()).unwrap_or_else(|error| panic!("verify of what readers accept: {error}"));
     if let Some(found) = verified.findings.first() {
         return json!({"verdict": "corrupt", "why": found.to_string()});
     }
@@ -154,7 +156,7 @@ fn reader_says(disk: &SimDisk) -> Value {
         "events": summary.totals.events,
         "copies": summary.totals.copies,
         "disputed": summary.totals.disputed,
-        "sites": summary.sites.len(),
+        "sites": summary.each(&mut |_, _| true).unwrap().sites,
         "earliest": some(summary.totals.earliest),
         "latest": some(summary.totals.latest),
     })
@@ -280,7 +282,7 @@ fn intact(reader: &mut Reader, files: &Files) -> BTreeSet<String> {
 }
 
 fn repaired(disk: &SimDisk) -> Result<Option<chatwal::repair::Repair>, Error> {
-    let options = RepairOptions { threads: 1, memory: 1 << 20, dry_run: false };
+    let options = RepairOptions { threads: 1, memory: 1 << 20, temp: None, dry_run: false };
     repair(disk, &options, &AtomicBool::new(false), &|_| ())
 }
 
@@ -338,7 +340,7 @@ fn a_repair_keeps_whatever_is_intact_and_a_copy_of_what_it_replaces() {
         repaired(&disk).unwrap_or_else(|error| panic!("{error}: store {number} of CHATWAL_SEED={seed}, {}", place()));
         repairs += 1;
         let after = disk.files();
-        let verified = verify(&disk, 1, &|_| ()).unwrap();
+        let verified = verify(&disk, &Limits::new(1), &|_| ()).unwrap();
         assert_eq!(
             (verified.findings, verified.torn),
             (vec![], None),

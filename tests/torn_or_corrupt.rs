@@ -8,6 +8,7 @@ mod support;
 use chatwal::error::{Corruption, Error, Result};
 use chatwal::format::acknowledged::Acknowledged;
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, crc};
+use chatwal::gather::Limits;
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
 use chatwal::store::{ACKNOWLEDGED_NAME, View, segment_name, snapshot_name};
@@ -217,7 +218,7 @@ fn what_was_acknowledged_cannot_be_cut_off_or_rolled_back() {
         );
         // Of a frame of which a part is left, that is told which is wrong with it.
         assert!(what.expected == expected || length > due, "cut at {length}: {what}");
-        let found = verify(&disk, 1, &|_| ()).unwrap().findings;
+        let found = verify(&disk, &Limits::new(1), &|_| ()).unwrap().findings;
         assert_eq!(found.first().map(|found| (found.offset, &found.expected)), Some((what.offset, &what.expected)));
     }
 }
@@ -248,7 +249,7 @@ fn a_log_that_went_on_differently_is_corrupt() {
     disk.edit(ACKNOWLEDGED_NAME, |bytes| *bytes = record);
     let what = store.assert_corrupt(&disk, last, other.offset as usize..other.offset as usize + 1);
     assert!(what.expected.contains(&format!("{:08x}", was.header_crc)) && what.found == format!("{:08x}", other.crc));
-    let found = verify(&disk, 1, &|_| ()).unwrap().findings;
+    let found = verify(&disk, &Limits::new(1), &|_| ()).unwrap().findings;
     assert!(found.contains(&what), "{found:?}");
 }
 
@@ -447,7 +448,7 @@ fn a_newer_format_is_refused_and_is_no_damage() {
                 bytes[..header.len()].copy_from_slice(&header);
             });
             assert_eq!(store.verdict(&disk), Verdict::Refused(newer(&segment_name(number))), "{length} bytes");
-            let verified = verify(&disk, 1, &|_| ()).map(|_| ()).map_err(|error| error.to_string());
+            let verified = verify(&disk, &Limits::new(1), &|_| ()).map(|_| ()).map_err(|error| error.to_string());
             assert_eq!(verified, Err(newer(&segment_name(number))));
         }
     }

@@ -15,6 +15,7 @@ use chatwal::format::block::{
     each_site, put_input, put_site,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, SectionKind, crc};
+use chatwal::gather::Limits;
 use chatwal::repair::{RepairOptions, repair};
 use chatwal::storage::{Disk, Storage};
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
@@ -30,7 +31,7 @@ use support::town::{Town, answer, spoil};
 #[track_caller]
 fn verified(disk: &SimDisk) -> Verification {
     let disk = disk.fork();
-    let verified = verify(&disk, 2, &|_| ()).unwrap();
+    let verified = verify(&disk, &Limits::new(2), &|_| ()).unwrap();
     assert_eq!(disk.mutations(), 0, "{:?}", disk.operations());
     verified
 }
@@ -75,7 +76,7 @@ fn of_a_sound_store_everything_is_checked_and_nothing_found() {
     let empty = SimDisk::new(1);
     drop(chatwal::log::Log::open(empty.storage(), sync(1 << 20)).unwrap());
     assert_eq!(verified(&empty).findings, []);
-    assert!(matches!(verify(&SimDisk::new(1), 1, &|_| ()), Err(Error::NoStore { .. })));
+    assert!(matches!(verify(&SimDisk::new(1), &Limits::new(1), &|_| ()), Err(Error::NoStore { .. })));
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
                 continue;
             }
             flips += 1;
-            match verify(&disk, 1, &|_| ()) {
+            match verify(&disk, &Limits::new(1), &|_| ()) {
                 Ok(Verification { findings, torn: None, .. }) => {
                     let path = format!("sim/{file}");
                     assert!(findings.iter().any(|found| found.file == path), "byte {at} of {file}: {findings:?}");
@@ -209,7 +210,7 @@ fn assert_found(town: &Town, disk: &SimDisk, file: &str, expected: &str) {
     assert!(View::open(disk).is_ok(), "readers accept it");
     let found = findings(disk, file);
     assert!(found.iter().any(|found| found.to_string().contains(expected)), "{expected:?}: {found:#?}");
-    let options = RepairOptions { threads: 1, memory: 1 << 20, dry_run: false };
+    let options = RepairOptions { threads: 1, memory: 1 << 20, temp: None, dry_run: false };
     repair(disk, &options, &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
     assert_eq!(verified(disk).findings, []);
     town.ingest_all(disk);
@@ -416,13 +417,13 @@ fn a_disk_that_cannot_be_read_is_no_damage() {
     let town = town();
     let reads = {
         let disk = town.disk.fork();
-        verify(&disk, 1, &|_| ()).unwrap();
+        verify(&disk, &Limits::new(1), &|_| ()).unwrap();
         disk.operations().len() as u64
     };
     for n in 0..reads {
         let disk = town.disk.fork();
         disk.fail_at(Count::Reading, n, Fault::Eio, false);
-        match verify(&disk, 1, &|_| ()) {
+        match verify(&disk, &Limits::new(1), &|_| ()) {
             Err(Error::Io { .. }) => {}
             other => panic!("read {n}: {other:?}"),
         }
@@ -447,7 +448,7 @@ fn nothing_is_found_beside_a_writer_and_a_compactor() {
                 }
                 if round % 6 == 0 {
                     log.seal().unwrap();
-                    let options = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+                    let options = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: false };
                     compact(&*disk, &options, &AtomicBool::new(false), &|_| ()).unwrap();
                 }
             }
@@ -455,7 +456,7 @@ fn nothing_is_found_beside_a_writer_and_a_compactor() {
         });
         let (mut rounds, mut most) = (0, 0);
         while !over.load(Ordering::Relaxed) {
-            let verified = verify(&*disk, 1, &|_| ()).unwrap();
+            let verified = verify(&*disk, &Limits::new(1), &|_| ()).unwrap();
             assert_eq!(verified.findings, []);
             rounds += 1;
             most = most.max(verified.checked.files);
@@ -465,7 +466,7 @@ fn nothing_is_found_beside_a_writer_and_a_compactor() {
     });
     println!("{rounds} rounds, up to {most} files");
     assert!(rounds >= 10 && most >= 2, "{rounds} rounds, {most} files");
-    assert_eq!(verify(&*disk, 2, &|_| ()).unwrap().findings, []);
+    assert_eq!(verify(&*disk, &Limits::new(2), &|_| ()).unwrap().findings, []);
 }
 
 /// A store of the real program, with a snapshot and segments.

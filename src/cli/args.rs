@@ -50,10 +50,14 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "CHATWAL_STORE")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub store: Option<PathBuf>,
-    /// Memory that a report or a compaction may use for events, such as 64M or 1G; and the largest window of zstd or dictionary
-    /// of xz that an input may have (8M in any case)
-    #[arg(long, global = true, value_name = "BYTES", value_parser = memory, default_value = "64M")]
+    /// Memory that a command may use, such as 128M or 1G; what does not fit goes to temporary files. Also the largest window of
+    /// zstd or dictionary of xz that an input may have (8M in any case)
+    #[arg(long, global = true, value_name = "BYTES", value_parser = memory, default_value = "128M")]
     pub memory: u64,
+    /// Where temporary files are [default: $TMPDIR or /tmp; of what writes to the store, the store]
+    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub temp: Option<PathBuf>,
     /// Threads that work [default: as many as there are processors]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

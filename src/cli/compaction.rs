@@ -24,7 +24,8 @@ use crate::{Stop, status, store, threads};
 pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let disk = Arc::new(Disk::open(&path)?);
-    let options = CompactOptions { threads: threads(global), memory: global.memory, all: args.all };
+    let (memory, temp) = (global.memory, global.temp.clone());
+    let options = CompactOptions { threads: threads(global), memory, temp, all: args.all };
     if args.dry_run {
         return dry_run(&disk, &options, console);
     }

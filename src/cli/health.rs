@@ -14,7 +14,7 @@ use chatwal::verify::verify as verify_store;
 use crate::args::{Global, RepairArgs};
 use crate::console::{Console, count};
 use crate::signals::Signals;
-use crate::{Stop, print, shown, status, store, threads};
+use crate::{Stop, limits, print, shown, status, store, threads};
 
 /// Inputs and frames that are told one by one; the hole that the repair leaves in the store has all of them.
 const TOLD: usize = 100;
@@ -23,7 +23,7 @@ const TOLD: usize = 100;
 pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let progress = console.share("verifying");
-    let verified = verify_store(&Disk::open(&path)?, threads(global), &|share| progress.update(share));
+    let verified = verify_store(&Disk::open(&path)?, &limits(global), &|share| progress.update(share));
     progress.finish();
     let verified = verified?;
     if let Some((what, bytes)) = &verified.torn {
@@ -70,7 +70,12 @@ pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Sto
 pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
-    let options = RepairOptions { threads: threads(global), memory: global.memory, dry_run: args.dry_run };
+    let options = RepairOptions {
+        threads: threads(global),
+        memory: global.memory,
+        temp: global.temp.clone(),
+        dry_run: args.dry_run,
+    };
     let progress = console.share("repairing");
     let outcome = repair_store(&Disk::open(&path)?, &options, &signals.stop, &|share| progress.update(share));
     progress.finish();

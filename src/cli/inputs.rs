@@ -296,8 +296,9 @@ fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Con
     let disk = Arc::new(Disk::create(path, names)?);
     let (log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, options)?;
     let compactor = (!args.no_compact).then(|| {
-        // One thread: ingest has a use for the others.
-        let options = CompactOptions { threads: 1, memory: global.memory, all: false };
+        // One thread: ingest has a use for the others; and for the other half of the memory.
+        let (memory, temp) = (global.memory / 2, global.temp.clone());
+        let options = CompactOptions { threads: 1, memory, temp, all: false };
         Background::new(Arc::clone(&disk) as Arc<dyn Storage>, options, log.tail(), args.compact_at)
     });
     tell_recovery(&recovery, console);

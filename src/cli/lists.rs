@@ -167,7 +167,7 @@ struct Stat {
     events: u64,
     copies: u64,
     disagreeing: u64,
-    sites: usize,
+    sites: u64,
     earliest: Option<i64>,
     latest: Option<i64>,
     bytes_per_event: Option<f64>,
@@ -225,7 +225,7 @@ pub fn stat(view: &View, global: &Global, format: Format, console: &Console) -> 
         events: totals.events,
         copies: totals.copies,
         disagreeing: totals.disputed,
-        sites: report.sites.len(),
+        sites: report.each(&mut |_, _| true)?.sites,
         earliest: (totals.events > 0).then_some(totals.earliest),
         latest: (totals.events > 0).then_some(totals.latest),
         // Two digits behind the point say all there is to say.

@@ -26,8 +26,10 @@ use std::process::ExitCode;
 
 use chatwal::dump;
 use chatwal::error::{Error, Result};
+use chatwal::gather::Limits;
 use chatwal::render::{self, Format, printable};
-use chatwal::report::{Report, ReportOptions};
+use chatwal::report::{Report, ReportOptions, Told};
+use chatwal::scratch::Scratch;
 use chatwal::shell::quoted;
 use chatwal::storage::Disk;
 use chatwal::store::View;
@@ -214,9 +216,10 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
     let sites = (!args.site.is_empty()).then(|| args.site.iter().map(|site| site.clone().into_bytes()).collect());
     let window = times::window(args, &view, global, console)?;
     let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
-    for site in &args.site {
-        let place = report.sites.binary_search_by(|found| found.site(&mut [0; 20]).cmp(site.as_bytes()));
-        if place.is_err() {
+    if !args.site.is_empty() {
+        let found = report.sites()?;
+        let mut known = |site: &&String| found.iter().any(|found| found.site(&mut [0; 20]) == site.as_bytes());
+        for site in args.site.iter().filter(|site| !known(site)) {
             console.warning(&format!("{site}: no event of this site"));
         }
     }
@@ -226,7 +229,8 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
 }
 
 fn report_options(global: &Global) -> ReportOptions {
-    ReportOptions { threads: threads(global), memory: global.memory, ..ReportOptions::default() }
+    let (memory, temp) = (global.memory, global.temp.clone());
+    ReportOptions { threads: threads(global), memory, temp, ..ReportOptions::default() }
 }
 
 /// What an answer cost.
@@ -236,18 +240,37 @@ fn tell_read(view: &View, console: &Console) {
     }
 }
 
+/// What did not fit the memory.
+fn tell_put_aside(bytes: u64, console: &Console) {
+    if bytes > 0 && console.verbose {
+        console.note(&format!("{bytes} bytes did not fit --memory and went to temporary files"));
+    }
+}
+
+/// What a command that reads may take.
+fn limits(global: &Global) -> Limits {
+    let scratch = Scratch::for_readers(global.temp.as_deref());
+    Limits { threads: threads(global), memory: global.memory, scratch }
+}
+
 fn print_report(report: &Report, format: Format, console: &Console) -> Result<()> {
-    print(|out| render::report(report, format, out))?;
+    let mut told = Ok(Told::default());
+    print(|out| {
+        told = render::report(report, format, out)?;
+        Ok(())
+    })?;
+    let told = told?;
     if console.verbose {
         let totals = report.totals;
         console.note(&format!(
             "{}, {}, copies: {}; events whose copies disagree: {}; events read of {}",
-            count(report.sites.len() as u64, "site"),
+            count(told.sites, "site"),
             count(totals.events, "event"),
             totals.copies,
             totals.disputed,
-            count(totals.folded, "site"),
+            count(told.folded, "site"),
         ));
+        tell_put_aside(report.put_aside(), console);
         times::tell_mixed(&totals, console);
     }
     Ok(())

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use chatwal::render::{Format, Record, Writer};
-use chatwal::timeline::{Period, timeline as periods_of};
+use chatwal::timeline::{Period, Timeline};
 use serde::Serialize;
 
 use crate::args::{Global, TimelineArgs};
 use crate::console::Console;
-use crate::{Stop, open, print, status, tell_read};
+use crate::{Stop, limits, open, print, status, tell_put_aside, tell_read};
 
 /// Cells of the longest bar.
 const BAR: u64 = 40;
@@ -52,13 +52,13 @@ impl Record for Shown {
 /// When a site was online, and what came in meanwhile.
 pub fn timeline(args: &TimelineArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let view = open(global)?;
-    let periods = periods_of(&view, args.site.as_bytes())?;
-    if periods.is_empty() {
-        console.warning(&format!("{}: no event of this site", args.site));
-    }
+    let limits = limits(global);
+    let periods = Timeline::of(&view, args.site.as_bytes(), &limits)?;
     let digits = |number: u64| number.to_string().len();
     let mut widths = Widths::default();
-    for period in &periods {
+    let mut count = 0u64;
+    periods.each(&mut |period| {
+        count += 1;
         widths = Widths {
             from: widths.from.max(period.from.to_string().len()),
             until: widths.until.max(period.until.map_or(0, |until| until.to_string().len())),
@@ -66,16 +66,26 @@ pub fn timeline(args: &TimelineArgs, global: &Global, console: &Console) -> std:
             emails: widths.emails.max(digits(period.emails)),
             most: widths.most.max(period.chats + period.emails),
         };
+        true
+    })?;
+    if count == 0 {
+        console.warning(&format!("{}: no event of this site", args.site));
     }
     let format: Format = args.output.format.into();
+    let mut told = Ok(());
     print(|out| {
         let columns = ["from", "until", "online", "operators", "chats", "emails"];
         let mut writer = Writer::new(format, &columns, out)?;
-        for period in periods {
-            writer.record(&Shown { period, widths })?;
-        }
+        let mut written = Ok(());
+        told = periods.each(&mut |period| {
+            written = writer.record(&Shown { period: *period, widths });
+            written.is_ok()
+        });
+        written?;
         writer.end()
     })?;
+    told?;
+    tell_put_aside(limits.scratch.written(), console);
     tell_read(&view, console);
     Ok(status::DONE)
 }

@@ -5,7 +5,7 @@
 //! refused that would fit.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::{CompactOptions, Inputs, Plan};
@@ -119,6 +119,10 @@ impl Storage for Scale<'_> {
 
     fn identity(&self, _: &str) -> io::Result<Identity> {
         Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.0.scratch()
     }
 
     fn in_place(&self) -> Result<Option<Stamp>> {

@@ -6,8 +6,8 @@ use super::{Extent, Scratch, Spill};
 use crate::error::Result;
 
 /// The parts, and what was dealt to them.
-pub struct Deal<'s> {
-    spill: Spill<'s>,
+pub struct Deal {
+    spill: Spill,
     parts: Vec<Mutex<Part>>,
 }
 
@@ -18,9 +18,19 @@ struct Part {
     held: Vec<Vec<u8>>,
 }
 
-impl<'s> Deal<'s> {
+impl Part {
+    fn read(&self, spill: &Spill, buffer: &mut Vec<u8>, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        for extent in &self.extents {
+            spill.read(extent, buffer)?;
+            visit(buffer)?;
+        }
+        self.held.iter().try_for_each(|held| visit(held))
+    }
+}
+
+impl Deal {
     /// So many parts, all empty.
-    pub fn new(scratch: &'s Scratch, parts: usize) -> Deal<'s> {
+    pub fn new(scratch: &Scratch, parts: usize) -> Deal {
         let parts = (0..parts).map(|_| Mutex::default()).collect();
         Deal { spill: scratch.file(), parts }
     }
@@ -31,7 +41,7 @@ impl<'s> Deal<'s> {
     }
 
     /// Somebody who deals, and holds up to `most` bytes in memory; also for good, what is not dealt by the end.
-    pub fn dealer(&self, most: usize) -> Dealer<'_, 's> {
+    pub fn dealer(&self, most: usize) -> Dealer<'_> {
         Dealer { deal: self, buffers: vec![Vec::new(); self.parts.len()], held: 0, most }
     }
 
@@ -43,13 +53,14 @@ impl<'s> Deal<'s> {
     }
 
     /// Gives the records of a part, in pieces of whole ones, and forgets them.
-    pub fn take(&self, part: usize, buffer: &mut Vec<u8>, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let Part { extents, held } = std::mem::take(&mut *self.part(part));
-        for extent in &extents {
-            self.spill.read(extent, buffer)?;
-            visit(buffer)?;
-        }
-        held.into_iter().try_for_each(|held| visit(&held))
+    pub fn take(&self, part: usize, buffer: &mut Vec<u8>, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let taken = std::mem::take(&mut *self.part(part));
+        taken.read(&self.spill, buffer, visit)
+    }
+
+    /// Gives the records of a part, in pieces of whole ones.
+    pub fn read(&self, part: usize, buffer: &mut Vec<u8>, visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.part(part).read(&self.spill, buffer, visit)
     }
 
     fn part(&self, part: usize) -> MutexGuard<'_, Part> {
@@ -58,14 +69,14 @@ impl<'s> Deal<'s> {
 }
 
 /// Deals for one thread.
-pub struct Dealer<'d, 's> {
-    deal: &'d Deal<'s>,
+pub struct Dealer<'d> {
+    deal: &'d Deal,
     buffers: Vec<Vec<u8>>,
     held: usize,
     most: usize,
 }
 
-impl Dealer<'_, '_> {
+impl Dealer<'_> {
     /// Deals one record, which `write` appends.
     #[inline]
     pub fn put(&mut self, part: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {

@@ -10,16 +10,21 @@
 pub mod deal;
 pub mod sorter;
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result, Unfit};
 use crate::format::frame::crc;
 use crate::memory;
+use crate::secret;
 use crate::shell::quoted;
 use crate::storage::TEMPORARY;
 
@@ -27,16 +32,16 @@ use crate::storage::TEMPORARY;
 const ATTEMPTS: u32 = 64;
 
 /// Where the temporary files of one piece of work are, and how much was written to them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scratch {
-    directory: PathBuf,
-    written: AtomicU64,
+    directory: Arc<Path>,
+    written: Arc<AtomicU64>,
 }
 
 impl Scratch {
     /// Temporary files in this directory; none is made before it is needed.
     pub fn new(directory: &Path) -> Scratch {
-        Scratch { directory: directory.into(), written: AtomicU64::new(0) }
+        Scratch { directory: directory.into(), written: Arc::default() }
     }
 
     /// Where a process that only reads has its temporary files, unless it is told of another place: `$TMPDIR`, or `/tmp`.
@@ -50,8 +55,8 @@ impl Scratch {
     }
 
     /// A temporary file, which is made at the first write.
-    pub fn file(&self) -> Spill<'_> {
-        Spill { scratch: self, file: Mutex::new(None), end: AtomicU64::new(0) }
+    pub fn file(&self) -> Spill {
+        Spill { scratch: self.clone(), file: Mutex::new(None), end: AtomicU64::new(0) }
     }
 
     fn failed(&self, operation: &'static str) -> impl FnOnce(io::Error) -> Error {
@@ -71,27 +76,29 @@ impl Scratch {
         }
     }
 
-    /// Makes a file and takes its name away.
+    /// Makes a file without a name; where the system or the file system knows none, one whose name is taken away at once.
     fn create(&self) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        #[cfg(target_os = "linux")]
+        if let Ok(file) = rustix::fs::open(&*self.directory, flags | OFlags::TMPFILE, mode) {
+            return Ok(file.into());
+        }
+        let failed = || self.failed("make a temporary file in");
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for _ in 0..ATTEMPTS {
-            // The name is of no use to anybody, and unlikely to be there. With this ending the next writer of a store removes
-            // what a process left that was killed right here.
-            let random = crate::secret::hash((std::process::id(), std::time::SystemTime::now()));
+            let random = secret::hash((std::process::id(), SystemTime::now()));
             let path = self.directory.join(format!("chatwal-{random:016x}{TEMPORARY}"));
-            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            match rustix::fs::open(&path, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode) {
                 Ok(file) => {
                     std::fs::remove_file(&path).map_err(self.failed("remove a temporary file in"))?;
-                    // Whatever the umask says.
-                    file.set_permissions(Permissions::from_mode(0o600))
-                        .map_err(self.failed("make a temporary file in"))?;
-                    return Ok(file);
+                    return Ok(file.into());
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-                Err(error) => return Err(self.failed("make a temporary file in")(error)),
+                Err(error) if error == Errno::EXIST => last = error.into(),
+                Err(error) => return Err(failed()(error.into())),
             }
         }
-        Err(self.failed("make a temporary file in")(last))
+        Err(failed()(last))
     }
 
     /// What was read back is not what was written.
@@ -101,8 +108,8 @@ impl Scratch {
 }
 
 /// One temporary file: pieces behind one another, each written and read as a whole.
-pub struct Spill<'s> {
-    scratch: &'s Scratch,
+pub struct Spill {
+    scratch: Scratch,
     file: Mutex<Option<Arc<File>>>,
     end: AtomicU64,
 }
@@ -122,10 +129,10 @@ impl Extent {
     }
 }
 
-impl<'s> Spill<'s> {
+impl Spill {
     /// Where it belongs.
-    pub fn scratch(&self) -> &'s Scratch {
-        self.scratch
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
     }
 
     /// Appends a piece, of less than 4 GiB. Several threads may, at a time.
@@ -158,6 +165,7 @@ impl<'s> Spill<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt as _;
 
     #[test]
     fn a_temporary_file_has_no_name_and_gives_back_what_it_got() {
@@ -173,8 +181,8 @@ mod tests {
             assert_eq!(buffer, *piece);
         }
         assert_eq!(scratch.written(), pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
-        let mode = spill.file().unwrap().metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let metadata = spill.file().unwrap().metadata().unwrap();
+        assert_eq!((metadata.mode() & 0o7777, metadata.nlink()), (0o600, 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Extent, Scratch, Spill};
@@ -57,10 +58,12 @@ fn put(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) {
 }
 
 /// All threads' runs.
-pub struct Sorter<'s> {
-    spill: Spill<'s>,
+pub struct Sorter {
+    spill: Spill,
     runs: Mutex<Vec<Run>>,
     block: usize,
+    /// Bytes of runs that may stay in memory.
+    held: AtomicUsize,
 }
 
 /// Records in order.
@@ -77,32 +80,34 @@ struct Block {
     fence: Box<[u8]>,
 }
 
-impl<'s> Sorter<'s> {
-    /// One that has no records yet. A run takes about `block` bytes of memory while it is written or read.
-    pub fn new(scratch: &'s Scratch, block: usize) -> Sorter<'s> {
-        Sorter { spill: scratch.file(), runs: Mutex::default(), block: block.clamp(1 << 8, BLOCK) }
+impl Sorter {
+    /// One that has no records yet. A run takes about `block` bytes of memory while it is written or read; of the runs that
+    /// collectors end with, `held` bytes stay in memory.
+    pub fn new(scratch: &Scratch, block: usize, held: usize) -> Sorter {
+        let block = block.clamp(1 << 8, BLOCK);
+        Sorter { spill: scratch.file(), runs: Mutex::default(), block, held: AtomicUsize::new(held) }
     }
 
     /// Somebody who collects records and holds up to `most` bytes of them.
-    pub fn collector(&self, most: usize) -> Collector<'_, 's> {
+    pub fn collector(&self, most: usize) -> Collector<'_> {
         Collector { sorter: self, bytes: Vec::new(), places: Vec::new(), most: most.min(MOST) }
     }
 
     /// Takes a run of records that come in order.
-    pub fn run(&self) -> Ordered<'_, 's> {
+    pub fn run(&self) -> Ordered<'_> {
         Ordered { spill: &self.spill, most: self.block, bytes: Vec::new(), fence: Vec::new(), blocks: Vec::new() }
     }
 
     /// Ends a run.
-    pub fn add(&self, run: Ordered<'_, 's>) -> Result<()> {
+    pub fn add(&self, run: Ordered<'_>) -> Result<()> {
         let run = run.end()?;
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         Ok(())
     }
 
     /// All records, once everybody has ended. More than `most` runs are never read at a time: some are merged before, then.
-    pub fn sorted(self, most: usize) -> Result<Sorted<'s>> {
-        let Sorter { spill, runs, block } = self;
+    pub fn sorted(self, most: usize) -> Result<Sorted> {
+        let Sorter { spill, runs, block, .. } = self;
         let runs = runs.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (mut sorted, most) = (Sorted { spill, runs }, most.max(2));
         while sorted.runs.len() > most {
@@ -134,15 +139,15 @@ impl Run {
 }
 
 /// Collects for one thread.
-pub struct Collector<'c, 's> {
-    sorter: &'c Sorter<'s>,
+pub struct Collector<'c> {
+    sorter: &'c Sorter,
     bytes: Vec<u8>,
     /// Of each record a part of the key, once they are in order, and where it is.
     places: Vec<(u64, u32)>,
     most: usize,
 }
 
-impl Collector<'_, '_> {
+impl Collector<'_> {
     /// Collects one record; key and payload have less than 65,536 bytes each.
     pub fn put(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let more = LENGTHS + key.len() + payload.len();
@@ -171,14 +176,22 @@ impl Collector<'_, '_> {
         Ok(())
     }
 
-    /// Ends: what is held stays in memory.
-    pub fn end(mut self) {
+    /// Ends: what is held stays in memory, if there is room.
+    pub fn end(mut self) -> Result<()> {
         if self.places.is_empty() {
-            return;
+            return Ok(());
         }
+        let takes = self.bytes.len() + size_of::<(u64, u32)>() * self.places.len();
+        let taken = self.sorter.held.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(takes));
+        if taken.is_err() {
+            return self.put_aside();
+        }
+        self.bytes.shrink_to_fit();
+        self.places.shrink_to_fit();
         order(&self.bytes, &mut self.places);
         let run = Run::Held(std::mem::take(&mut self.bytes), std::mem::take(&mut self.places));
         self.sorter.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+        Ok(())
     }
 }
 
@@ -204,16 +217,16 @@ fn order(bytes: &[u8], places: &mut [(u64, u32)]) {
 }
 
 /// A run that is written in order.
-pub struct Ordered<'c, 's> {
-    spill: &'c Spill<'s>,
+pub struct Ordered<'c> {
+    spill: &'c Spill,
     most: usize,
     bytes: Vec<u8>,
     fence: Vec<u8>,
     blocks: Vec<Block>,
 }
 
-impl<'c, 's> Ordered<'c, 's> {
-    fn empty(spill: &'c Spill<'s>) -> Ordered<'c, 's> {
+impl<'c> Ordered<'c> {
+    fn empty(spill: &'c Spill) -> Ordered<'c> {
         Ordered { spill, most: BLOCK, bytes: Vec::new(), fence: Vec::new(), blocks: Vec::new() }
     }
 
@@ -242,12 +255,12 @@ impl<'c, 's> Ordered<'c, 's> {
 }
 
 /// Records in order, run by run.
-pub struct Sorted<'s> {
-    spill: Spill<'s>,
+pub struct Sorted {
+    spill: Spill,
     runs: Vec<Run>,
 }
 
-impl<'s> Sorted<'s> {
+impl Sorted {
     /// Up to `count` - 1 keys, ascending, that cut the records into stretches of about one size.
     pub fn splitters(&self, count: usize) -> Vec<Vec<u8>> {
         let mut some: Vec<&[u8]> = Vec::new();
@@ -269,8 +282,13 @@ impl<'s> Sorted<'s> {
         splitters
     }
 
+    /// Where they belong.
+    pub fn scratch(&self) -> &Scratch {
+        self.spill.scratch()
+    }
+
     /// The records with keys from `least` on and before `end`, in order.
-    pub fn merge(&self, least: Option<&[u8]>, end: Option<&[u8]>) -> Result<Merge<'_, 's>> {
+    pub fn merge(&self, least: Option<&[u8]>, end: Option<&[u8]>) -> Result<Merge<'_>> {
         self.merge_of(0.., least, end)
     }
 
@@ -279,7 +297,7 @@ impl<'s> Sorted<'s> {
         runs: std::ops::RangeFrom<usize>,
         least: Option<&[u8]>,
         end: Option<&[u8]>,
-    ) -> Result<Merge<'_, 's>> {
+    ) -> Result<Merge<'_>> {
         let mut heap = Vec::new();
         for run in self.runs.get(runs).unwrap_or_default() {
             let mut cursor = Cursor::new(&self.spill, run, least.unwrap_or_default());
@@ -300,8 +318,8 @@ impl<'s> Sorted<'s> {
 }
 
 /// One place in a run.
-struct Cursor<'r, 's> {
-    spill: &'r Spill<'s>,
+struct Cursor<'r> {
+    spill: &'r Spill,
     held: Option<(&'r [u8], std::slice::Iter<'r, (u64, u32)>)>,
     blocks: std::slice::Iter<'r, Block>,
     /// The block at hand, and where the next record in it begins.
@@ -313,9 +331,9 @@ struct Cursor<'r, 's> {
     word: u64,
 }
 
-impl<'r, 's> Cursor<'r, 's> {
+impl<'r> Cursor<'r> {
     /// Before the records of a run; at some place before those from `least` on.
-    fn new(spill: &'r Spill<'s>, run: &'r Run, least: &[u8]) -> Cursor<'r, 's> {
+    fn new(spill: &'r Spill, run: &'r Run, least: &[u8]) -> Cursor<'r> {
         let (held, blocks) = match run {
             Run::Held(bytes, places) => {
                 let before = places.partition_point(|(_, at)| key_at(bytes, *at) < least);
@@ -365,21 +383,21 @@ impl<'r, 's> Cursor<'r, 's> {
         Ok(true)
     }
 
-    fn order(&self, other: &Cursor<'_, '_>) -> Ordering {
+    fn order(&self, other: &Cursor<'_>) -> Ordering {
         self.word.cmp(&other.word).then_with(|| self.key().cmp(other.key()))
     }
 }
 
 /// Records of several runs in one order.
-pub struct Merge<'r, 's> {
+pub struct Merge<'r> {
     /// The cursor with the least key first; of the two behind each, at twice its place and one or two more, none has a lesser.
-    heap: Vec<Cursor<'r, 's>>,
+    heap: Vec<Cursor<'r>>,
     end: Option<Vec<u8>>,
     /// The first record was not given yet.
     is_new: bool,
 }
 
-impl Merge<'_, '_> {
+impl Merge<'_> {
     /// The key and the payload of the next record.
     #[allow(clippy::should_implement_trait)] // It lends what it gives, and may fail.
     pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
@@ -422,7 +440,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// All records of a merge.
-    fn all(mut merge: Merge<'_, '_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn all(mut merge: Merge<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found = Vec::new();
         while let Some((key, payload)) = merge.next().unwrap() {
             found.push((key.to_vec(), payload.to_vec()));
@@ -442,7 +460,7 @@ mod tests {
         ) {
             let directory = tempfile::tempdir().unwrap();
             let scratch = Scratch::new(directory.path());
-            let sorter = Sorter::new(&scratch, block);
+            let sorter = Sorter::new(&scratch, block, 1 << 30);
             let mut expected = Vec::new();
             for thread in 0..threads {
                 let mut collector = sorter.collector(most);
@@ -451,7 +469,7 @@ mod tests {
                     collector.put(key.as_bytes(), payload.as_bytes()).unwrap();
                     expected.push((key.as_bytes().to_vec(), payload.into_bytes()));
                 }
-                collector.end();
+                collector.end().unwrap();
             }
             expected.sort();
             let sorted = sorter.sorted(runs).unwrap();

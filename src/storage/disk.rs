@@ -343,6 +343,10 @@ impl Storage for Disk {
         Ok(bytes)
     }
 
+    fn scratch(&self) -> PathBuf {
+        self.path.clone()
+    }
+
     fn room(&self) -> io::Result<Option<u64>> {
         if may_compress(&self.directory)? {
             return Ok(None);

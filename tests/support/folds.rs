@@ -14,7 +14,7 @@ use super::store::{Model, sync};
 pub static GO_ON: AtomicBool = AtomicBool::new(false);
 
 /// By tiers, one thread, memory for everything.
-pub const TIERED: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, all: false };
+pub const TIERED: CompactOptions = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: false };
 
 /// The same, into one snapshot.
 pub const ALL: CompactOptions = CompactOptions { all: true, ..TIERED };

@@ -73,7 +73,8 @@ impl Past<'_> {
                 10 => log.seal().unwrap(),
                 _ => {
                     log.seal().unwrap();
-                    let options = CompactOptions { threads: 1, memory: 1 << 20, all: self.choices.one_in(2) };
+                    let options =
+                        CompactOptions { threads: 1, memory: 1 << 20, temp: None, all: self.choices.one_in(2) };
                     let before = self.disk.files();
                     compact(&self.disk, &options, &AtomicBool::new(false), &|_| ()).unwrap();
                     if self.choices.one_in(4) {

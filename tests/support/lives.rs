@@ -17,7 +17,7 @@ use super::store::{Model, sync};
 pub fn any_compaction(choices: &mut Choices) -> CompactOptions {
     let threads = 1 + choices.of(2);
     let events = [1, 3, 1000][choices.of(3)] * threads as u64;
-    CompactOptions { threads, memory: 64 * events, all: choices.one_in(3) }
+    CompactOptions { threads, memory: 64 * events, temp: None, all: choices.one_in(3) }
 }
 
 /// Folds what there is, often all of it.

@@ -254,7 +254,7 @@ fn batches(view: &View) -> Vec<(u64, u64)> {
 pub fn report(view: &View) -> Result<Vec<u8>> {
     let report = Report::of(view, &ReportOptions::default())?;
     let mut out = Vec::new();
-    render::report(&report, Format::Line, &mut out).expect("a vector takes everything");
+    render::report(&report, Format::Line, &mut out).expect("a vector takes everything")?;
     Ok(out)
 }
 

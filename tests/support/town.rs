@@ -175,7 +175,7 @@ impl Town {
     pub fn compact(&self, disk: &SimDisk, all: bool) {
         let (mut log, ..) = Log::open(disk.storage(), sync(SEGMENT)).unwrap();
         log.seal().unwrap();
-        let options = CompactOptions { threads: 1, memory: 1 << 20, all };
+        let options = CompactOptions { threads: 1, memory: 1 << 20, temp: None, all };
         compact(disk, &options, &AtomicBool::new(false), &|_| ()).unwrap().unwrap();
     }
 
