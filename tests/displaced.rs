@@ -375,7 +375,7 @@ fn a_writer_goes_on_beside_what_is_no_harm() {
         disk.edit("notes.txt", |bytes| bytes.push(1));
         append(&mut model, &mut log, 3, 1);
         log.seal().unwrap();
-        assert!(compact(&disk, &options, &GO_ON, &|_| ()).unwrap().is_some(), "{number}");
+        assert!(compact(&disk, options, &GO_ON, &|_| ()).unwrap().is_some(), "{number}");
         disk.lose("notes.txt");
         append(&mut model, &mut log, 3, 1);
     }

@@ -218,7 +218,7 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
     let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
     if !args.site.is_empty() {
         let found = report.sites()?;
-        let mut known = |site: &&String| found.iter().any(|found| found.site(&mut [0; 20]) == site.as_bytes());
+        let known = |site: &&String| found.iter().any(|found| found.site(&mut [0; 20]) == site.as_bytes());
         for site in args.site.iter().filter(|site| !known(site)) {
             console.warning(&format!("{site}: no event of this site"));
         }
