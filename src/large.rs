@@ -3,15 +3,16 @@
 //!
 //! 1. Events are dealt by a hash of their site and id, so that all copies of one are in one part. Copies are dropped part by
 //!    part ([`Large::finish`]).
-//! 2. Each part gives three things. Its events, in order, for whoever wants them. Its messages: site and moment, in order. And a
-//!    list, brought into order for all parts together, of each site's visitors, and of its operators with their statuses.
-//! 3. That list is read once: names are counted, and where an operator came or went, a step of one up or down is noted, by site
-//!    and moment. Steps in order give the moments at which a site goes online or offline: statuses count before the messages of
-//!    their moment, so nothing else of them matters.
+//! 2. Each part gives four things. Its events, in order, for whoever wants them. Its messages: site and moment, in order. Its
+//!    visitors, dealt by a hash of site and name, so that all mentions of one are in one part of those. And its statuses, which
+//!    all together are brought into the order of operators and moments.
+//! 3. Visitors are counted part by part. Statuses are read once: operators are counted, and where one came or went, a step of one
+//!    up or down is noted, by site and moment. Steps in order give the moments at which a site goes online or offline: statuses
+//!    count before the messages of their moment, so nothing else of them matters.
 //! 4. Messages are counted against those moments, some of them at a time, all parts side by side.
 //!
-//! All of it runs on all threads but the two readings in order, of statuses, visitors and steps. Nothing is held for the whole
-//! of a site but what fits the share of memory.
+//! All of it runs on all threads but the two readings in order, of statuses and of steps. Nothing is held for the whole of a
+//! site but what fits the share of memory.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -25,7 +26,7 @@ use crate::gather::{Gather, Limits, Task, by_site, parallel};
 use crate::lines::{Finder, Line, Lines};
 use crate::memory;
 use crate::merge::Merge;
-use crate::scratch::deal::{Deal, Dealer};
+use crate::scratch::deal::{Deal, Dealer, Parted, part_of};
 use crate::scratch::sorter::{Collector, Sorted, Sorter};
 use crate::scratch::{Extent, Scratch, Spill};
 use crate::secret;
@@ -33,7 +34,7 @@ use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 use crate::store::Place;
 use crate::summary::{Summary, Window};
-use crate::table::{Row, Table};
+use crate::table::{Row, Table, Texts};
 
 /// Bytes of memory that a part takes as a table at most, whatever there is: as much as the caches hold.
 const PART: usize = 4 << 20;
@@ -43,9 +44,6 @@ const MOST_PARTS: u64 = 1 << 10;
 
 /// Records that are taken in between two looks at the memory.
 const STEP: usize = 1 << 9;
-
-/// So many deals follow one another at most; each time the parts become fewer by a power of two.
-const DEEPEST: u32 = 8;
 
 /// Moments of one record of messages.
 const MOMENTS: usize = 1 << 9;
@@ -57,6 +55,8 @@ const PIECE: usize = 64 << 10;
 const LEAST_PIECE: usize = 1 << 9;
 
 /// What is held, in messages.
+const EVENTS: &str = "the events of a part";
+/// The same.
 const MESSAGES: &str = "the messages of a site";
 
 /// The events of one shard.
@@ -119,7 +119,7 @@ impl Large {
 
     /// Somebody who deals events that were read elsewhere, for one thread.
     pub(crate) fn dealer(&self) -> Rows<'_> {
-        Rows { dealer: self.deal.dealer(self.share / 4), level: 0, parts: self.deal.parts() as u64 }
+        Rows(self.deal.dealer(self.share / 4))
     }
 
     /// Deals what `read` gathers, piece by piece.
@@ -151,15 +151,33 @@ impl Large {
     ) -> Result<Option<u64>> {
         let sorter = || Sorter::new(&self.scratch, self.share / 16, self.held());
         let (names, order, messages) = (sorter(), sorter(), self.scratch.file());
-        let report = lines.map(|lines| (lines, &names));
+        let visitors = Deal::new(&self.scratch, self.deal.parts());
+        let report = lines.map(|lines| Found { lines, names: &names, visitors: &visitors });
         let (streams, copies) = self.stage(window, report, visit.is_some().then_some(&order), &messages)?;
         let Large { scratch, share, threads, .. } = &self;
         if let Some(lines) = lines {
+            self.count_visitors(&visitors, lines)?;
             let steps = steps((scratch, *share), self.held(), &names.sorted(self.runs())?, window, lines)?;
             count_messages(*threads, *share, &messages, streams, &steps.sorted(self.runs())?, lines)?;
         }
         let is_done = visit.map_or(Ok(true), |visit| self.visit(order, visit))?;
         Ok(Some(copies).filter(|_| is_done))
+    }
+
+    /// Counts the visitors of all sites.
+    fn count_visitors(&self, visitors: &Deal, lines: &Lines) -> Result<()> {
+        let Large { scratch, share, threads, .. } = self;
+        let begin = || Visitors {
+            scratch,
+            most: share / 4,
+            keys: Texts::default(),
+            sites: Texts::default(),
+            counts: Vec::new(),
+            finder: lines.finder(share / 16),
+        };
+        let work = |counting: &mut Visitors<'_>, part| visitors.work(part, scratch, share / 16, counting);
+        let countings = parallel(*threads, visitors.parts(), begin, work)?;
+        countings.into_iter().try_for_each(|counting| counting.finder.end())
     }
 
     /// Visits all events, until it is enough; says whether it is not.
@@ -193,7 +211,7 @@ impl Large {
     fn stage(
         &self,
         window: Window,
-        report: Option<(&Lines, &Sorter)>,
+        report: Option<Found<'_>>,
         order: Option<&Sorter>,
         messages: &Spill,
     ) -> Result<(Vec<Stream>, u64)> {
@@ -202,35 +220,39 @@ impl Large {
         let piece = (share * threads / 8 / deal.parts()).clamp(LEAST_PIECE, PIECE);
         let stage =
             Stage { scratch, shard: *shard, share: *share, window, report, order, messages, streams: &streams, piece };
-        let workers = parallel(*threads, deal.parts(), || stage.worker(), |worker, part| worker.part(deal, part, 0))?;
+        let workers = parallel(
+            *threads,
+            deal.parts(),
+            || stage.worker(),
+            |worker, part| deal.work(part, scratch, share / 16, worker),
+        )?;
         let copies = workers.into_iter().map(PartWorker::end).sum::<Result<u64>>()?;
         Ok((streams.into_inner().unwrap_or_else(PoisonError::into_inner), copies))
     }
 }
 
 /// Deals events.
-pub(crate) struct Rows<'d> {
-    dealer: Dealer<'d>,
-    level: u32,
-    parts: u64,
-}
+pub(crate) struct Rows<'d>(Dealer<'d>);
 
 impl Rows<'_> {
     /// Deals all rows of a table.
     pub(crate) fn put(&mut self, table: &Table) -> Result<()> {
-        table.rows.iter().try_for_each(|row| {
-            let hash = table.hash_event(row);
-            // A part that is dealt again has one hash.
-            let hash = if self.level == 0 { hash } else { secret::hash((hash, self.level)) };
-            let part = (hash >> 40) & (self.parts - 1);
-            self.dealer.put(part as usize, |out| table.put_record(row, out))
-        })
+        deal_rows(table, &mut self.0, 0)
     }
 
     /// Ends.
     pub(crate) fn end(self) {
-        self.dealer.end();
+        self.0.end();
     }
+}
+
+/// Deals all rows of a table by their events.
+fn deal_rows(table: &Table, dealer: &mut Dealer<'_>, level: u32) -> Result<()> {
+    let parts = dealer.parts();
+    table
+        .rows
+        .iter()
+        .try_for_each(|row| dealer.put(part_of(table.hash_event(row), level, parts), |out| table.put_record(row, out)))
 }
 
 /// What all threads have that work on parts.
@@ -240,7 +262,7 @@ struct Stage<'a> {
     share: usize,
     window: Window,
     /// Where what the report says of sites goes, and names.
-    report: Option<(&'a Lines, &'a Sorter)>,
+    report: Option<Found<'a>>,
     order: Option<&'a Sorter>,
     messages: &'a Spill,
     streams: &'a Mutex<Vec<Stream>>,
@@ -254,10 +276,10 @@ impl<'a> Stage<'a> {
             stage: self,
             table: Table::default(),
             merge: Merge::default(),
-            buffer: Vec::new(),
-            report: self.report.map(|(lines, names)| Report {
-                finder: lines.finder(self.share / 16),
-                names: names.collector(self.share / 8),
+            report: self.report.map(|found| Report {
+                finder: found.lines.finder(self.share / 16),
+                names: found.names.collector(self.share / 16),
+                visitors: found.visitors.dealer(self.share / 16),
             }),
             seen: Vec::new(),
             site: 0,
@@ -267,10 +289,19 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Takes for one thread what the report says of sites.
+/// Where what the report says of sites goes, the statuses by the names of operators, and visitors by a hash of site and name.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    lines: &'a Lines,
+    names: &'a Sorter,
+    visitors: &'a Deal,
+}
+
+/// The same, for one thread.
 struct Report<'a> {
     finder: Finder<'a>,
     names: Collector<'a>,
+    visitors: Dealer<'a>,
 }
 
 /// Works on one part after the other.
@@ -278,7 +309,6 @@ struct PartWorker<'w, 'a> {
     stage: &'w Stage<'a>,
     table: Table,
     merge: Merge,
-    buffer: Vec<u8>,
     report: Option<Report<'a>>,
     /// By the number of a `from`: the last site it was a visitor of.
     seen: Vec<u32>,
@@ -289,50 +319,27 @@ struct PartWorker<'w, 'a> {
 
 impl PartWorker<'_, '_> {
     fn end(self) -> Result<u64> {
-        if let Some(Report { finder, names }) = self.report {
+        if let Some(Report { finder, names, visitors }) = self.report {
             finder.end()?;
             names.end()?;
+            visitors.end();
         }
         Ok(self.copies)
     }
+}
 
-    /// Works on a part; deals it again if it does not fit.
-    fn part(&mut self, deal: &Deal, part: usize, level: u32) -> Result<()> {
-        let (shard, scratch, most) = (self.stage.shard, self.stage.scratch, self.stage.share / 4);
-        self.table.clear();
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let again = Deal::new(
-            scratch,
-            (deal.length(part) / (most as u64 / 4).max(1)).clamp(2, 64).next_power_of_two() as usize,
-        );
-        let mut deeper: Option<Rows<'_>> = None;
-        deal.take(part, &mut buffer, |mut bytes| {
-            while !bytes.is_empty() {
-                memory::reserve(&mut self.table.rows, STEP, MESSAGES)?;
-                bytes = self.table.take_records(bytes, shard, STEP).ok_or_else(|| scratch.changed())?;
-                if let Some(rows) = &mut deeper {
-                    rows.put(&self.table)?;
-                    self.table.clear();
-                } else if self.table.bytes() > most
-                    && level < DEEPEST
-                    && self.table.rows.len() > 2 * STEP
-                    && !self.thin()?
-                {
-                    let (dealer, parts) = (again.dealer(most), again.parts() as u64);
-                    let rows = deeper.insert(Rows { dealer, level: level + 1, parts });
-                    rows.put(&self.table)?;
-                    self.table.clear();
-                }
-            }
-            Ok(())
-        })?;
-        self.buffer = buffer;
-        let Some(rows) = deeper else { return self.whole() };
-        rows.end();
-        (0..again.parts()).try_for_each(|part| self.part(&again, part, level + 1))
+impl Parted for PartWorker<'_, '_> {
+    fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        memory::reserve(&mut self.table.rows, STEP, EVENTS)?;
+        let Stage { shard, scratch, .. } = self.stage;
+        self.table.take_records(bytes, *shard, STEP).ok_or_else(|| scratch.changed())
     }
 
-    /// Drops copies of what there is so far; says whether that made enough room to go on.
+    fn is_full(&self) -> bool {
+        self.table.rows.len() > 2 * STEP && self.table.bytes() > self.stage.share / 4
+    }
+
+    /// Drops copies.
     fn thin(&mut self) -> Result<bool> {
         let before = self.table.rows.len();
         self.merge.make_room(&self.table)?;
@@ -341,21 +348,25 @@ impl PartWorker<'_, '_> {
             return Ok(false);
         }
         // In a table of its own, without the texts of the copies.
-        let mut records = Vec::new();
-        self.table.rows.iter().for_each(|row| self.table.put_record(row, &mut records));
-        self.table.clear();
-        self.table.take_records(&records, self.stage.shard, usize::MAX).ok_or_else(|| self.stage.scratch.changed())?;
+        let mut rest = Table::default();
+        self.table.rows.iter().for_each(|row| rest.push_copy(&self.table, row));
+        self.table = rest;
         Ok(true)
     }
 
-    /// A part that is in the table as a whole.
-    fn whole(&mut self) -> Result<()> {
+    fn deal(&mut self, dealer: &mut Dealer<'_>, level: u32) -> Result<()> {
+        deal_rows(&self.table, dealer, level)?;
+        self.table.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
         if self.table.rows.is_empty() {
             return Ok(());
         }
         self.merge.make_room(&self.table)?;
         self.copies += self.merge.unique(&mut self.table).copies;
-        let table = std::mem::take(&mut self.table);
+        let mut table = std::mem::take(&mut self.table);
         let mut groups: Vec<&[Row]> = by_site(&table).collect();
         groups.sort_unstable_by(|a, b| table.compare_sites(a[0].site, b[0].site));
         let mut stream = Stream::default();
@@ -372,15 +383,18 @@ impl PartWorker<'_, '_> {
             order.add(run)?;
         }
         self.stage.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        table.clear();
         self.table = table;
         Ok(())
     }
+}
 
+impl PartWorker<'_, '_> {
     /// What a part has of one site.
     fn site(&mut self, table: &Table, rows: &[Row], stream: &mut Stream) -> Result<()> {
         let Stage { window, piece, messages, .. } = *self.stage;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
-        let Some(Report { finder, names }) = &mut self.report else { return Ok(()) };
+        let Some(Report { finder, names, visitors }) = &mut self.report else { return Ok(()) };
         let site = table.site_of(first);
         let mut line = Line::EMPTY;
         line.entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
@@ -406,13 +420,12 @@ impl PartWorker<'_, '_> {
                 stream.put(row.timestamp);
                 stream.put_aside(messages, piece)?;
                 if std::mem::replace(&mut self.seen[row.from as usize], self.site) != self.site {
-                    put_name(table.name_of(row.from), key);
-                    key.push(VISITOR);
-                    names.put(key, &[])?;
+                    key.extend_from_slice(table.name_of(row.from));
+                    let part = part_of(secret::hash(&**key), 0, visitors.parts());
+                    visitors.put(part, |out| put_text(key, out))?;
                 }
             } else {
                 put_name(table.name_of(row.from), key);
-                key.push(STATUS);
                 put_moment(row.timestamp, key);
                 put_name(table.id_of(row).text(&mut [0; 36]), key);
                 key.push(row.kind.code());
@@ -424,10 +437,77 @@ impl PartWorker<'_, '_> {
     }
 }
 
-/// Stands behind the name of a visitor in the list of names.
-const VISITOR: u8 = 0;
-/// Stands behind the name of an operator, with a moment, an id and a kind behind it.
-const STATUS: u8 = 1;
+/// A text behind its length, for [`Visitors`].
+fn put_text(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    out.extend_from_slice(text);
+}
+
+/// Counts the visitors of each site, part by part: different keys of a site and a name.
+struct Visitors<'a> {
+    scratch: &'a Scratch,
+    /// Bytes of memory for a part.
+    most: usize,
+    keys: Texts,
+    sites: Texts,
+    /// By the number of a site: its visitors.
+    counts: Vec<u64>,
+    finder: Finder<'a>,
+}
+
+impl Parted for Visitors<'_> {
+    fn take<'b>(&mut self, mut bytes: &'b [u8]) -> Result<&'b [u8]> {
+        for _ in 0..STEP {
+            let Some((length, rest)) = bytes.split_first_chunk() else { break };
+            let text = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)));
+            let (key, rest) = text.ok_or_else(|| self.scratch.changed())?;
+            bytes = rest;
+            let before = self.keys.len();
+            if self.keys.intern(key) as usize == before {
+                let site = Key(key).site_bytes().ok_or_else(|| self.scratch.changed())?;
+                let number = self.sites.intern(site) as usize;
+                self.counts.resize(self.sites.len(), 0);
+                self.counts[number] += 1;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn is_full(&self) -> bool {
+        self.keys.bytes() + self.sites.bytes() > self.most && self.keys.len() > STEP
+    }
+
+    fn thin(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn deal(&mut self, dealer: &mut Dealer<'_>, level: u32) -> Result<()> {
+        let parts = dealer.parts();
+        for number in 0..self.keys.len() as u32 {
+            let key = self.keys.get(number);
+            dealer.put(part_of(secret::hash(key), level, parts), |out| put_text(key, out))?;
+        }
+        self.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        for (number, visitors) in (0u32..).zip(&self.counts) {
+            let site = Key(self.sites.get(number)).site().ok_or_else(|| self.scratch.changed())?;
+            self.finder.put(site, &Line::of(Summary { visitors: *visitors, ..Summary::default() }))?;
+        }
+        self.clear();
+        Ok(())
+    }
+}
+
+impl Visitors<'_> {
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.sites.clear();
+        self.counts.clear();
+    }
+}
 
 /// A site, so that keys order as [`Table::compare_sites`] does, and none begins another.
 fn put_site(site: Site<'_>, key: &mut Vec<u8>) {
@@ -535,8 +615,8 @@ fn steps(
     let mut found = Summary::default();
     while let Some((bytes, _)) = merge.next()? {
         let mut parsed = Key(bytes);
-        let mut parts = || Some((parsed.site_bytes()?, parsed.name()?, parsed.byte()?));
-        let (own, from, what) = parts().ok_or_else(|| scratch.changed())?;
+        let mut parts = || Some((parsed.site_bytes()?, parsed.name()?));
+        let (own, from) = parts().ok_or_else(|| scratch.changed())?;
         if own != site {
             put_found(&mut finder, &site, &mut found)?;
             site.clear();
@@ -548,10 +628,6 @@ fn steps(
             name.clear();
             name.extend_from_slice(from);
             actor = Actor::default();
-        }
-        if what == VISITOR {
-            found.visitors += u64::from(!std::mem::replace(&mut actor.visitor, true));
-            continue;
         }
         let mut rest = || {
             let (moment, _) = (parsed.moment()?, parsed.name()?);
@@ -578,7 +654,6 @@ fn steps(
 /// What is known of one name of a site.
 #[derive(Default)]
 struct Actor {
-    visitor: bool,
     operator: bool,
     online: bool,
 }

@@ -317,7 +317,7 @@ impl Heap {
 
 /// Texts, each once. The hash is seeded anew in every process, since whoever writes a message chooses its `from`.
 #[derive(Default)]
-struct Texts {
+pub(crate) struct Texts {
     heap: Heap,
     /// Those of up to fifteen bytes, nearly all there are, by their bytes: no look into the heap, no call to compare.
     short: HashTable<(u128, u32)>,
@@ -325,26 +325,27 @@ struct Texts {
 }
 
 impl Texts {
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.heap.clear();
         self.short.clear();
         self.long.clear();
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.heap.ends.len()
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.heap.bytes() + self.len() * NAME
     }
 
-    fn get(&self, number: u32) -> &[u8] {
+    pub(crate) fn get(&self, number: u32) -> &[u8] {
         self.heap.get(number)
     }
 
+    /// The number of a text: that of its first mention, from 0.
     #[inline]
-    fn intern(&mut self, text: &[u8]) -> u32 {
+    pub(crate) fn intern(&mut self, text: &[u8]) -> u32 {
         let Some(key) = short(text) else { return self.intern_long(text) };
         let hasher = &self.heap.hasher;
         let hash = hasher.hash_one(key);

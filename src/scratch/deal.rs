@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Extent, Scratch, Spill};
 use crate::error::Result;
+use crate::secret;
 
 /// The parts, and what was dealt to them.
 pub struct Deal {
@@ -77,6 +78,11 @@ pub struct Dealer<'d> {
 }
 
 impl Dealer<'_> {
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.buffers.len()
+    }
+
     /// Deals one record, which `write` appends.
     #[inline]
     pub fn put(&mut self, part: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
@@ -104,6 +110,69 @@ impl Dealer<'_> {
             self.deal.part(number).held.push(buffer);
         }
     }
+}
+
+/// What works on parts that have to fit the memory, one after the other.
+pub trait Parted {
+    /// Takes some records of a part; gives the bytes behind them.
+    fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]>;
+    /// Whether what was taken is too much.
+    fn is_full(&self) -> bool;
+    /// Makes room without losing anything; says whether there is enough to go on.
+    fn thin(&mut self) -> Result<bool>;
+    /// Deals all that was taken to as many parts as there are, by a hash of which there is another one at each level from 1, and
+    /// forgets it.
+    fn deal(&mut self, dealer: &mut Dealer<'_>, level: u32) -> Result<()>;
+    /// Works on what was taken, which is a whole part, and forgets it.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// So many deals follow one another at most: what has one hash at all levels is one thing, and is held whole.
+const DEEPEST: u32 = 8;
+
+/// Parts into which one is dealt again at most.
+const AGAIN: u64 = 64;
+
+impl Deal {
+    /// Works on a part; deals it again, if it does not fit, so that each of those parts is expected to take up to `most` bytes.
+    pub fn work(&self, part: usize, scratch: &Scratch, most: usize, work: &mut impl Parted) -> Result<()> {
+        self.work_at(part, (scratch, most), 1, work)
+    }
+
+    fn work_at(
+        &self,
+        part: usize,
+        (scratch, most): (&Scratch, usize),
+        level: u32,
+        work: &mut impl Parted,
+    ) -> Result<()> {
+        let parts = (self.length(part) / (most as u64).max(1)).clamp(2, AGAIN).next_power_of_two();
+        let again = Deal::new(scratch, parts as usize);
+        let mut deeper: Option<Dealer<'_>> = None;
+        self.take(part, &mut Vec::new(), |mut bytes| {
+            while !bytes.is_empty() {
+                bytes = work.take(bytes)?;
+                match &mut deeper {
+                    Some(dealer) => work.deal(dealer, level)?,
+                    None if level > DEEPEST || !work.is_full() || work.thin()? => {}
+                    None => work.deal(deeper.insert(again.dealer(most)), level)?,
+                }
+            }
+            Ok(())
+        })?;
+        let Some(dealer) = deeper else { return work.finish() };
+        dealer.end();
+        (0..again.parts()).try_for_each(|part| again.work_at(part, (scratch, most), level + 1, work))
+    }
+}
+
+/// The part of a hash, among as many as a power of two.
+#[inline]
+pub fn part_of(hash: u64, level: u32, parts: usize) -> usize {
+    // What is dealt again has all of one part in common.
+    let hash = if level == 0 { hash } else { secret::hash((hash, level)) };
+    // Not the lowest bits: those place it in tables.
+    (hash >> 40) as usize & (parts - 1)
 }
 
 #[cfg(test)]
