@@ -170,9 +170,11 @@ impl Large {
         let begin = || Visitors {
             scratch,
             most: share / 4,
-            keys: Texts::default(),
+            names: Texts::default(),
             sites: Texts::default(),
             counts: Vec::new(),
+            site: 0,
+            name: Vec::new(),
             finder: lines.finder(share / 16),
         };
         let work = |counting: &mut Visitors<'_>, part| visitors.work(part, scratch, share / 16, counting);
@@ -448,10 +450,14 @@ struct Visitors<'a> {
     scratch: &'a Scratch,
     /// Bytes of memory for a part.
     most: usize,
-    keys: Texts,
+    /// Names, of all sites but the first with the number of the site behind them.
+    names: Texts,
     sites: Texts,
     /// By the number of a site: its visitors.
     counts: Vec<u64>,
+    /// The site at hand.
+    site: u32,
+    name: Vec<u8>,
     finder: Finder<'a>,
 }
 
@@ -462,19 +468,31 @@ impl Parted for Visitors<'_> {
             let text = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)));
             let (key, rest) = text.ok_or_else(|| self.scratch.changed())?;
             bytes = rest;
-            let before = self.keys.len();
-            if self.keys.intern(key) as usize == before {
-                let site = Key(key).site_bytes().ok_or_else(|| self.scratch.changed())?;
-                let number = self.sites.intern(site) as usize;
+            let mut parsed = Key(key);
+            let site = parsed.site_bytes().ok_or_else(|| self.scratch.changed())?;
+            if self.counts.is_empty() || self.sites.get(self.site) != site {
+                self.site = self.sites.intern(site);
                 self.counts.resize(self.sites.len(), 0);
-                self.counts[number] += 1;
+            }
+            // Mostly there is one site, and its names are short. No name has a zero in it.
+            let mut name = parsed.0;
+            if self.site > 0 {
+                self.name.clear();
+                self.name.extend_from_slice(name);
+                self.name.push(0);
+                self.name.extend_from_slice(&self.site.to_le_bytes());
+                name = &self.name;
+            }
+            let before = self.names.len();
+            if self.names.intern(name) as usize == before {
+                self.counts[self.site as usize] += 1;
             }
         }
         Ok(bytes)
     }
 
     fn is_full(&self) -> bool {
-        self.keys.bytes() + self.sites.bytes() > self.most && self.keys.len() > STEP
+        self.names.bytes() + self.sites.bytes() > self.most && self.names.len() > STEP
     }
 
     fn thin(&mut self) -> Result<bool> {
@@ -483,9 +501,17 @@ impl Parted for Visitors<'_> {
 
     fn deal(&mut self, dealer: &mut Dealer<'_>, level: u32) -> Result<()> {
         let parts = dealer.parts();
-        for number in 0..self.keys.len() as u32 {
-            let key = self.keys.get(number);
-            dealer.put(part_of(secret::hash(key), level, parts), |out| put_text(key, out))?;
+        let mut key = Vec::new();
+        for number in 0..self.names.len() as u32 {
+            let mut name = Key(self.names.get(number));
+            let (text, site) = match name.name() {
+                Some(text) => (text, name.0.first_chunk().map_or(0, |number| u32::from_le_bytes(*number))),
+                None => (name.0, 0),
+            };
+            key.clear();
+            key.extend_from_slice(self.sites.get(site));
+            key.extend_from_slice(text);
+            dealer.put(part_of(secret::hash(&*key), level, parts), |out| put_text(&key, out))?;
         }
         self.clear();
         Ok(())
@@ -503,9 +529,10 @@ impl Parted for Visitors<'_> {
 
 impl Visitors<'_> {
     fn clear(&mut self) {
-        self.keys.clear();
+        self.names.clear();
         self.sites.clear();
         self.counts.clear();
+        self.site = 0;
     }
 }
 

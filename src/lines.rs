@@ -149,6 +149,11 @@ impl SortedLines {
         self.0.splitters(count)
     }
 
+    /// Bytes of them, and how many runs a stretch reads from temporary files.
+    pub fn size(&self) -> (u64, usize) {
+        self.0.size()
+    }
+
     /// The lines of names from `least` on and before `end`.
     pub fn stretch(&self, least: Option<&[u8]>, end: Option<&[u8]>) -> Result<Stretch<'_>> {
         let (merge, scratch) = (self.0.merge(least, end)?, self.0.scratch());

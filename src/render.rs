@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::error::Result;
 use crate::event::decimal;
 use crate::report::{Report, Told};
+use crate::summary::Summary;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,15 +53,21 @@ struct ReportLine<'a> {
 
 impl Record for ReportLine<'_> {
     fn line(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        let ReportLine { site_id, messages, emails, operators, visitors } = self;
-        // There may be millions of them: the machinery of `write!` would take longer than all the rest of a report.
-        out.extend_from_slice(site_id.as_bytes());
-        count(out, b",messages=", *messages);
-        count(out, b",emails=", *emails);
-        count(out, b",operators=", *operators);
-        count(out, b",visitors=", *visitors);
+        let ReportLine { site_id, messages, emails, operators, visitors } = *self;
+        report_line(site_id.as_bytes(), &Summary { messages, emails, operators, visitors }, out);
         Ok(())
     }
+}
+
+/// Appends a line of the report without its line end. There may be millions of them: the machinery of `write!` would take longer
+/// than all the rest of a report.
+fn report_line(site: &[u8], summary: &Summary, out: &mut Vec<u8>) {
+    let Summary { messages, emails, operators, visitors } = *summary;
+    out.extend_from_slice(site);
+    count(out, b",messages=", messages);
+    count(out, b",emails=", emails);
+    count(out, b",operators=", operators);
+    count(out, b",visitors=", visitors);
 }
 
 /// Appends a key, of a length that the compiler knows, and a number, which mostly has one or two digits.
@@ -75,20 +82,26 @@ fn count<const N: usize>(out: &mut Vec<u8>, key: &[u8; N], number: u64) {
 }
 
 /// Writes a report; what it holds may have to be read back, so the inner result is one of the report and the outer of the output.
-pub fn report(report: &Report, format: Format, out: &mut dyn Write) -> io::Result<Result<Told>> {
+pub fn report(report: &Report, format: Format, out: &mut (dyn Write + Send)) -> io::Result<Result<Told>> {
     let columns = ["site_id", "messages", "emails", "operators", "visitors"];
-    let mut writer = Writer::new(format, &columns, out)?;
     let mut written = Ok(());
-    let told = report.each(&mut |name, summary| {
-        let line = ReportLine {
-            // That it is UTF-8, as every name is, is seen faster than what is not could be replaced.
-            site_id: &str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed),
-            messages: summary.messages,
-            emails: summary.emails,
-            operators: summary.operators,
-            visitors: summary.visitors,
+    if format == Format::Line {
+        let make = |name: &[u8], summary: &Summary, out: &mut Vec<u8>| {
+            report_line(name, summary, out);
+            out.push(b'\n');
         };
-        written = writer.record(&line);
+        let told = report.bytes(make, &mut |bytes| {
+            written = out.write_all(bytes);
+            written.is_ok()
+        });
+        return written.map(|()| told);
+    }
+    let mut writer = Writer::new(format, &columns, out)?;
+    let told = report.each(&mut |name, summary| {
+        // That it is UTF-8, as every name is, is seen faster than what is not could be replaced.
+        let site_id = str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed);
+        let Summary { messages, emails, operators, visitors } = *summary;
+        written = writer.record(&ReportLine { site_id: &site_id, messages, emails, operators, visitors });
         written.is_ok()
     });
     written?;

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::event::{Site, SiteName, sort_by_name};
@@ -24,6 +24,7 @@ use crate::large::Large;
 use crate::lines::{Finder, Line, Lines, SortedLines};
 use crate::scratch::Scratch;
 use crate::scratch::deal::{Deal, Dealer};
+use crate::scratch::sorter::BLOCK;
 use crate::secret;
 use crate::snapshot::IndexedSite;
 use crate::store::{View, copies_of};
@@ -92,7 +93,7 @@ pub struct Told {
 /// Every site that has an event, ascending by the bytes of its name.
 pub struct Report {
     lines: SortedLines,
-    scratch: Scratch,
+    limits: Limits,
     /// What was found besides.
     pub totals: Totals,
 }
@@ -101,8 +102,8 @@ impl Report {
     /// The report of a view.
     pub fn of(view: &View, options: &ReportOptions) -> Result<Report> {
         let scratch = Scratch::for_readers(options.temp.as_deref());
-        let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch: scratch.clone() };
-        let lines = Lines::new(&scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
+        let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch };
+        let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
         let making = Making::new(view, options, &limits, &lines);
         let copies = copies_of(&view.snapshots, &view.frames) + making.work()?;
         let line = lines.total();
@@ -113,7 +114,8 @@ impl Report {
             earliest: line.earliest,
             latest: line.latest,
         };
-        Ok(Report { lines: lines.sorted(RUNS)?, scratch, totals })
+        let lines = lines.sorted(RUNS)?;
+        Ok(Report { lines, limits, totals })
     }
 
     /// Visits each line, until `visit` says that it is enough.
@@ -132,6 +134,56 @@ impl Report {
         Ok(told)
     }
 
+    /// Makes bytes of the lines, on all threads: `make` appends those of one, and `take` gets them in order, those of many at a time,
+    /// until it says that it is enough.
+    pub fn bytes(
+        &self,
+        make: impl Fn(&[u8], &Summary, &mut Vec<u8>) + Sync,
+        take: &mut (dyn FnMut(&[u8]) -> bool + Send),
+    ) -> Result<Told> {
+        let (bytes, aside) = self.lines.size();
+        let stretches = usize::try_from(bytes / STRETCH).unwrap_or(usize::MAX).clamp(1, MOST_STRETCHES);
+        let ends = self.lines.splitters(stretches);
+        // Each reads a block of each run.
+        let threads = (self.limits.bytes() / 4).checked_div(aside * BLOCK).unwrap_or(usize::MAX);
+        let turns = Turns { turn: Mutex::new((0, true)), changed: Condvar::new() };
+        let take = Mutex::new(take);
+        let begin = || (Vec::new(), Told::default());
+        let told = parallel(threads.clamp(1, self.limits.threads), ends.len() + 1, begin, |(out, told), number| {
+            let _over = Over(&turns);
+            out.clear();
+            let least = number.checked_sub(1).and_then(|before| ends.get(before)).map(|end| &**end);
+            let made = self.stretch(least, ends.get(number).map(|end| &**end), &make, (out, told));
+            let wanted = turns.wait(number);
+            let enough = made.is_err() || wanted && !take.lock().unwrap_or_else(PoisonError::into_inner)(out);
+            turns.next(wanted && !enough);
+            made
+        })?;
+        let sum = |sum: Told, (_, told): (Vec<u8>, Told)| Told {
+            sites: sum.sites + told.sites,
+            folded: sum.folded + told.folded,
+        };
+        Ok(told.into_iter().fold(Told::default(), sum))
+    }
+
+    fn stretch(
+        &self,
+        least: Option<&[u8]>,
+        end: Option<&[u8]>,
+        make: &(impl Fn(&[u8], &Summary, &mut Vec<u8>) + Sync),
+        (out, told): (&mut Vec<u8>, &mut Told),
+    ) -> Result<()> {
+        let mut lines = self.lines.stretch(least, end)?;
+        while let Some((name, line)) = lines.next()? {
+            told.folded += u64::from(line.folded);
+            if line.entry.events > 0 {
+                told.sites += 1;
+                make(name, &line.entry.summary, out);
+            }
+        }
+        Ok(())
+    }
+
     /// All lines, which take memory.
     pub fn sites(&self) -> Result<Vec<SiteSummary>> {
         let mut sites = Vec::new();
@@ -144,12 +196,53 @@ impl Report {
 
     /// Bytes that were written to temporary files.
     pub fn put_aside(&self) -> u64 {
-        self.scratch.written()
+        self.limits.scratch.written()
     }
 }
 
 /// Runs of lines that are merged at a time.
 const RUNS: usize = 64;
+
+/// Bytes of lines of which bytes are made at a time, more or less.
+const STRETCH: u64 = 128 << 10;
+
+/// Names of sites that say where those begin; there are no more, whatever there is of lines.
+const MOST_STRETCHES: usize = 1 << 12;
+
+/// One after the other: whose turn it is, and whether anybody wants more.
+struct Turns {
+    turn: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Turns {
+    /// Waits for a turn, or until it is over; says whether it is not.
+    fn wait(&self, number: usize) -> bool {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        while turn.0 != number && turn.1 {
+            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        }
+        turn.1
+    }
+
+    /// Ends a turn.
+    fn next(&self, goes_on: bool) {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        (turn.0, turn.1) = (turn.0 + 1, turn.1 && goes_on);
+        self.changed.notify_all();
+    }
+}
+
+/// Lets the others end if a thread panics before its turn.
+struct Over<'t>(&'t Turns);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.next(false);
+        }
+    }
+}
 
 /// Blocks of an index that are read at once.
 const BLOCKS: usize = 64;

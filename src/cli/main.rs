@@ -277,16 +277,16 @@ fn print_report(report: &Report, format: Format, console: &Console) -> Result<()
 }
 
 /// Writes to standard output; every failure of it is an error.
-fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    print_to(Watched::new(io::stdout().lock()), write)
+fn print(write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Result<()> {
+    print_to(Watched::new(io::stdout()), write)
 }
 
 /// The same for bytes that are for a program, whatever they would look like.
-fn print_unwatched(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    print_to(io::stdout().lock(), write)
+fn print_unwatched(write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Result<()> {
+    print_to(io::stdout(), write)
 }
 
-fn print_to(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+fn print_to(out: impl Write + Send, write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
     // An answer of no bytes as well: whoever closed it is told.
     let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());

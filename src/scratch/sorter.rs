@@ -19,7 +19,7 @@ use crate::memory;
 const LENGTHS: usize = 4;
 
 /// Bytes at which a block of a run ends: what is read at a time.
-const BLOCK: usize = 64 << 10;
+pub const BLOCK: usize = 64 << 10;
 
 /// Bytes of a key that are kept of each block, to find where a stretch of keys begins.
 const FENCE: usize = 32;
@@ -261,6 +261,15 @@ pub struct Sorted {
 }
 
 impl Sorted {
+    /// Bytes of all records, and how many runs a merge reads from temporary files.
+    pub fn size(&self) -> (u64, usize) {
+        let bytes = self.runs.iter().map(|run| match run {
+            Run::Held(bytes, _) => bytes.len() as u64,
+            Run::Aside(blocks) => blocks.iter().map(|block| block.extent.length()).sum(),
+        });
+        (bytes.sum(), self.runs.iter().filter(|run| run.blocks() > 0).count())
+    }
+
     /// Up to `count` - 1 keys, ascending, that cut the records into stretches of about one size.
     pub fn splitters(&self, count: usize) -> Vec<Vec<u8>> {
         let mut some: Vec<&[u8]> = Vec::new();
