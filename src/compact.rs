@@ -384,7 +384,7 @@ impl<'v> Inputs<'v> {
         for work in plan.work.chunk_by(|a, b| matches!((a, b), (Work::Task(_), Work::Task(_)))) {
             let told = |number: usize| progress((done + number) as f64 / plan.work.len() as f64);
             let dropped = match work {
-                [Work::Large(shard, bytes)] => folding.large(writer, *shard, *bytes, plan.threads)?,
+                [Work::Large(shard, bytes)] => folding.large(writer, *shard, *bytes)?,
                 _ => folding.tasks(writer, work, &told)?,
             };
             let Some(dropped) = dropped else { return Ok(None) };
@@ -463,7 +463,7 @@ impl Folding<'_> {
                 Some(Ok(false)) => {
                     let copies = task.shards.clone().try_fold(Some(0), |copies, shard| {
                         let (Some(copies), bytes) = (copies, task.share.saturating_mul(4)) else { return Ok(None) };
-                        self.large(turn.writer, shard, bytes, 1).map(|own| own.map(|own| copies + own))
+                        self.large(turn.writer, shard, bytes).map(|own| own.map(|own| copies + own))
                     });
                     copies.map(|copies| match copies {
                         Some(copies) => worker.copies += copies,
@@ -492,11 +492,11 @@ impl Folding<'_> {
     }
 
     /// Works on a shard that does not fit one thread's memory.
-    fn large(&self, writer: &mut SnapshotWriter<'_>, shard: u8, bytes: u64, threads: usize) -> Result<Option<u64>> {
+    fn large(&self, writer: &mut SnapshotWriter<'_>, shard: u8, bytes: u64) -> Result<Option<u64>> {
         if self.stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let limits = Limits { threads, memory: self.limits.memory / 2, ..self.limits.clone() };
+        let limits = self.limits.for_large();
         let large = Large::new(&limits, shard, bytes);
         large.tail(self.inputs.segments, self.inputs.frames, |_| true, None)?;
         for snapshot in self.inputs.snapshots {

@@ -118,8 +118,6 @@ pub struct Plan {
     pub work: Vec<Work>,
     /// How many tasks are worked on at a time, each by a thread.
     pub workers: usize,
-    /// Threads for a large shard.
-    pub threads: usize,
 }
 
 impl Plan {
@@ -132,7 +130,6 @@ impl Plan {
         let needs = loads.iter().map(Load::memory).filter(|need| *need <= most);
         let share = needs.max().unwrap_or(0).clamp(budget / threads as u64, most).max(1);
         let workers = usize::try_from(budget / share).unwrap_or(usize::MAX).clamp(1, threads);
-        let threads = usize::try_from(memory).unwrap_or(usize::MAX).div_euclid(LARGE_SHARE).clamp(1, threads);
         let mut work: Vec<Work> = Vec::new();
         let mut taken = 0;
         for (number, load) in (0u8..=255).zip(loads).filter(|(_, load)| load.events > 0) {
@@ -150,7 +147,7 @@ impl Plan {
                 }
             }
         }
-        Plan { work, workers, threads }
+        Plan { work, workers }
     }
 }
 
@@ -452,6 +449,13 @@ impl Limits {
         Limits { threads, memory: MEMORY, scratch: Scratch::for_readers(None) }
     }
 
+    /// The same for a shard that does not fit: half of the memory, and no more threads than have room for what they read and decode
+    /// at a time.
+    pub(crate) fn for_large(&self) -> Limits {
+        let threads = (self.bytes() / LARGE_SHARE).clamp(1, self.threads.max(1));
+        Limits { threads, memory: self.memory / 2, scratch: self.scratch.clone() }
+    }
+
     /// Bytes of memory, as large as they can be here.
     pub(crate) fn bytes(&self) -> usize {
         usize::try_from(self.memory).unwrap_or(usize::MAX / 2)
@@ -490,7 +494,7 @@ pub fn each_of_site(
     }
     let tail = loads_of(&view.frames)[usize::from(shard)];
     load.add(tail.events, tail.bytes);
-    let large = Large::new(limits, shard, load.memory());
+    let large = Large::new(&limits.for_large(), shard, load.memory());
     large.tail(&view.segments, &view.frames, |other| other == site, None)?;
     for (snapshot, stretch) in stretches {
         large.snapshot(snapshot, vec![stretch], |other| other == site)?;
@@ -595,7 +599,8 @@ mod tests {
             assert!(plan.work.iter().all(|work| matches!(work, Work::Task(_))), "{threads}");
             assert!(plan.workers as u64 * need <= 16 << 20 && plan.workers <= threads);
             assert!(plan.workers == threads.min(16), "{threads}: {}", plan.workers);
-            assert_eq!(plan.threads, threads.min(4));
+            let limits = Limits { threads, memory: 32 << 20, scratch: Scratch::for_readers(None) };
+            assert_eq!(limits.for_large().threads, threads.min(4));
         }
     }
 }

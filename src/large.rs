@@ -966,3 +966,110 @@ impl StreamReader<'_> {
         put_found(finder, &counted, &mut line)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::summary::Fold;
+    use proptest::prelude::*;
+
+    /// An event: site, id, from, moment, kind.
+    type Parts = (u8, u16, u16, i64, u8);
+
+    fn table_of(events: &[Parts], long: bool) -> Table {
+        let mut table = Table::default();
+        let name = |kind: &str, number: u16| match long || number % 3 == 0 {
+            true => format!("{kind} of a name that is long enough to be no short one, {number}"),
+            false => format!("{kind}{number}"),
+        };
+        for (site, id, from, timestamp, kind) in events {
+            let site = if *site < 3 { site.to_string() } else { name("site", u16::from(*site)) };
+            let id = match id % 2 {
+                0 => name("id", *id),
+                _ => format!("{id:08x}-0000-4000-8000-000000000000"),
+            };
+            let (site, id, from) = (Site::new(site.as_bytes()), Id::new(id.as_bytes()), name("v", *from));
+            let kind = Kind::from_code(*kind).unwrap();
+            table.push(&Event { site, id, from: from.as_bytes(), timestamp: *timestamp, kind }, 7);
+        }
+        table
+    }
+
+    /// What memory that holds everything says: the lines, the events in order, and the copies.
+    fn expected(mut table: Table, window: Window) -> (Vec<(String, Line)>, Vec<String>, u64) {
+        let copies = Merge::default().unique(&mut table).copies;
+        let (mut lines, mut events, mut fold) = (Vec::new(), Vec::new(), Fold::default());
+        let mut groups: Vec<&[Row]> = by_site(&table).collect();
+        groups.sort_by(|a, b| table.compare_sites(a[0].site, b[0].site));
+        for rows in groups {
+            let mut line = Line::of(fold.site(rows, table.names(), window));
+            line.entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
+            line.entry.disputed = rows.iter().filter(|row| row.disputed).count() as u64;
+            (line.entry.earliest, line.entry.latest) = (rows[0].timestamp, rows[rows.len() - 1].timestamp);
+            let name = table.site_of(&rows[0]).name(&mut [0; 20]).to_vec();
+            lines.push((String::from_utf8(name).unwrap(), line));
+            events.extend(rows.iter().map(|row| format!("{:?} {}", table.event(row), row.disputed)));
+        }
+        lines.sort_by(|a, b| a.0.cmp(&b.0));
+        (lines, events, copies)
+    }
+
+    fn check(events: &[Parts], long: bool, threads: usize, memory: u64, bytes: u64, window: Window) {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = Limits { threads, memory, scratch: Scratch::new(directory.path()) };
+        let (lines, large) = (Lines::new(&limits.scratch, 1 << 10, 1 << 12), Large::new(&limits, 7, bytes));
+        let mut dealers: Vec<Rows<'_>> = (0..threads).map(|_| large.dealer()).collect();
+        for (number, some) in events.chunks(97).enumerate() {
+            dealers[number % threads].put(&table_of(some, long)).unwrap();
+        }
+        dealers.into_iter().for_each(Rows::end);
+        let mut found = Vec::new();
+        let mut visit = |table: &Table| {
+            found.extend(table.rows.iter().map(|row| format!("{:?} {}", table.event(row), row.disputed)));
+            Ok(true)
+        };
+        let copies = large.finish(window, Some(&lines), Some(&mut visit)).unwrap();
+        let (expected_lines, expected_events, expected_copies) = expected(table_of(events, long), window);
+        assert_eq!(copies, Some(expected_copies));
+        assert_eq!(found, expected_events);
+        let sorted = lines.sorted(4).unwrap();
+        let mut stretch = sorted.stretch(None, None).unwrap();
+        let mut found = Vec::new();
+        while let Some((name, line)) = stretch.next().unwrap() {
+            found.push((String::from_utf8(name.to_vec()).unwrap(), line));
+        }
+        assert_eq!(found, expected_lines);
+    }
+
+    proptest! {
+        #[test]
+        fn what_does_not_fit_is_found_as_what_does(
+            events in prop::collection::vec((0u8..6, 0u16..300, 0u16..9, -40i64..40, 0u8..3), 0..900),
+            threads in 1usize..4,
+            memory in prop_oneof![Just(0u64), Just(1 << 12), Just(1 << 16), Just(1 << 30)],
+            bytes in prop_oneof![Just(0u64), Just(1 << 16)],
+            window in (-50i64..50, -50i64..50),
+            whole: bool,
+        ) {
+            let window = if whole { Window::ALL } else { Window { from: window.0.min(window.1), to: window.0.max(window.1) } };
+            check(&events, false, threads, memory, bytes, window);
+        }
+    }
+
+    /// Parts that are dealt again, since there are more events than was thought, or more names; and copies that go at once.
+    #[test]
+    fn parts_that_do_not_fit_are_dealt_again() {
+        let number = |at: u32, factor: u32| (at.wrapping_mul(factor) >> 7) as u16;
+        let kind = |at: u32| if at % 7 == 0 { (at / 7 % 2) as u8 } else { 2 };
+        for (ids, froms) in [(60_000, 50_000), (60_000, 4), (40, 50_000), (1, 1)] {
+            let event = |at: u32| {
+                (0, number(at, 2_654_435_761) % ids, number(at, 40_503) % froms, i64::from(at % 997), kind(at))
+            };
+            let events: Vec<Parts> = (0..20_000).map(event).collect();
+            for threads in [1, 2] {
+                check(&events, true, threads, 1 << 17, 0, Window::ALL);
+            }
+        }
+    }
+}

@@ -312,7 +312,7 @@ impl<'a> Making<'a> {
             plan.work.iter().filter_map(|work| if let Work::Large(shard, _) = work { Some(*shard) } else { None }),
         );
         for shard in large {
-            copies += self.large(shard, loads[usize::from(shard)], plan.threads)?;
+            copies += self.large(shard, loads[usize::from(shard)])?;
         }
         Ok(copies)
     }
@@ -373,14 +373,13 @@ impl<'a> Making<'a> {
     }
 
     /// Works on a shard that does not fit one thread's memory.
-    fn large(&self, shard: u8, load: Load, threads: usize) -> Result<u64> {
-        let limits = Limits { threads, memory: self.limits.memory / 2, ..self.limits.clone() };
+    fn large(&self, shard: u8, load: Load) -> Result<u64> {
         let (View { segments, frames, snapshots, .. }, sites) = (self.view, Mutex::default());
         let places = self.places(shard..=shard)?;
         // What the tail has is known; of what snapshots have, the most that it may be.
         let mut whole = load;
         places.iter().for_each(|place| whole.add(place.whole, place.line.entry.length));
-        let large = Large::new(&limits, shard, whole.memory());
+        let large = Large::new(&self.limits.for_large(), shard, whole.memory());
         large.tail(segments, frames, |site| self.wants(site), Some(&sites))?;
         let sites = sites.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (touched, finished) = parted(&places, |name| sites.contains(name));

@@ -229,9 +229,8 @@ fn check_snapshot(
     }
     for work in &plan.work {
         let Work::Large(shard, bytes) = work else { continue };
-        let limits = Limits { threads: plan.threads, memory: limits.memory / 2, ..limits.clone() };
         let mut worker = begin();
-        events.shard(&mut worker, *shard, Some(Large::new(&limits, *shard, *bytes)))?;
+        events.shard(&mut worker, *shard, Some(Large::new(&limits.for_large(), *shard, *bytes)))?;
         worker.end(checked)?;
     }
     findings.append(&mut events.findings.into_inner().unwrap_or_else(PoisonError::into_inner));

@@ -243,7 +243,7 @@ fn tell_read(view: &View, console: &Console) {
 /// What did not fit the memory.
 fn tell_put_aside(bytes: u64, console: &Console) {
     if bytes > 0 && console.verbose {
-        console.note(&format!("{bytes} bytes did not fit --memory and went to temporary files"));
+        console.note(&format!("{bytes} bytes in temporary files: they did not fit --memory"));
     }
 }
 
