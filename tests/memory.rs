@@ -18,7 +18,10 @@ fn try_peak(child: &Child) -> Option<u64> {
 
 fn chatwal(store: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chatwal"));
-    command.args(["--threads", "2", "--store"]).arg(store).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    if !arguments.contains(&"--threads") {
+        command.args(["--threads", "2"]);
+    }
+    command.arg("--store").arg(store).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
 
@@ -59,39 +62,114 @@ fn ten_times_the_events_take_no_more_memory() {
     assert!(started.elapsed() < Duration::from_secs(120));
 }
 
-#[test]
-fn the_largest_site_takes_at_most_64_bytes_an_event() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = directory.path().join("store");
-    const EVENTS: u64 = 1_000_000;
-    // Besides the one site there are enough small ones for a report that does not fit the pipe.
-    let mut workload = Vec::new();
-    for event in 0..EVENTS {
-        let line = format!(
-            "{{\"id\":\"{event:08x}-0000-4000-8000-{event:012x}\",\"type\":\"message\",\"from\":\"v{}\",\"site_id\":\"1\",\"timestamp\":{event},\"data\":{{\"message\":\"\"}}}}\n",
-            event % 1000
-        );
-        workload.extend_from_slice(line.as_bytes());
-    }
-    let small = ["--sites", "5000", "--lines", "20000"];
-    workload.extend(Command::new(env!("CARGO_BIN_EXE_generate")).args(small).output().unwrap().stdout);
-    let mut ingest = chatwal(&store, &["ingest", "-q", "-"]).spawn().unwrap();
-    ingest.stdin.take().unwrap().write_all(&workload).unwrap();
-    assert!(ingest.wait().unwrap().success());
-    let mut report = chatwal(&store, &["--memory", "1M", "report"]).spawn().unwrap();
-    let mut stdout = report.stdout.take().unwrap();
-    stdout.read_exact(&mut [0; 1]).unwrap();
-    let peak = peak(&report);
-    stdout.read_to_end(&mut Vec::new()).unwrap();
-    assert!(report.wait().unwrap().success());
-    let mut compact = chatwal(&store, &["--memory", "1M", "compact", "-q"]).spawn().unwrap();
-    let mut folding = 0;
+/// Memory that a process may take besides `--memory`, in KiB.
+const BESIDES: u64 = 32 << 10;
+
+/// Runs a command to its end; gives its answer and its peak in KiB.
+fn answer(store: &Path, arguments: &[&str]) -> (Vec<u8>, u64) {
+    let mut child = chatwal(store, arguments).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        stdout.read_to_end(&mut answer).unwrap();
+        answer
+    });
+    let mut peak = 0;
     // A process that ended and was not waited for has no memory any more to tell of.
-    while compact.try_wait().unwrap().is_none() {
-        folding = folding.max(try_peak(&compact).unwrap_or(0));
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(try_peak(&child).unwrap_or(0));
         std::thread::sleep(Duration::from_millis(1));
     }
-    println!("peak of the report: {peak} KiB, of compaction: {folding} KiB, for a site of {EVENTS} events");
-    assert!(peak << 10 < EVENTS * 64 + (24 << 20), "{peak} KiB");
-    assert!(folding > 10 << 10 && folding << 10 < EVENTS * 64 + (10 << 20), "{folding} KiB");
+    assert!(child.wait().unwrap().success(), "{arguments:?}");
+    (reader.join().unwrap(), peak)
+}
+
+/// One site with nearly all events, of many visitors, some lines twice, and with operators who come and go.
+fn one_site(lines: u64, name: impl Fn(u64) -> String) -> Vec<u8> {
+    let mut out = Vec::new();
+    for event in 0..lines {
+        let (id, visitor) = (name(event - event % 10 / 9), name(event * 7919 % (lines / 3)));
+        let (kind, data) = match event % 8 {
+            0 => ("status", format!("\"status\":\"{}\"", if event % 3 == 0 { "offline" } else { "online" })),
+            _ => ("message", "\"message\":\"\"".into()),
+        };
+        let moment = (event - event % 10 / 9) * 31 % lines;
+        let line = format!(
+            "{{\"id\":\"{id}\",\"type\":\"{kind}\",\"from\":\"{visitor}\",\"site_id\":\"{}\",\"timestamp\":{moment},\"data\":{{{data}}}}}\n",
+            if event % 100 == 0 { event } else { 1 }
+        );
+        out.extend_from_slice(line.as_bytes());
+    }
+    out
+}
+
+/// Whatever a command holds of one site, it fits `--memory`: the answers are those of a process that has all the memory it wants.
+#[track_caller]
+fn assert_bounded(lines: &[u8], memory_mib: u64) {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, memory) = (directory.path().join("store"), format!("{memory_mib}M"));
+    let mut ingest = chatwal(&store, &["ingest", "-q", "--no-compact", "-"]).spawn().unwrap();
+    ingest.stdin.take().unwrap().write_all(lines).unwrap();
+    assert!(ingest.wait().unwrap().success());
+    let commands: [&[&str]; 4] =
+        [&["report"], &["timeline", "1"], &["report", "--since", "1000", "--until", "90000"], &["verify"]];
+    let all: Vec<Vec<u8>> =
+        commands.iter().map(|command| answer(&store, &[&["--memory", "4G"], *command].concat()).0).collect();
+    for turn in ["from the log", "compacted"] {
+        for threads in ["1", "8"] {
+            for (command, expected) in commands.iter().zip(&all) {
+                let (found, peak) = answer(&store, &[&["--memory", &memory, "--threads", threads], *command].concat());
+                assert!(found == *expected || **command == ["verify"], "{command:?} {turn}");
+                assert!(peak < (memory_mib << 10) + BESIDES, "{command:?} {turn}, {threads} threads: {peak} KiB");
+            }
+        }
+        let (_, peak) = answer(&store, &["--memory", &memory, "compact", "-q"]);
+        assert!(peak < (memory_mib << 10) + BESIDES, "compact {turn}: {peak} KiB");
+    }
+    // Nothing is left of what did not fit.
+    assert!(
+        std::fs::read_dir(&store).unwrap().all(|entry| entry
+            .unwrap()
+            .path()
+            .extension()
+            .is_none_or(|end| end != "tmp"))
+    );
+}
+
+#[test]
+fn the_largest_site_takes_no_more_memory_than_it_may() {
+    assert_bounded(&one_site(600_000, |number| format!("v{number}")), 8);
+}
+
+#[test]
+fn long_names_take_no_more_memory_than_they_may() {
+    assert_bounded(&one_site(30_000, |number| format!("{number:01000}")), 8);
+}
+
+/// Temporary files are where one says, and what is wrong with the place is told.
+#[test]
+fn what_does_not_fit_goes_where_it_is_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let mut ingest = chatwal(&store, &["ingest", "-q", "-"]).spawn().unwrap();
+    ingest.stdin.take().unwrap().write_all(&one_site(100_000, |number| format!("v{number}"))).unwrap();
+    assert!(ingest.wait().unwrap().success());
+    let run =
+        |arguments: &[&str]| chatwal(&store, arguments).stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    let nowhere = directory.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    for command in [&["report"][..], &["timeline", "1"], &["compact"]] {
+        let failed = run(&[&["--memory", "1M", "--temp", nowhere], command].concat());
+        let told = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert_eq!(failed.status.code(), Some(1), "{command:?}: {told}");
+        assert!(
+            failed.stdout.is_empty() && told.contains(nowhere) && told.contains("--temp DIR"),
+            "{command:?}: {told}"
+        );
+    }
+    let done = run(&["--memory", "1M", "--temp", directory.path().to_str().unwrap(), "-v", "report"]);
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && told.contains(" bytes in temporary files"), "{told}");
+    // What fits needs none, and no place for it.
+    assert!(run(&["--memory", "1G", "--temp", nowhere, "report"]).status.success());
 }
