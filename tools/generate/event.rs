@@ -1,5 +1,6 @@
 //! The events of a workload: each a pure function of the seed and its index.
 
+use crate::plain::{push_decimal, push_tail, uuid};
 use crate::random::{Purpose, Seed, below};
 use crate::{Options, Skew};
 
@@ -27,6 +28,16 @@ pub struct Event {
     pub timestamp: u64,
     /// Decides the words of a message.
     pub text: u64,
+    pub lengths: Lengths,
+}
+
+/// How long ids and names are made, in bytes; those that are longer stay as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Lengths {
+    ids_and_people: usize,
+    sites: usize,
+    /// Decides what they end with.
+    key: u64,
 }
 
 impl Event {
@@ -36,6 +47,25 @@ impl Event {
 
     pub fn role(&self) -> &'static str {
         if self.kind == Kind::Message { "visitor" } else { "operator" }
+    }
+
+    pub fn push_id(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&uuid(self.id));
+        push_tail(out, 36, self.lengths.ids_and_people, self.lengths.key ^ self.id.0);
+    }
+
+    /// The name of the visitor or operator: the same at every site.
+    pub fn push_from(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(self.role().as_bytes());
+        push_decimal(out, self.person);
+        push_tail(out, out.len() - start, self.lengths.ids_and_people, self.lengths.key ^ self.person);
+    }
+
+    pub fn push_site(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        push_decimal(out, self.site);
+        push_tail(out, out.len() - start, self.lengths.sites, self.lengths.key ^ self.site);
     }
 
     pub fn status(&self) -> &'static str {
@@ -55,6 +85,7 @@ pub struct Events {
     operators: u64,
     /// An event is a status if its hash is below this.
     statuses_below: u64,
+    lengths: Lengths,
 }
 
 impl Events {
@@ -68,6 +99,11 @@ impl Events {
             sites: options.sites.unwrap_or(options.lines / 50).max(1),
             visitors: options.visitors,
             operators: options.operators,
+            lengths: Lengths {
+                ids_and_people: options.name_bytes.unwrap_or(0),
+                sites: options.site_bytes.or(options.name_bytes).unwrap_or(0),
+                key: Seed(options.seed).key(Purpose::Tail),
+            },
             statuses_below: (options.status_share * u64::MAX as f64) as u64,
         }
     }
@@ -91,6 +127,7 @@ impl Events {
             site: 1 + self.site(hash(Purpose::Site)),
             timestamp: FIRST_MOMENT + start + below(hash(Purpose::Moment), end - start),
             text: hash(Purpose::Text),
+            lengths: self.lengths,
         }
     }
 
@@ -109,6 +146,8 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use crate::testing::{bytes, count, values};
 
     #[test]
@@ -124,6 +163,29 @@ mod tests {
         assert!(uniform[0] < 60 && uniform.len() > 990);
         assert!((4_700..5_300).contains(&hot[0]), "{}", hot[0]);
         assert!((9_600..10_400).contains(&hot[..4].iter().sum::<usize>()));
+    }
+
+    #[test]
+    fn names_are_as_long_as_asked_and_as_many_as_short_ones() {
+        for style in ["compact", "shuffled"] {
+            let workload = |more: &str| values(&format!("-n 3000 --sites 9 --copies 0.2 --style {style}{more}"));
+            let short = workload("");
+            for (more, named, site) in [
+                (" --name-bytes 1000", 1_000, 1_000),
+                (" --site-bytes 99", 0, 99),
+                (" --name-bytes 40 --site-bytes 1024", 40, 1_024),
+            ] {
+                let long = workload(more);
+                let texts = |key: &str| long.iter().map(|value| value[key].as_str().unwrap()).collect::<BTreeSet<_>>();
+                for (key, bytes) in [("id", named), ("from", named), ("site_id", site)] {
+                    assert!(bytes == 0 || texts(key).iter().all(|text| text.len() == bytes), "{key} {more}");
+                    for (long, short) in long.iter().zip(&short) {
+                        assert!(long[key].as_str().unwrap().starts_with(short[key].as_str().unwrap()));
+                    }
+                    assert_eq!(texts(key).len(), count(short.iter().map(|value| value[key].to_string())).len());
+                }
+            }
+        }
     }
 
     #[test]

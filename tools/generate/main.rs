@@ -94,6 +94,14 @@ struct Options {
     #[arg(long, value_name = "N", default_value = "2", value_parser = parse_positive)]
     operators: u64,
 
+    /// Make ids and the names of sites, visitors and operators N bytes long, up to 1,024; those that are longer stay as they are
+    #[arg(long, value_name = "N", value_parser = parse_name_bytes)]
+    name_bytes: Option<usize>,
+
+    /// Make the names of sites N bytes long, whatever --name-bytes says
+    #[arg(long, value_name = "N", value_parser = parse_name_bytes)]
+    site_bytes: Option<usize>,
+
     /// Share of the events that are statuses, 0 to 1; the rest are messages
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = parse_share)]
     status_share: f64,
@@ -198,6 +206,14 @@ fn parse_positive(text: &str) -> Result<u64, String> {
     }
 }
 
+/// How long names are made: a reader rejects longer ones.
+fn parse_name_bytes(text: &str) -> Result<usize, String> {
+    match parse_positive(text)? {
+        bytes if bytes <= 1_024 => Ok(bytes as usize),
+        _ => Err("must be at most 1024".to_owned()),
+    }
+}
+
 fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -237,6 +253,10 @@ mod tests {
         assert_eq!(parse_copies("4x"), Ok(0.75));
         for wrong in ["", "k", "-1", "1.5", "4000000001", "99999999999999999999G", "é"] {
             assert!(parse_count(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_name_bytes("1024"), Ok(1_024));
+        for wrong in ["0", "1025", "-1", ""] {
+            assert!(parse_name_bytes(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "1", "-0.1", "NaN", "0x", "x"] {
             assert!(parse_copies(wrong).is_err(), "{wrong}");

@@ -1,6 +1,7 @@
 //! The plain styles, compact and spaced, and the pieces that lines are put together from.
 
 use crate::event::{Event, Kind};
+use crate::random::Dice;
 
 /// The keys of a line, in the order of the plain styles.
 pub const KEYS: [&str; 6] = ["id", "type", "from", "site_id", "timestamp", "data"];
@@ -22,14 +23,13 @@ pub const SPACED: Fixed = [
 
 pub fn plain_line([id, kind, from, site, timestamp, data, value]: &Fixed, event: &Event, out: &mut Vec<u8>) {
     push(out, id);
-    push(out, uuid(event.id));
+    event.push_id(out);
     push(out, kind);
     push(out, event.type_name());
     push(out, from);
-    push(out, event.role());
-    push_decimal(out, event.person);
+    event.push_from(out);
     push(out, site);
-    push_decimal(out, event.site);
+    event.push_site(out);
     push(out, timestamp);
     push_decimal(out, event.timestamp);
     push(out, data);
@@ -58,6 +58,18 @@ pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
         }
     }
     out.extend_from_slice(&digits[start..]);
+}
+
+/// Makes a name of `length` bytes `wanted` bytes long, with letters and digits that don't compress and follow from the key.
+pub fn push_tail(out: &mut Vec<u8>, length: usize, wanted: usize, key: u64) {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let end = out.len() + wanted.saturating_sub(length);
+    let mut dice = Dice(key);
+    while out.len() < end {
+        let bits = dice.below(1 << 60);
+        let letters = (0..10).map(|place| LETTERS[(bits >> (6 * place)) as usize & 63]);
+        out.extend(letters.take(end - out.len()));
+    }
 }
 
 /// A UUID of version 4 that holds all 64 bits of the first hash, which is a bijection: ids are unique.

@@ -33,6 +33,7 @@ pub enum Purpose {
     Person,
     Moment,
     Text,
+    Tail,
 }
 
 /// What one workload differs from another by.

@@ -1,7 +1,7 @@
 //! The shuffled style: the same values in any layout that JSON allows.
 
 use crate::event::{Event, Kind};
-use crate::plain::{KEYS, push, push_decimal, uuid, words};
+use crate::plain::{KEYS, push, push_decimal, words};
 use crate::random::{Dice, mix};
 
 /// What some messages of the shuffled style hold besides words.
@@ -68,10 +68,10 @@ pub fn shuffled_line(event: &Event, dice: &mut Dice, out: &mut Vec<u8>) {
         push(out, colon);
         let odd_value = odd == 6 + member;
         match key {
-            "id" => push_name(out, uuid(event.id), odd_value, dice),
+            "id" => push_name(out, text(|out| event.push_id(out)), odd_value, dice),
             "type" => push_name(out, event.type_name(), odd_value, dice),
-            "from" => push_name(out, format!("{}{}", event.role(), event.person), odd_value, dice),
-            "site_id" => push_name(out, event.site.to_string(), odd_value, dice),
+            "from" => push_name(out, text(|out| event.push_from(out)), odd_value, dice),
+            "site_id" => push_name(out, text(|out| event.push_site(out)), odd_value, dice),
             "timestamp" => push_decimal(out, event.timestamp),
             _ => {
                 push(out, "{");
@@ -96,6 +96,12 @@ pub fn shuffled_line(event: &Event, dice: &mut Dice, out: &mut Vec<u8>) {
         }
     }
     push(out, "}");
+}
+
+fn text(push: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut text = Vec::new();
+    push(&mut text);
+    text
 }
 
 /// The text of a message in the shuffled style: its words and, two times in five, spices among them.
