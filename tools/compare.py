@@ -41,7 +41,8 @@ GENERATE = os.path.join(TARGET, "release", "generate")
 # What peers may use; chatwal gets as many threads.
 PEER_MEMORY = 1_600_000_000
 
-# By name: lines for each site (10 million lines have 200,000 sites, or 2,000), and what else `generate` is told.
+# By name: lines for each site (10 million lines have 200,000 sites, or 2,000; none: they all have one), and what else
+# `generate` is told.
 WORKLOADS = {
     "wide": (50, ["--copies", "0.1"]),
     "narrow": (5000, ["--copies", "0.1"]),
@@ -50,35 +51,59 @@ WORKLOADS = {
     "copies": (50, ["--copies", "15x"]),
     "spaced": (50, ["--copies", "0.1", "--style", "spaced"]),
     "shuffled": (50, ["--copies", "0.1", "--style", "shuffled"]),
+    "one-site": (None, ["--copies", "0.1", "--visitors", "1000000"]),
+    "many-sites": (5, ["--copies", "0.1"]),
+    "long-names": (50, ["--copies", "0.1", "--name-bytes", "1000"]),
 }
+
+# These have so many times fewer lines: theirs are 3 KB long.
+SHORTER = {"long-names": 10}
 
 # The wide workload, packed: beside the unpacker, and not beside peers.
 PACKERS = {"gzip": ".gz", "zstd": ".zst"}
 
 # Online operators at each event, by a running sum of their changes of state; right as long as no two events of a site
 # share a timestamp and copies agree, which generated workloads keep to. Peers also take each line for an event.
+#
+# Tried with 500,000 lines of the wide workload and two threads (2.0.0, best of three on a busy machine, to be read as a
+# comparison only; all right): as below 2.4 s; ids as VARCHAR 2.4; DISTINCT ON instead of GROUP BY 2.4; DISTINCT of whole rows 3.0, and with the
+# persons of a site grouped first 2.4 (with GROUP BY 3.2); an ASOF JOIN of the messages with the changes 78. Of many-sites, as for wide 3.2,
+# DISTINCT and persons first 2.6, and of one-site 3.3 and 2.7: so that is used there. Of copies, UUID 1.39, VARCHAR 1.26: so that is. Not tried yet: other
+# ways to read the lines, and other ways than these for the other workloads.
 DUCKDB = """
 import duckdb, sys
-lines, threads, memory, spill, _ = sys.argv[1:]
+lines, threads, memory, spill, workload = sys.argv[1:]
+id_type = 'VARCHAR' if workload in ('long-names', 'copies') else 'UUID'
+event = '''SELECT site_id, id, any_value("type") = 'status' AS status, any_value("from") AS actor,
+        any_value(timestamp) AS moment, any_value(data.status) = 'online' AS online
+    FROM line GROUP BY ALL'''
+result = '''SELECT site_id, count(*) FILTER (NOT status AND present > 0), count(*) FILTER (NOT status AND present <= 0),
+    count(DISTINCT actor) FILTER (status), count(DISTINCT actor) FILTER (NOT status)
+FROM moment GROUP BY site_id ORDER BY site_id'''
+if workload in ('one-site', 'many-sites'):
+    event = '''SELECT DISTINCT site_id, id, "type" = 'status' AS status, "from" AS actor, timestamp AS moment,
+        data.status = 'online' AS online
+    FROM line'''
+    result = '''SELECT site_id, coalesce(sum(chats) FILTER (NOT status), 0)::BIGINT,
+    coalesce(sum(emails) FILTER (NOT status), 0)::BIGINT, count(*) FILTER (status), count(*) FILTER (NOT status)
+FROM (
+    SELECT site_id, status, actor, count(*) FILTER (present > 0) AS chats, count(*) FILTER (present <= 0) AS emails
+    FROM moment GROUP BY ALL)
+GROUP BY site_id ORDER BY site_id'''
 con = duckdb.connect()
 con.execute("SET threads = %s; SET memory_limit = '%dMB'; SET temp_directory = ?" % (threads, int(memory) // 10**6), [spill])
 rows = con.execute('''
 WITH line AS (
-    SELECT * FROM read_json(?, format = 'newline_delimited', columns = {id: 'UUID', "type": 'VARCHAR', "from": 'VARCHAR',
+    SELECT * FROM read_json(?, format = 'newline_delimited', columns = {id: '%s', "type": 'VARCHAR', "from": 'VARCHAR',
         site_id: 'VARCHAR', timestamp: 'BIGINT', data: 'STRUCT(status VARCHAR)'})),
-event AS (
-    SELECT site_id, id, any_value("type") = 'status' AS status, any_value("from") AS actor,
-        any_value(timestamp) AS moment, any_value(data.status) = 'online' AS online
-    FROM line GROUP BY ALL),
+event AS (%s),
 change AS (
     SELECT *, CASE WHEN status THEN online::INT - coalesce(lag(online::INT) OVER (
         PARTITION BY site_id, status, actor ORDER BY moment), 0) ELSE 0 END AS step
     FROM event),
 moment AS (
     SELECT *, sum(step) OVER (PARTITION BY site_id ORDER BY moment ROWS UNBOUNDED PRECEDING) AS present FROM change)
-SELECT site_id, count(*) FILTER (NOT status AND present > 0), count(*) FILTER (NOT status AND present <= 0),
-    count(DISTINCT actor) FILTER (status), count(DISTINCT actor) FILTER (NOT status)
-FROM moment GROUP BY site_id ORDER BY site_id''', [lines]).fetchall()
+%s''' % (id_type, event, result), [lines]).fetchall()
 sys.stdout.writelines("%s,messages=%d,emails=%d,operators=%d,visitors=%d\\n" % row for row in rows)
 """
 
@@ -87,7 +112,7 @@ sys.stdout.writelines("%s,messages=%d,emails=%d,operators=%d,visitors=%d\\n" % r
 CLICKHOUSE = """
 import chdb, sys
 lines, threads, memory, spill, workload = sys.argv[1:]
-id_type = 'String' if workload == 'shuffled' else 'UUID'  # It reads no UUID with an escape in it.
+id_type = 'String' if workload in ('shuffled', 'long-names') else 'UUID'  # It reads no UUID with an escape in it.
 answer = chdb.query('''
 WITH event AS (
     SELECT site_id, id, any(type) = 'status' AS is_status, any(`from`) AS actor, any(timestamp) AS moment,
@@ -115,7 +140,7 @@ sys.stdout.buffer.write(answer.bytes())
 # Name, package, script.
 PEERS = [("DuckDB", "duckdb", DUCKDB), ("ClickHouse (chdb)", "chdb", CLICKHOUSE)]
 
-Result = collections.namedtuple("Result", "wall cpu peak written kernel")
+Result = collections.namedtuple("Result", "wall cpu peak written kernel read")
 
 # What a program took for a workload, for the chart: medians; `kept` bytes on disk; `ratio` of its wall to chatwal's.
 Bar = collections.namedtuple("Bar", "workload what input program wall cpu peak kept ratio")
@@ -126,11 +151,13 @@ class Failed(Exception):
 
 
 def run(command, output=os.devnull):
-    """Runs a command to its end: wall seconds, CPU seconds, peak resident MB, bytes written to files."""
+    """Runs a command to its end: wall seconds, CPU seconds, peak resident MB, bytes written to files, and read by calls."""
     # Nothing large is imported or read by this script: a child's peak memory counts what it was forked from.
     with open(output, "wb") as out, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=errors)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        taken = bytes_read(process.pid)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -138,7 +165,16 @@ def run(command, output=os.devnull):
             errors.seek(0)
             text = errors.read(1 << 16).decode(errors="replace").strip().splitlines()
             raise Failed(f"{os.path.basename(command[0])} ended with {process.returncode}: {text[-1] if text else ''}")
-    return Result(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, usage.ru_oublock * 512, usage.ru_stime)
+    return Result(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, usage.ru_oublock * 512, usage.ru_stime, taken)
+
+
+def bytes_read(pid):
+    """What a process that ended took in by read calls, from the page cache or the disk; 0 if the system does not say."""
+    try:
+        with open(f"/proc/{pid}/io") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("rchar:")), 0)
+    except OSError:
+        return 0
 
 
 def dd(directory, size):
@@ -270,7 +306,7 @@ class Bench:
     def generate(self, name, lines):
         """Writes a workload; gives its path and what it is."""
         per_site, options = WORKLOADS[name]
-        sites = self.args.sites or max(1, lines // per_site)
+        sites = 1 if per_site is None else self.args.sites or max(1, lines // per_site)
         path = self.at("lines.jsonl")
         command = [GENERATE, "--lines", lines, "--sites", sites, *options, "--seed", 1, "--output", path]
         subprocess.run([str(word) for word in command], check=True)
@@ -296,6 +332,7 @@ class Bench:
     # -- chatwal beside others, workload by workload
 
     def workload(self, name, lines):
+        lines = max(1, lines // SHORTER.get(name, 1))
         path, what = self.generate(name, lines)
         self.say(f"\n### {name}\n\n{what}; medians of {self.args.rounds} rounds, in alternation.\n")
         run_it = ["run", "--durability", self.args.durability, path]
@@ -330,16 +367,17 @@ class Bench:
         own = [result.wall for result in figures["chatwal run"]]
         rows = []
         for program, results in figures.items():
-            walls, cpus, peaks, written, _ = zip(*results)
+            walls, cpus, peaks, written, _, taken = zip(*results)
             kept = size if program == "chatwal run" else 0
             ratios = pairs(walls, own)
             on_disk, ratio = ("none", spread(ratios, 1)) if program in peers else (f"{size / 1e6:.0f}", "")
-            medians = [statistics.median(values) for values in (cpus, peaks, written)]
-            row = [program, spread(walls), f"{medians[0]:.2f}", f"{medians[1]:.0f}", on_disk, f"{medians[2] / 1e6:.0f}"]
+            medians = [statistics.median(values) for values in (cpus, peaks, written, taken)]
+            row = [program, spread(walls), f"{medians[0]:.2f}", f"{medians[1]:.0f}", on_disk,
+                   f"{medians[3] / 1e6:.0f}", f"{medians[2] / 1e6:.0f}"]
             rows.append([*row, ratio])
             figure = [statistics.median(walls), medians[0], medians[1], kept, statistics.median(ratios)]
             self.bars.append(Bar(name, what, input_size, program, *figure))
-        heads = ["program", "wall s (min–max)", "CPU s", "peak MB", "MB on disk", "MB written", "times chatwal's wall"]
+        heads = ["program", "wall s (min–max)", "CPU s", "peak MB", "MB on disk", "MB read", "MB written", "times chatwal's wall"]
         self.say(table(heads, rows))
         self.say(f"\nStore: {size:,} bytes, {size / lines:.1f} a line; writing and fsyncing as many alone: {spread(disk)} s, "
                  f"{size / statistics.median(disk) / 1e9:.2f} GB/s.")
@@ -382,10 +420,11 @@ class Bench:
         """The rows of a table by program."""
         rows = []
         for name, results in figures.items():
-            walls, cpus, peaks, written, _ = zip(*results)
-            medians = [statistics.median(values) for values in (cpus, peaks, written)]
-            rows.append([name, spread(walls, digits), f"{medians[0]:.{digits}f}", f"{medians[1]:.0f}", f"{medians[2] / 1e6:.0f}"])
-        return table(["program", "wall s (min–max)", "CPU s", "peak MB", "MB written"], rows)
+            walls, cpus, peaks, written, _, taken = zip(*results)
+            medians = [statistics.median(values) for values in (cpus, peaks, written, taken)]
+            rows.append([name, spread(walls, digits), f"{medians[0]:.{digits}f}", f"{medians[1]:.0f}",
+                         f"{medians[3] / 1e6:.0f}", f"{medians[2] / 1e6:.0f}"])
+        return table(["program", "wall s (min–max)", "CPU s", "peak MB", "MB read", "MB written"], rows)
 
     # -- each part of the job
 
@@ -458,7 +497,7 @@ class Bench:
             os.remove(filler)
             os.remove(path)
             for state, results in figures.items():
-                walls, cpus, peaks, written, kernel = zip(*results)
+                walls, cpus, peaks, written, kernel, _ = zip(*results)
                 cost, inside, bytes_ = (statistics.median(figure) / lines for figure in (cpus, kernel, written))
                 costs.setdefault(state, []).append((lines, cost, bytes_))
                 rows.append([what, state, spread(walls), f"{cost * 1e9:.0f}", f"{inside * 1e9:.0f}", f"{bytes_:.2f}",

@@ -374,7 +374,7 @@ BUGS = [
         "escaped-keys-mean-nothing",
         "a required key that is written with an escape is skipped",
         "parser_agreement",
-        ("src/input/fast.rs", "(!required.contains(&key.as_str())).then_some(())", "(!required.contains(&key.as_str()) || true).then_some(())"),
+        ("src/input/fast/rare.rs", "if !means_something(member) {", "if !means_something(member) || true {"),
     ),
     Bug(
         "parts-stay-as-they-lie",
@@ -1893,7 +1893,7 @@ BUGS = [
         "half-an-emoji-costs-a-chat",
         "a message with half of a surrogate pair is a reject",
         "inputs n04_surrogates",
-        (FAST, "digits.iter().all(u8::is_ascii_hexdigit).then_some(())", "(digits.iter().all(u8::is_ascii_hexdigit) && !digits.to_ascii_lowercase().starts_with(b\"d8\")).then_some(())"),
+        (FAST, "all & digit.is_ascii_hexdigit());", "all & digit.is_ascii_hexdigit()) && !digits.to_ascii_lowercase().starts_with(b\"d8\");"),
         (PARSE, "Subject::Message if value == Some('\"') =>", "Subject::Message if value == Some('x') =>"),
     ),
     Bug(

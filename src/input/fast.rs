@@ -1,17 +1,20 @@
 //! The fast path: one pass over an object, in any layout that real programs write.
 //!
-//! It knows less than [`super::parse`], on purpose. Escapes in names and in keys that mean something, deep nesting and
+//! It knows less than [`super::parse`], on purpose. Escapes in names, deep nesting and
 //! whatever else is rare make it give up, and the caller asks the judge. What it does accept, the
 //! judge accepts with the same values; `tests/parser_agreement.rs` holds the two against each other.
 //!
 //! What makes it quick: strings are searched 16 or 32 bytes at a time, and digits read eight at a time, so most loops run
-//! once and branches go the same way line after line; a key is compared as a whole, quotes and colon included, and first
-//! with the one that usually comes next; the cursor lives in registers; and nothing is looked for twice: the line ends
+//! once and branches go the same way line after line; a key is compared as a whole, quotes and colon included, first
+//! with the one that usually comes next; the cursor lives in registers, and what is rare works on a copy ([`rare`]); and nothing is looked for twice: the line ends
 //! where its object ends, so no one searches for `\n` beforehand. It reads ahead, so of an object that has little or nothing
 //! behind it, it may say nothing.
 
+mod rare;
+
 use wide::u8x16;
 
+use self::rare::Member;
 use super::parse::MAX_OBJECT;
 use crate::event::{Event, Id, Kind, MAX_NAME, Site, UUID_TEXT, is_name, parse_uuid, uuid_of};
 
@@ -61,6 +64,16 @@ fn once(seen: &mut u8, key: u8) -> Option<()> {
     first.then_some(())
 }
 
+/// What an object had so far.
+struct Found<'a> {
+    event: Event<'a>,
+    /// The key that its `type` requires in `data`.
+    subject: u8,
+    status: Kind,
+    /// The required keys, one bit each.
+    seen: u8,
+}
+
 /// The rest of the input, of which `\n` is white space or not. Every method reads on from its start, and gives `None` if it is
 /// not what it expects, or too short to look at as many bytes as it looks at.
 struct Cursor<'a, const LINE_ENDS: bool> {
@@ -72,77 +85,142 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
     #[inline(always)]
     fn event(&mut self) -> Option<Event<'a>> {
         let start = self.rest.len();
-        let mut event =
-            Event { site: Site::Number(0), id: Id::Text(b""), from: b"", timestamp: 0, kind: Kind::Message };
-        let mut subject = MESSAGE;
-        let mut status = Kind::Offline;
-        // What is not in here still has its first value from above, which means nothing.
-        let mut seen = 0;
+        // What is not in `seen` still has its first value, which means nothing.
+        let event = Event { site: Site::Number(0), id: Id::Text(b""), from: b"", timestamp: 0, kind: Kind::Message };
+        let mut found = Found { event, subject: MESSAGE, status: Kind::Offline, seen: 0 };
 
         self.eat(b'{')?;
-        // The usual order of the keys takes one round; any other one a round for each step back, and each unknown key.
         let mut key = self.key_ahead()?;
-        loop {
-            let before = self.rest.len();
-            if self.eat_key(key, b"\"id\"")? {
-                once(&mut seen, ID)?;
-                event.id = self.id()?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
-            if self.eat_key(key, b"\"type\"")? {
-                once(&mut seen, TYPE)?;
-                subject = self.subject()?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
-            if self.eat_key(key, b"\"from\"")? {
-                once(&mut seen, FROM)?;
-                event.from = self.name()?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
-            if self.eat_key(key, b"\"site_id\"")? {
-                once(&mut seen, SITE_ID)?;
-                event.site = self.site()?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
-            if self.eat_key(key, b"\"timestamp\"")? {
-                once(&mut seen, TIMESTAMP)?;
-                event.timestamp = self.timestamp()?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
-            if self.eat_key(key, b"\"data\"")? {
-                once(&mut seen, DATA)?;
-                status = self.data(&mut seen)?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
-            if self.rest.len() == before {
-                self.aside(Self::unknown)?;
-                if !self.next_key(&mut key)? {
-                    break;
-                }
-            }
+        if !self.usual(&mut key, &mut found)? {
+            self.members(key, &mut found)?;
         }
 
         let length = start - self.rest.len();
-        let required = ID | FROM | SITE_ID | TIMESTAMP | TYPE | DATA | subject;
-        if seen & required != required || length > MAX_OBJECT {
+        let required = ID | FROM | SITE_ID | TIMESTAMP | TYPE | DATA | found.subject;
+        if found.seen & required != required || length > MAX_OBJECT {
             return None;
         }
+        let Found { mut event, subject, status, .. } = found;
         if subject == STATUS {
             event.kind = status;
         }
         Some(event)
+    }
+
+    /// The members of an object as long as they are the required ones in the usual order; gives whether that was all. If not,
+    /// `key` is the next one.
+    #[inline(always)]
+    fn usual(&mut self, key: &mut u128, found: &mut Found<'a>) -> Option<bool> {
+        if !self.eat_key(*key, b"\"id\"")? {
+            return Some(false);
+        }
+        found.seen |= ID;
+        found.event.id = self.id()?;
+        if !self.next_key(key)? {
+            return Some(true);
+        }
+        if !self.eat_key(*key, b"\"type\"")? {
+            return Some(false);
+        }
+        found.seen |= TYPE;
+        found.subject = self.subject()?;
+        if !self.next_key(key)? {
+            return Some(true);
+        }
+        if !self.eat_key(*key, b"\"from\"")? {
+            return Some(false);
+        }
+        found.seen |= FROM;
+        found.event.from = self.name()?;
+        if !self.next_key(key)? {
+            return Some(true);
+        }
+        if !self.eat_key(*key, b"\"site_id\"")? {
+            return Some(false);
+        }
+        found.seen |= SITE_ID;
+        found.event.site = self.site()?;
+        if !self.next_key(key)? {
+            return Some(true);
+        }
+        if !self.eat_key(*key, b"\"timestamp\"")? {
+            return Some(false);
+        }
+        found.seen |= TIMESTAMP;
+        found.event.timestamp = self.timestamp()?;
+        if !self.next_key(key)? {
+            return Some(true);
+        }
+        if !self.eat_key(*key, b"\"data\"")? {
+            return Some(false);
+        }
+        found.seen |= DATA;
+        found.status = self.data(&mut found.seen)?;
+        Some(!self.next_key(key)?)
+    }
+
+    /// The members of an object from a key on, in any order.
+    // As a function of its own it would cost more for what it is told, and tells, than it saves.
+    #[inline(always)]
+    fn members(&mut self, mut key: u128, found: &mut Found<'a>) -> Option<()> {
+        // The usual order of the keys takes one round; any other one a round for each step back, and each unknown key. A jump by
+        // the key would be one branch instead of many, but the processor foretells it less well than all of these.
+        loop {
+            let before = self.rest.len();
+            if self.eat_key(key, b"\"id\"")? {
+                once(&mut found.seen, ID)?;
+                found.event.id = self.id()?;
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+            if self.eat_key(key, b"\"type\"")? {
+                once(&mut found.seen, TYPE)?;
+                found.subject = self.subject().or_else(|| self.aside(Self::odd_subject))?;
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+            if self.eat_key(key, b"\"from\"")? {
+                once(&mut found.seen, FROM)?;
+                found.event.from = self.name()?;
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+            if self.eat_key(key, b"\"site_id\"")? {
+                once(&mut found.seen, SITE_ID)?;
+                found.event.site = self.site()?;
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+            if self.eat_key(key, b"\"timestamp\"")? {
+                once(&mut found.seen, TIMESTAMP)?;
+                found.event.timestamp = self.timestamp()?;
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+            if self.eat_key(key, b"\"data\"")? {
+                once(&mut found.seen, DATA)?;
+                found.status = self.data(&mut found.seen)?;
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+            if self.rest.len() == before {
+                let member = self.aside(Self::unknown_in_object)?;
+                if member != Member::Unknown {
+                    // As if it had been written without escapes. What comes next is its value.
+                    key = member.quoted();
+                    continue;
+                }
+                if !self.next_key(&mut key)? {
+                    return Some(());
+                }
+            }
+        }
     }
 
     /// The next eight bytes, the first one lowest.
@@ -276,6 +354,11 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
             if beyond << (128 - 8 * N) != 0 {
                 return Some(false);
             }
+            // A key that was read already has a NUL behind it (see `members`). In an input there is none that is right: what
+            // is read for its value is the key, and then the NUL is no comma.
+            if (ahead >> (8 * N)).to_le_bytes()[0] == 0 {
+                return Some(true);
+            }
             self.advance(N)?;
             self.colon()?;
             return Some(true);
@@ -294,28 +377,6 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         self.eat(b':')?;
         self.space();
         Some(())
-    }
-
-    /// Skips a key of no meaning, and its value.
-    #[inline(never)]
-    fn unknown(&mut self) -> Option<()> {
-        let quoted = self.rest;
-        if self.plain_string().is_none() {
-            self.rest = quoted;
-            self.escaped_key()?;
-        }
-        self.colon()?;
-        self.skip_value(MAX_DEPTH)
-    }
-
-    /// Skips a key with escapes, unless it is one that means something, or has no text: then the judge has to read it.
-    #[inline(never)]
-    fn escaped_key(&mut self) -> Option<()> {
-        let quoted = self.rest;
-        self.string()?;
-        let key: String = serde_json::from_slice(quoted.get(..quoted.len() - self.rest.len())?).ok()?;
-        let required = ["id", "type", "from", "site_id", "timestamp", "data", "message", "status"];
-        (!required.contains(&key.as_str())).then_some(())
     }
 
     #[inline(always)]
@@ -432,9 +493,19 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
                 self.string()?;
             } else if self.eat_key(key, b"\"status\"")? {
                 once(seen, STATUS)?;
-                status = self.status()?;
+                status = self.status().or_else(|| self.aside(Self::odd_status))?;
             } else {
-                self.aside(Self::unknown)?;
+                match self.aside(Self::unknown_in_data)? {
+                    Member::Message => {
+                        once(seen, MESSAGE)?;
+                        self.string()?;
+                    }
+                    Member::Status => {
+                        once(seen, STATUS)?;
+                        status = self.status().or_else(|| self.aside(Self::odd_status))?;
+                    }
+                    _ => {}
+                }
             }
             if !self.more(b'}')? {
                 return Some(status);
@@ -471,12 +542,12 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         }
     }
 
-    /// Any string. It is not kept, so it may hold halves of surrogate pairs.
+    /// Any string; gives whether it has escapes. It is not kept, so it may hold halves of surrogate pairs.
     #[inline(always)]
-    fn string(&mut self) -> Option<()> {
+    fn string(&mut self) -> Option<bool> {
         self.eat(b'"')?;
         let start = self.rest;
-        let mut wide = false;
+        let (mut wide, mut escaped) = (false, false);
         loop {
             let (marks, is_wide) = self.string_marks()?;
             wide |= is_wide;
@@ -488,12 +559,13 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
             match self.peek()? {
                 b'"' => {
                     self.utf8_since(start, wide)?;
-                    return self.advance(1);
+                    self.advance(1)?;
+                    return Some(escaped);
                 }
                 b'\\' => {
                     // Whoever writes ASCII only makes long runs of them of every other script.
-                    while let [b'\\', rest @ ..] = self.rest {
-                        self.rest = rest;
+                    escaped = true;
+                    while let [b'\\', ..] = self.rest {
                         self.escape()?;
                     }
                 }
@@ -511,58 +583,16 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         Some(())
     }
 
-    /// What follows the `\` of an escape.
+    /// An escape. All take one way through the code, since nothing foretells which comes next.
     #[inline(always)]
     fn escape(&mut self) -> Option<()> {
-        match self.next()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
-            b'u' => {
-                let (digits, rest) = self.rest.split_first_chunk::<4>()?;
-                self.rest = rest;
-                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
-            }
-            _ => None,
+        let [_, byte, digits @ .., _, _] = self.rest.first_chunk::<8>()?;
+        let is_unicode = *byte == b'u';
+        let is_hex = digits.iter().fold(true, |all, digit| all & digit.is_ascii_hexdigit());
+        if !(SIMPLE_ESCAPES[usize::from(*byte)] | is_unicode & is_hex) {
+            return None;
         }
-    }
-
-    fn skip_value(&mut self, depth: u32) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string(),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.eat_text(b"true").then_some(()),
-            b'f' => self.eat_text(b"false").then_some(()),
-            b'n' => self.eat_text(b"null").then_some(()),
-            b'[' => {
-                let depth = depth.checked_sub(1)?;
-                self.items(b']', |cursor| cursor.skip_value(depth))
-            }
-            b'{' => {
-                let depth = depth.checked_sub(1)?;
-                self.items(b'}', |cursor| {
-                    cursor.string()?;
-                    cursor.colon()?;
-                    cursor.skip_value(depth)
-                })
-            }
-            _ => None,
-        }
-    }
-
-    /// The items of an array or an object.
-    #[inline(always)]
-    fn items(&mut self, close: u8, mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.advance(1)?;
-        self.space();
-        if self.peek()? == close {
-            return self.advance(1);
-        }
-        loop {
-            self.space();
-            item(self)?;
-            if !self.more(close)? {
-                return Some(());
-            }
-        }
+        self.advance(if is_unicode { 6 } else { 2 })
     }
 
     /// A number by the grammar of RFC 8259.
@@ -600,6 +630,17 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         Some(())
     }
 }
+
+/// Which bytes behind a `\` make an escape of two characters.
+static SIMPLE_ESCAPES: [bool; 256] = {
+    let (mut simple, mut at) = ([false; 256], 0);
+    let bytes = b"\"\\/bfnrt";
+    while at < bytes.len() {
+        simple[bytes[at] as usize] = true;
+        at += 1;
+    }
+    simple
+};
 
 /// Marks `"`, `\` and control characters below space: a bit a byte, the lowest for the first.
 #[inline(always)]
@@ -782,6 +823,51 @@ mod tests {
     }
 
     #[test]
+    fn takes_words_with_escapes() {
+        let event = take(LINE);
+        let status =
+            with(r#""message","#, r#""status","#).replace(r#""message":"to and tangled""#, r#""status":"online""#);
+        for (word, escaped) in [
+            (r#""id""#, r#""\u0069d""#),
+            (r#""type""#, r#""t\u0079pe""#),
+            (r#""from""#, r#""fro\u006D""#),
+            (r#""site_id""#, r#""site\u005fid""#),
+            (r#""timestamp""#, r#""timestam\u0070" "#),
+            (r#""data""#, r#""d\u0061ta""#),
+            (r#""message":"#, r#""mess\u0061ge":"#),
+        ] {
+            assert_eq!(take(&with(word, escaped)), event, "{escaped}");
+            leaves(&with(word, &format!("{escaped}:7,{word}")));
+        }
+        // The type is looked for with escapes where the keys are in another order than the usual one.
+        let last = |line: &str| {
+            let id = &LINE[1..45];
+            format!("{{{}{}}}", &line[1 + id.len()..line.len() - 1], format_args!(",{}", &id[..id.len() - 1]))
+        };
+        assert_eq!(take(&last(&with(r#""message","#, r#""mess\u0061ge","#))), event);
+        assert_eq!(take(&last(&status.replace("\"status\",", "\"st\\u0061tus\","))), take(&status));
+        assert_eq!(take(&status.replace("\"online", "\"\\u006fnline")), take(&status));
+        assert_eq!(take(&status.replace("\"status\":", "\"st\\u0061tus\":")), take(&status));
+        for other in [
+            r#""\u0069""#,
+            r#""\u0069dd""#,
+            r#""\u00e9d""#,
+            r#""\ud800""#,
+            r#""mess\u0061ge""#,
+            r#""\u0073tatus""#,
+            r#""i\d""#,
+        ] {
+            let line = with("\"from\"", &format!("{other}:[],\"from\""));
+            if other.contains("\\d") { leaves(&line) } else { assert_eq!(take(&line), event, "{other}") }
+        }
+        leaves(&with("\"id\":", "\"id\"\0:"));
+        leaves(&with("\"id\":", "\"id\"\0"));
+        leaves(&with("\"message\":\"to", "\"message\"\0\"to"));
+        leaves(&with(r#""message","#, r#""mess\u0061g","#));
+        leaves(&status.replace("\"online", "\"\\u006fnlin"));
+    }
+
+    #[test]
     fn leaves_what_is_wrong_or_rare() {
         let other = r#""from":"visitor1","#;
         for line in [
@@ -790,7 +876,6 @@ mod tests {
             "[]".into(),
             with(other, ""),
             with(other, &other.repeat(2)),
-            with(other, r#""fr\u006fm":"visitor1","#),
             with(r#""message","#, r#""mess\u0061ge","#),
             with("\"message\":\"to", "\"message\":\"\",\"message\":\"to"),
             with("\"message\":\"to", "\"status\":\"online\",\"status\":\"online\",\"message\":\"to"),
