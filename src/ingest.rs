@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use chunk_parser::ChunkParser;
@@ -27,8 +27,9 @@ use crate::input::parse::Reason;
 use crate::input::repeats::{Repeats, Seek};
 use crate::input::shape::{HEAD, Shape};
 use crate::input::source::{Source, Span, Start, no_thread};
-use crate::log::{Batch, Log, Watch};
+use crate::log::{Batch, Log, Placed, Prepared, Watch};
 use crate::memory::Zeros;
+use crate::shares::{Guard, Lock, busy, idle};
 use crate::store::{Input, View};
 use crate::threads::{others, refused};
 
@@ -201,6 +202,8 @@ struct Parsed {
     end: u64,
     windows: Windows,
     batch: Batch,
+    /// The start of its frame.
+    prepared: Prepared,
     line_ends: u64,
     /// A line has begun and not ended.
     open_line: bool,
@@ -281,38 +284,51 @@ impl Intake {
         let pipeline = Pipeline {
             watch: log.watch(),
             halt: &halt,
-            reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0 }),
-            appender: Mutex::new(Appender {
-                log,
-                known: &mut self.known,
-                name,
-                line,
-                open_line: false,
-                outcome,
-                early: BTreeMap::new(),
-                next: 0,
-                free: IN_FLIGHT / CHUNK,
-                unsafe_frames: VecDeque::new(),
-                unproven: VecDeque::new(),
-                spent: Vec::new(),
-                failure: None,
-                unreadable: None,
-                input,
-                max_rejects: options.max_rejects,
-                first_reject: None,
-                notify,
-            }),
+            reader: Lock::new(
+                "ingest",
+                "reader",
+                Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0 },
+            ),
+            appender: Lock::new(
+                "ingest",
+                "appender",
+                Appender {
+                    log,
+                    last: before.map(|input| input.checkpoint.clone()),
+                    stored: before.map_or((0, 0), |input| (input.events, input.rejects)),
+                    name,
+                    line,
+                    open_line: false,
+                    outcome,
+                    early: BTreeMap::new(),
+                    next: 0,
+                    free: IN_FLIGHT / CHUNK,
+                    unsafe_frames: VecDeque::new(),
+                    unproven: VecDeque::new(),
+                    spent: Vec::new(),
+                    failure: None,
+                    unreadable: None,
+                    input,
+                    max_rejects: options.max_rejects,
+                    first_reject: None,
+                    notify,
+                },
+            ),
             appended: Condvar::new(),
         };
         for worker in &mut self.workers[..threads] {
             worker.parser.keep = options.keep;
         }
-        pipeline.run(&mut self.workers[..threads], options.seek, piped)?;
-        let mut appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let ran = pipeline.run(&mut self.workers[..threads], options.seek, piped);
+        let mut appender = pipeline.appender.into_inner();
         let stopped = stop.load(Ordering::Relaxed);
-        if let (false, None, None) = (stopped, &appender.failure, &appender.unreadable) {
+        if let (Ok(()), false, None, None) = (&ran, stopped, &appender.failure, &appender.unreadable) {
             appender.failure = appender.end().err();
         }
+        if let Some(checkpoint) = appender.last.take() {
+            self.known.advance(checkpoint, appender.outcome.events, appender.outcome.rejects);
+        }
+        ran?;
         // A rejected line stops only what comes behind it: what came before is still to be acknowledged.
         if !matches!(appender.failure, None | Some(Error::Line { .. })) {
             (appender.notify)(Notice::Failed(&appender.outcome));
@@ -385,8 +401,8 @@ pub fn ingest(
 
 /// What the workers share. Whoever holds both locks took that of the reader first.
 struct Pipeline<'a> {
-    reader: Mutex<Reader<'a>>,
-    appender: Mutex<Appender<'a>>,
+    reader: Lock<Reader<'a>>,
+    appender: Lock<Appender<'a>>,
     /// A frame was appended, or it is over.
     appended: Condvar,
     watch: Watch,
@@ -452,6 +468,7 @@ impl<'a> Pipeline<'a> {
     fn work(&self, worker: &mut Worker, repeats: Repeats, mut first: Option<(u64, Chunk)>) {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
+        let _busy = busy("ingest");
         let Worker { parser, buffer, batch } = worker;
         parser.repeats = repeats;
         while let Some((index, chunk)) = first.take().or_else(|| self.next(buffer)) {
@@ -468,16 +485,16 @@ impl<'a> Pipeline<'a> {
 
     /// Whether all of the input was read.
     fn has_ended(&self) -> bool {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).chunker.has_ended()
+        self.reader.lock().chunker.has_ended()
     }
 
-    fn appender(&self) -> MutexGuard<'_, Appender<'a>> {
-        self.appender.lock().unwrap_or_else(PoisonError::into_inner)
+    fn appender(&self) -> Guard<'_, Appender<'a>> {
+        self.appender.lock()
     }
 
     /// Waits for a permit and cuts the next chunk.
     fn next(&self, buffer: &mut Option<Zeros>) -> Option<(u64, Chunk)> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = self.reader.lock();
         // Whether there is more is known without a permit: the end must not wait for an fsync.
         if reader.chunker.is_done() || !self.permit() {
             return None;
@@ -514,12 +531,12 @@ impl<'a> Pipeline<'a> {
                 return true;
             }
             let Some(first) = appender.unsafe_frames.front().copied() else {
-                appender = self.appended.wait(appender).unwrap_or_else(PoisonError::into_inner);
+                appender = appender.wait(&self.appended);
                 continue;
             };
             // Without the lock: the others append while this one waits.
             drop(appender);
-            let waited = self.watch.wait_past(first);
+            let waited = idle(|| self.watch.wait_past(first));
             appender = self.appender();
             if let Err(error) = waited {
                 self.fail(&mut appender, error);
@@ -527,15 +544,33 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Appends what was parsed, and what waited for it, if it is its turn. Gives the buffers of a batch that is done with.
+    /// Appends what was parsed, and what waited for it, if it is its turn. Each frame gets its place under the lock and is written
+    /// without it, while others place and write the next ones. Gives the buffers of a batch that is done with.
     fn append(&self, parsed: Parsed) -> Batch {
         let mut appender = self.appender();
         appender.early.insert(parsed.index, parsed);
-        if let Err(error) = appender.append_next() {
-            self.fail(&mut appender, error);
+        let mut batch = None;
+        loop {
+            let (placed, parsed) = match appender.place_next() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(error) => {
+                    self.fail(&mut appender, error);
+                    break;
+                }
+            };
+            self.appended.notify_all();
+            drop(appender);
+            // Before the next one gets its place: that may begin a segment, which waits for all that is not written.
+            let written = placed.map_or(Ok(()), |placed| placed.write(&parsed));
+            appender = self.appender();
+            if let Err(error) = written {
+                self.fail(&mut appender, error);
+            }
+            appender.spent.extend(batch.replace(parsed));
         }
         self.appended.notify_all();
-        appender.spent.pop().unwrap_or_default()
+        batch.or_else(|| appender.spent.pop()).unwrap_or_default()
     }
 
     /// Ends it all after an error.
@@ -585,7 +620,10 @@ impl Drop for Ending<'_, '_> {
 /// The state of whoever appends.
 struct Appender<'a> {
     log: &'a mut Log,
-    known: &'a mut Known,
+    /// Where the store says that the input stands.
+    last: Option<Checkpoint>,
+    /// Events and rejects of the input that the store held before this run.
+    stored: (u64, u64),
     name: Vec<u8>,
     /// Line ends before the next chunk.
     line: u64,
@@ -617,16 +655,14 @@ struct Appender<'a> {
 }
 
 impl Appender<'_> {
-    /// Appends the chunks whose turn it is.
-    fn append_next(&mut self) -> Result<()> {
-        while let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) {
-            self.next += 1;
-            let batch = self.append(parsed)?;
-            self.spent.push(batch);
-            self.release()?;
-            (self.notify)(Notice::Progress(&self.outcome));
-        }
-        Ok(())
+    /// Gives the chunk whose turn it is its place, if it is there. What is left at the end of an input has none.
+    fn place_next(&mut self) -> Result<Option<(Option<Placed>, Batch)>> {
+        let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) else { return Ok(None) };
+        self.next += 1;
+        let placed = self.place(parsed)?;
+        self.release()?;
+        (self.notify)(Notice::Progress(&self.outcome));
+        Ok(Some(placed))
     }
 
     /// Gives back the permits of the frames that are safe, and takes note of what is acknowledged.
@@ -654,11 +690,11 @@ impl Appender<'_> {
         Ok(())
     }
 
-    fn append(&mut self, mut parsed: Parsed) -> Result<Batch> {
+    fn place(&mut self, mut parsed: Parsed) -> Result<(Option<Placed>, Batch)> {
         if let Some(left) = parsed.left {
             self.free += 1;
             self.leave(Left { what: left.what.moved(self.line), ..left })?;
-            return Ok(parsed.batch);
+            return Ok((None, parsed.batch));
         }
         parsed.told = parsed.told.into_iter().map(|told| told.moved(self.line)).collect();
         let checkpoint = self.checkpoint(&parsed);
@@ -670,9 +706,9 @@ impl Appender<'_> {
             (self.notify)(Notice::Reject(told));
         }
 
-        let frame = self.log.append_batch(&checkpoint, &parsed.batch)?;
-        self.unsafe_frames.push_back(frame);
-        self.unproven.push_back((frame, parsed.end));
+        let placed = self.log.place_batch(&checkpoint, parsed.prepared)?;
+        self.unsafe_frames.push_back(placed.sequence());
+        self.unproven.push_back((placed.sequence(), parsed.end));
         (self.line, self.open_line) = (checkpoint.end_line, parsed.open_line);
         let outcome = &mut self.outcome;
         outcome.lines += parsed.line_ends;
@@ -682,8 +718,8 @@ impl Appender<'_> {
         outcome.bytes += parsed.end - parsed.start;
         outcome.nuls += parsed.nuls;
         outcome.offset = parsed.end;
-        self.known.advance(checkpoint, parsed.events, parsed.rejects);
-        Ok(parsed.batch)
+        self.last = Some(checkpoint);
+        Ok((Some(placed), parsed.batch))
     }
 
     /// Tells that the end of the input is not taken, or refuses it, where nothing may be wrong.
@@ -703,8 +739,7 @@ impl Appender<'_> {
     fn end(&mut self) -> Result<()> {
         self.outcome.lines += u64::from(self.open_line);
         let left = self.outcome.left.unwrap_or(0);
-        let Some(input) = self.known.get(&self.outcome.instance) else { return Ok(()) };
-        let last = &input.checkpoint;
+        let Some(last) = &self.last else { return Ok(()) };
         if last.left == left {
             return Ok(());
         }
@@ -712,14 +747,14 @@ impl Appender<'_> {
         let checkpoint = Checkpoint { start, start_line, left, name: self.name.clone(), ..last.clone() };
         let frame = self.log.append_batch(&checkpoint, &Batch::default())?;
         self.unproven.push_back((frame, last.end));
-        self.known.advance(checkpoint, 0, 0);
+        self.last = Some(checkpoint);
         Ok(())
     }
 
     /// Where the input stands behind what was parsed.
     fn checkpoint(&self, parsed: &Parsed) -> Checkpoint {
         let instance = self.outcome.instance;
-        let before = self.known.get(&instance).map(|input| &input.checkpoint);
+        let before = self.last.as_ref();
         Checkpoint {
             instance,
             start: parsed.start,
@@ -735,8 +770,7 @@ impl Appender<'_> {
 
     /// Refuses a chunk with which the input has too many rejects.
     fn check_rejects(&self, parsed: &Parsed, checkpoint: &Checkpoint) -> Result<()> {
-        let (events, held) =
-            self.known.get(&self.outcome.instance).map_or((0, 0), |input| (input.events, input.rejects));
+        let (events, held) = (self.stored.0 + self.outcome.events, self.stored.1 + self.outcome.rejects);
         match self.max_rejects {
             MaxRejects::Number(most) if held + parsed.rejects > most => {
                 Err(self.too_many(parsed, checkpoint, most, held))

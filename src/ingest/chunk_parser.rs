@@ -117,6 +117,7 @@ impl ChunkParser {
             start: chunk.start,
             end: chunk.end,
             windows: chunk.windows,
+            prepared: batch.prepare(),
             batch,
             line_ends,
             open_line: chunk.ends_in_a_line(),
