@@ -6,6 +6,7 @@
 //! its frame is safe, so no more than [`IN_FLIGHT`] bytes have to be read again after a crash.
 
 mod chunk_parser;
+mod room;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -15,12 +16,13 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use chunk_parser::ChunkParser;
+use room::Room;
 
 use crate::error::{Error, Result};
 use crate::format::batch::{Checkpoint, Mark, Reject, Windows, decode_rejects};
 use crate::format::frame::SectionKind;
 use crate::format::{KEPT, STDIN, Uid};
-use crate::input::chunk::{CHUNK, Chunk, Chunker, Plan};
+use crate::input::chunk::{Chunk, Chunker, Range as Claimed};
 use crate::input::explain::explain;
 use crate::input::known::Known;
 use crate::input::parse::Reason;
@@ -35,6 +37,9 @@ use crate::threads::{others, refused};
 
 /// The most input that is read and not yet safe.
 pub const IN_FLIGHT: usize = 32 << 20;
+
+/// The memory that is used if nothing else is said.
+pub const MEMORY: u64 = 128 << 20;
 
 /// No chunk between two looks at the log is a lull: what was appended is acknowledged by a mark.
 const LOOK: Duration = Duration::from_millis(125);
@@ -73,8 +78,10 @@ pub enum MaxRejects {
 /// How to ingest.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestOptions {
-    /// Threads that read, parse and append; of no use are more than chunks fit [`IN_FLIGHT`].
+    /// Threads that read, parse and append. There may be fewer where `memory` is short.
     pub threads: usize,
+    /// Bytes that all of it may take, whatever the lines are: 16 MiB will do. The peak of the process is at most 32 MiB above.
+    pub memory: u64,
     /// How many wrong lines are no error.
     pub max_rejects: MaxRejects,
     /// Read the input from its start as a new one, and forget the instance it matches.
@@ -91,7 +98,7 @@ impl Default for IngestOptions {
     /// With one thread.
     fn default() -> IngestOptions {
         let (max_rejects, seek) = (MaxRejects::default(), Seek::default());
-        IngestOptions { threads: 1, max_rejects, from_start: false, seek, shape: None, keep: KEPT }
+        IngestOptions { threads: 1, memory: MEMORY, max_rejects, from_start: false, seek, shape: None, keep: KEPT }
     }
 }
 
@@ -197,7 +204,7 @@ pub struct Outcome {
 
 /// What a worker made of a chunk.
 struct Parsed {
-    index: u64,
+    turn: Turn,
     start: u64,
     end: u64,
     windows: Windows,
@@ -262,7 +269,8 @@ impl Intake {
         let held = before.map_or(0, |input| input.rejects);
         let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
         notify(Notice::Begin { offset, lines: line });
-        let mut plan = Plan { shape: options.shape, keep: options.keep, level: 0 };
+        let room = Room::new(options.memory, options.threads, options.seek.memory);
+        let mut plan = room.plan(options.shape, options.keep);
         if let Some(changed) = start.changed.clone() {
             notify(Notice::Changed(changed));
         }
@@ -274,8 +282,7 @@ impl Intake {
             plan.level = source.open_brackets(offset, &start)?;
         }
 
-        // More would only wait, each with a buffer.
-        let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
+        let threads = room.threads;
         self.workers.resize_with(self.workers.len().max(threads), Worker::default);
         let halt = AtomicBool::new(false);
         let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
@@ -287,7 +294,7 @@ impl Intake {
             reader: Lock::new(
                 "ingest",
                 "reader",
-                Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0 },
+                Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0, epoch: 0 },
             ),
             appender: Lock::new(
                 "ingest",
@@ -302,7 +309,9 @@ impl Intake {
                     outcome,
                     early: BTreeMap::new(),
                     next: 0,
-                    free: IN_FLIGHT / CHUNK,
+                    free: room.in_flight,
+                    resets: Vec::new(),
+                    giving_back: 0,
                     unsafe_frames: VecDeque::new(),
                     unproven: VecDeque::new(),
                     spent: Vec::new(),
@@ -315,11 +324,12 @@ impl Intake {
                 },
             ),
             appended: Condvar::new(),
+            room,
         };
         for worker in &mut self.workers[..threads] {
             worker.parser.keep = options.keep;
         }
-        let ran = pipeline.run(&mut self.workers[..threads], options.seek, piped);
+        let ran = pipeline.run(&mut self.workers[..threads], room.seek(options.seek), piped);
         let mut appender = pipeline.appender.into_inner();
         let stopped = stop.load(Ordering::Relaxed);
         if let (Ok(()), false, None, None) = (&ran, stopped, &appender.failure, &appender.unreadable) {
@@ -408,12 +418,34 @@ struct Pipeline<'a> {
     watch: Watch,
     /// Set when something failed: nothing more is read.
     halt: &'a AtomicBool,
+    room: Room,
 }
 
 struct Reader<'a> {
     chunker: Chunker<'a>,
     /// The number of the next chunk.
     next: u64,
+    /// How often ranges were given back.
+    epoch: usize,
+}
+
+/// The place of a chunk among the others.
+#[derive(Clone, Copy)]
+struct Turn {
+    index: u64,
+    /// How often ranges had been given back when it was taken.
+    epoch: usize,
+    /// Bytes of the permit that it holds.
+    permit: usize,
+}
+
+/// What came of the wish for a permit.
+#[derive(PartialEq)]
+enum Permit {
+    Taken,
+    /// Somebody has to give ranges back first.
+    NotYet,
+    Over,
 }
 
 impl<'a> Pipeline<'a> {
@@ -465,17 +497,17 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Takes chunks, this one first, parses and appends them, until there are no more.
-    fn work(&self, worker: &mut Worker, repeats: Repeats, mut first: Option<(u64, Chunk)>) {
+    fn work(&self, worker: &mut Worker, repeats: Repeats, mut first: Option<(Turn, Chunk)>) {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
         let _busy = busy("ingest");
         let Worker { parser, buffer, batch } = worker;
         parser.repeats = repeats;
-        while let Some((index, chunk)) = first.take().or_else(|| self.next(buffer)) {
+        while let Some((turn, chunk)) = first.take().or_else(|| self.next(buffer)) {
             if let Err(error) = parser.make_room(&chunk, batch) {
                 return self.fail(&mut self.appender(), error);
             }
-            let parsed = parser.parse(index, &chunk, std::mem::take(batch));
+            let parsed = parser.parse(turn, &chunk, std::mem::take(batch));
             *buffer = Some(chunk.buffer);
             *batch = self.append(parsed);
         }
@@ -492,45 +524,104 @@ impl<'a> Pipeline<'a> {
         self.appender.lock()
     }
 
-    /// Waits for a permit and cuts the next chunk.
-    fn next(&self, buffer: &mut Option<Zeros>) -> Option<(u64, Chunk)> {
-        let mut reader = self.reader.lock();
-        // Whether there is more is known without a permit: the end must not wait for an fsync.
-        if reader.chunker.is_done() || !self.permit() {
+    /// Waits for a permit and takes the next chunk: one that is read here, or one that is cut under the lock.
+    fn next(&self, buffer: &mut Option<Zeros>) -> Option<(Turn, Chunk)> {
+        loop {
+            let mut reader = self.reader.lock();
+            // Whether there is more is known without a permit: the end must not wait for an fsync.
+            let range = if reader.chunker.is_done() { return None } else { reader.chunker.claim() };
+            let permit = if range.is_some() { self.room.range } else { self.room.chunk };
+            // The lock is held, but only until the disk is done: there is nothing to read before.
+            match reader.waiting(|| self.permit(permit)) {
+                Permit::Taken => {}
+                // What was claimed is behind what is given back, and so given back as well.
+                Permit::NotYet => {
+                    drop(reader);
+                    std::thread::yield_now();
+                    continue;
+                }
+                Permit::Over => return None,
+            }
+            let turn = Turn { index: reader.next, epoch: reader.epoch, permit };
+            let chunk = match range {
+                Some(range) => {
+                    reader.next += 1;
+                    drop(reader);
+                    match range.read(buffer, self.room.range) {
+                        Ok(None) => {
+                            self.give_back(&range, turn);
+                            continue;
+                        }
+                        other => other,
+                    }
+                }
+                None => {
+                    let chunk = reader.chunker.next(buffer);
+                    reader.next += u64::from(matches!(chunk, Ok(Some(_))));
+                    chunk
+                }
+            };
+            if let Ok(Some(chunk)) = chunk {
+                return Some((turn, chunk));
+            }
+            // The others need it to see the end as well.
+            let mut appender = self.appender();
+            appender.free += permit;
+            if let Err(error) = chunk {
+                appender.unreadable = Some(error);
+            }
             return None;
         }
-        let chunk = reader.chunker.next(buffer);
-        if let Ok(Some(chunk)) = chunk {
-            let index = reader.next;
-            reader.next += 1;
-            return Some((index, chunk));
-        }
-        // The others need it to see the end as well.
-        let mut appender = self.appender();
-        appender.free += 1;
-        if let Err(error) = chunk {
-            appender.unreadable = Some(error);
-        }
-        None
     }
 
-    /// Takes a permit. If all are taken, nothing can happen before a chunk that was parsed is appended or a frame that was
-    /// appended is safe. Gives false if it is over.
-    fn permit(&self) -> bool {
+    /// Gives back a range that changed under the reader, and all that was claimed behind it. Nothing of that is appended yet, since
+    /// this one was not.
+    fn give_back(&self, range: &Claimed, turn: Turn) {
+        {
+            // Whoever holds the reader may wait for a permit that comes only once this chunk is appended.
+            let mut appender = self.appender();
+            appender.giving_back += 1;
+            appender.free += turn.permit;
+            self.appended.notify_all();
+        }
+        let mut reader = self.reader.lock();
+        let mut appender = self.appender();
+        appender.giving_back -= 1;
+        // If another one before it was given back, it is read again in any case.
+        if appender.is_stale(turn) {
+            return;
+        }
+        reader.chunker.give_back(range);
+        reader.epoch += 1;
+        reader.next = turn.index;
+        let epoch = reader.epoch;
+        appender.resets.push((epoch, turn.index));
+        appender.unreadable = None;
+        let gone = appender.early.split_off(&turn.index);
+        appender.free += gone.values().map(|parsed| parsed.turn.permit).sum::<usize>();
+        appender.spent.extend(gone.into_values().map(|parsed| parsed.batch));
+    }
+
+    /// Takes a permit for so many bytes. If too many are taken, nothing can happen before a chunk that was parsed is appended or a
+    /// frame that was appended is safe.
+    fn permit(&self, bytes: usize) -> Permit {
         let mut appender = self.appender();
         loop {
             if self.halt.load(Ordering::Relaxed) {
-                return false;
+                return Permit::Over;
             }
             if let Err(error) = appender.release() {
                 self.fail(&mut appender, error);
-                return false;
+                return Permit::Over;
             }
-            if let Some(free) = appender.free.checked_sub(1) {
+            if appender.giving_back > 0 {
+                return Permit::NotYet;
+            }
+            if let Some(free) = appender.free.checked_sub(bytes) {
                 appender.free = free;
-                return true;
+                return Permit::Taken;
             }
-            let Some(first) = appender.unsafe_frames.front().copied() else {
+            let Some((first, _)) = appender.unsafe_frames.front().copied() else {
                 appender = appender.wait(&self.appended);
                 continue;
             };
@@ -548,7 +639,13 @@ impl<'a> Pipeline<'a> {
     /// without it, while others place and write the next ones. Gives the buffers of a batch that is done with.
     fn append(&self, parsed: Parsed) -> Batch {
         let mut appender = self.appender();
-        appender.early.insert(parsed.index, parsed);
+        if appender.is_stale(parsed.turn) {
+            // It is read again.
+            appender.free += parsed.turn.permit;
+            self.appended.notify_all();
+            return parsed.batch;
+        }
+        appender.early.insert(parsed.turn.index, parsed);
         let mut batch = None;
         loop {
             let (placed, parsed) = match appender.place_next() {
@@ -634,10 +731,14 @@ struct Appender<'a> {
     early: BTreeMap<u64, Parsed>,
     /// The number of the chunk whose turn it is.
     next: u64,
-    /// Permits that nobody holds.
+    /// Bytes of permits that nobody holds.
     free: usize,
-    /// Frames that are appended and not yet safe; each holds a permit.
-    unsafe_frames: VecDeque<u64>,
+    /// When ranges were given back: the epoch that began then, and the first chunk that was taken anew.
+    resets: Vec<(usize, u64)>,
+    /// How many are about to give a range back.
+    giving_back: usize,
+    /// Frames that are appended and not yet safe, and the bytes of the permit that each holds.
+    unsafe_frames: VecDeque<(u64, usize)>,
     /// Frames that are not yet acknowledged, and the offset that each reaches.
     unproven: VecDeque<(u64, u64)>,
     /// Batches that were appended: their buffers serve again.
@@ -655,6 +756,11 @@ struct Appender<'a> {
 }
 
 impl Appender<'_> {
+    /// Whether a chunk was taken before a range at its place, or before it, was given back.
+    fn is_stale(&self, turn: Turn) -> bool {
+        self.resets.iter().any(|(epoch, first)| *epoch > turn.epoch && *first <= turn.index)
+    }
+
     /// Gives the chunk whose turn it is its place, if it is there. What is left at the end of an input has none.
     fn place_next(&mut self) -> Result<Option<(Option<Placed>, Batch)>> {
         let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) else { return Ok(None) };
@@ -668,9 +774,9 @@ impl Appender<'_> {
     /// Gives back the permits of the frames that are safe, and takes note of what is acknowledged.
     fn release(&mut self) -> Result<()> {
         let (safe, acknowledged) = (self.log.safe(), self.log.acknowledged());
-        while self.unsafe_frames.front().is_some_and(|&frame| frame <= safe) {
+        while let Some((_, permit)) = self.unsafe_frames.front().filter(|(frame, _)| *frame <= safe) {
+            self.free += permit;
             self.unsafe_frames.pop_front();
-            self.free += 1;
         }
         if self.unproven.front().is_some_and(|(frame, _)| *frame <= acknowledged) {
             // It is told from here on, which may be long after its fsync.
@@ -692,7 +798,7 @@ impl Appender<'_> {
 
     fn place(&mut self, mut parsed: Parsed) -> Result<(Option<Placed>, Batch)> {
         if let Some(left) = parsed.left {
-            self.free += 1;
+            self.free += parsed.turn.permit;
             self.leave(Left { what: left.what.moved(self.line), ..left })?;
             return Ok((None, parsed.batch));
         }
@@ -707,7 +813,7 @@ impl Appender<'_> {
         }
 
         let placed = self.log.place_batch(&checkpoint, parsed.prepared)?;
-        self.unsafe_frames.push_back(placed.sequence());
+        self.unsafe_frames.push_back((placed.sequence(), parsed.turn.permit));
         self.unproven.push_back((placed.sequence(), parsed.end));
         (self.line, self.open_line) = (checkpoint.end_line, parsed.open_line);
         let outcome = &mut self.outcome;

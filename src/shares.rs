@@ -183,6 +183,15 @@ impl<T> Lock<T> {
 }
 
 impl<'a, T> Guard<'a, T> {
+    /// Waits for something with the lock held, where nobody else could do anything with it: that does not count.
+    pub fn waiting<R>(&mut self, wait: impl FnOnce() -> R) -> R {
+        let before = self.held.since.take();
+        self.held.tell(before);
+        let result = wait();
+        self.held.since = before.map(|_| Instant::now());
+        result
+    }
+
     /// Gives the lock back, waits until somebody tells of a change, and takes it again.
     pub fn wait(self, changed: &Condvar) -> Guard<'a, T> {
         let Guard { held, value } = self;
@@ -214,14 +223,20 @@ struct Held {
     since: Option<Instant>,
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Some(since) = self.since else { return };
+impl Held {
+    fn tell(&self, since: Option<Instant>) {
+        let Some(since) = since else { return };
         let held = since.elapsed();
         note(self.phase, |phase| match phase.locks.iter_mut().find(|(name, _)| *name == self.name) {
             Some((_, all)) => *all += held,
             None => phase.locks.push((self.name, held)),
         });
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tell(self.since);
     }
 }
 

@@ -218,6 +218,7 @@ fn take<'a>(
     let view = args.check.then_some(view);
     let options = IngestOptions {
         threads: threads(global),
+        memory: global.memory,
         max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
         from_start: args.from_start,
         seek: Seek::default(),

@@ -1,6 +1,6 @@
 //! What a worker makes of a chunk: rows of events, rejects, and their sections.
 
-use super::{Left, Parsed, Rejected, SHORTEST, SHRINKS, TOLD};
+use super::{Left, Parsed, Rejected, SHORTEST, SHRINKS, TOLD, Turn};
 use crate::error::Result;
 use crate::event::Event;
 use crate::format::batch::{EventsEncoder, Reject, RejectsEncoder};
@@ -73,7 +73,7 @@ impl ChunkParser {
         memory::reserve(&mut batch.sections, chunk.length / SHRINKS, "what is stored of a piece of the input")
     }
 
-    pub(super) fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {
+    pub(super) fn parse(&mut self, turn: Turn, chunk: &Chunk, mut batch: Batch) -> Parsed {
         self.table.clear();
         self.repeated = 0;
         self.nuls = if matches!(chunk.kind, ChunkKind::Left(_)) { 0 } else { chunk.skipped };
@@ -113,7 +113,7 @@ impl ChunkParser {
             batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));
         }
         Parsed {
-            index,
+            turn,
             start: chunk.start,
             end: chunk.end,
             windows: chunk.windows,
