@@ -205,6 +205,8 @@ pub struct Outcome {
 /// What a worker made of a chunk.
 struct Parsed {
     turn: Turn,
+    /// There is no more of its chunk.
+    is_last: bool,
     start: u64,
     end: u64,
     windows: Windows,
@@ -308,7 +310,7 @@ impl Intake {
                     open_line: false,
                     outcome,
                     early: BTreeMap::new(),
-                    next: 0,
+                    next: (0, 0),
                     free: room.in_flight,
                     resets: Vec::new(),
                     giving_back: 0,
@@ -433,6 +435,8 @@ struct Reader<'a> {
 #[derive(Clone, Copy)]
 struct Turn {
     index: u64,
+    /// The number of the batch among those of its chunk: one, unless there is more in it than memory allows.
+    part: u32,
     /// How often ranges had been given back when it was taken.
     epoch: usize,
     /// Bytes of the permit that it holds.
@@ -483,7 +487,7 @@ impl<'a> Pipeline<'a> {
                 (0, ..) => work(1),
                 _ => {}
             }
-            let mut seen = 0;
+            let mut seen = (0, 0);
             while working > 0 {
                 match ended.recv_timeout(LOOK) {
                     Ok(()) => working -= 1,
@@ -501,18 +505,32 @@ impl<'a> Pipeline<'a> {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
         let _busy = busy("ingest");
-        let Worker { parser, buffer, batch } = worker;
-        parser.repeats = repeats;
-        while let Some((turn, chunk)) = first.take().or_else(|| self.next(buffer)) {
-            if let Err(error) = parser.make_room(&chunk, batch) {
+        worker.parser.repeats = repeats;
+        worker.parser.share = self.room.share;
+        while let Some((turn, chunk)) = first.take().or_else(|| self.next(&mut worker.buffer)) {
+            if let Err(error) = worker.parser.make_room(&chunk, &mut worker.batch) {
                 return self.fail(&mut self.appender(), error);
             }
-            let parsed = parser.parse(turn, &chunk, std::mem::take(batch));
-            *buffer = Some(chunk.buffer);
-            *batch = self.append(parsed);
+            self.take(turn, chunk, worker);
         }
         // What is remembered is of this input, and large.
-        parser.repeats = Repeats::default();
+        worker.parser.repeats = Repeats::default();
+    }
+
+    /// Parses a chunk and appends it, as one batch if there is the memory for that.
+    fn take(&self, mut turn: Turn, mut chunk: Chunk, worker: &mut Worker) {
+        let Worker { parser, buffer, batch } = worker;
+        loop {
+            let parsed = parser.parse(turn, &mut chunk, std::mem::take(batch));
+            let is_last = parsed.is_last;
+            *batch = self.append(parsed);
+            if is_last {
+                break;
+            }
+            turn.part += 1;
+        }
+        // One that is larger than those of ranges is had by as many as have a permit for it, and not by all.
+        *buffer = Some(chunk.buffer).filter(|buffer| buffer.len() <= self.room.range);
     }
 
     /// Whether all of the input was read.
@@ -542,7 +560,7 @@ impl<'a> Pipeline<'a> {
                 }
                 Permit::Over => return None,
             }
-            let turn = Turn { index: reader.next, epoch: reader.epoch, permit };
+            let turn = Turn { index: reader.next, part: 0, epoch: reader.epoch, permit };
             let chunk = match range {
                 Some(range) => {
                     reader.next += 1;
@@ -597,7 +615,7 @@ impl<'a> Pipeline<'a> {
         let epoch = reader.epoch;
         appender.resets.push((epoch, turn.index));
         appender.unreadable = None;
-        let gone = appender.early.split_off(&turn.index);
+        let gone = appender.early.split_off(&(turn.index, 0));
         appender.free += gone.values().map(|parsed| parsed.turn.permit).sum::<usize>();
         appender.spent.extend(gone.into_values().map(|parsed| parsed.batch));
     }
@@ -645,7 +663,7 @@ impl<'a> Pipeline<'a> {
             self.appended.notify_all();
             return parsed.batch;
         }
-        appender.early.insert(parsed.turn.index, parsed);
+        appender.early.insert((parsed.turn.index, parsed.turn.part), parsed);
         let mut batch = None;
         loop {
             let (placed, parsed) = match appender.place_next() {
@@ -679,7 +697,7 @@ impl<'a> Pipeline<'a> {
 
     /// Acknowledges what was appended if no chunk has come since the last look, which saw that many: no frame comes that
     /// would prove the last ones, and what trickles in must not wait for the next.
-    fn look(&self, seen: &mut u64) {
+    fn look(&self, seen: &mut (u64, u32)) {
         let mut appender = self.appender();
         let released = appender.release();
         let due = *seen == appender.next && !appender.unproven.is_empty() && appender.failure.is_none();
@@ -728,9 +746,9 @@ struct Appender<'a> {
     open_line: bool,
     outcome: Outcome,
     /// Chunks that were parsed before an earlier one was.
-    early: BTreeMap<u64, Parsed>,
-    /// The number of the chunk whose turn it is.
-    next: u64,
+    early: BTreeMap<(u64, u32), Parsed>,
+    /// The number of the chunk whose turn it is, and that of the batch.
+    next: (u64, u32),
     /// Bytes of permits that nobody holds.
     free: usize,
     /// When ranges were given back: the epoch that began then, and the first chunk that was taken anew.
@@ -764,7 +782,8 @@ impl Appender<'_> {
     /// Gives the chunk whose turn it is its place, if it is there. What is left at the end of an input has none.
     fn place_next(&mut self) -> Result<Option<(Option<Placed>, Batch)>> {
         let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) else { return Ok(None) };
-        self.next += 1;
+        let (index, part) = self.next;
+        self.next = if parsed.is_last { (index + 1, 0) } else { (index, part + 1) };
         let placed = self.place(parsed)?;
         self.release()?;
         (self.notify)(Notice::Progress(&self.outcome));

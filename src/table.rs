@@ -60,6 +60,11 @@ impl Table {
         self.ids.clear();
     }
 
+    /// Bytes of what it holds; its memory is at most about twice as much.
+    pub fn size(&self) -> usize {
+        self.rows.len() * size_of::<Row>() + self.sites.size() + self.froms.size() + self.ids.size()
+    }
+
     /// Appends one event of this shard.
     pub fn push(&mut self, event: &Event<'_>, shard: u8) {
         let site = self.site(event.site);
@@ -213,6 +218,10 @@ impl Heap {
         self.ends.clear();
     }
 
+    fn size(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<usize>()
+    }
+
     fn push(&mut self, text: &[u8]) -> u32 {
         let number = self.ends.len() as u32;
         self.bytes.extend_from_slice(text);
@@ -245,6 +254,10 @@ impl Texts {
 
     fn len(&self) -> usize {
         self.heap.ends.len()
+    }
+
+    fn size(&self) -> usize {
+        self.heap.size() + self.short.len() * size_of::<(u128, u32)>() + self.long.len() * size_of::<u32>()
     }
 
     fn get(&self, number: u32) -> &[u8] {

@@ -370,7 +370,9 @@ fn any_number_of_threads() {
         let disk = SimDisk::new(1);
         let (mut log, view, _) = Log::open(disk.storage(), sync(1 << 30)).unwrap();
         let mut inputs = view.inputs;
-        let options = IngestOptions { threads, max_rejects: MaxRejects::All, ..IngestOptions::default() };
+        // Where there is the memory for it, up to eight make the same batches.
+        let memory = if threads <= 8 { 1 << 30 } else { 64 << 20 };
+        let options = IngestOptions { threads, memory, max_rejects: MaxRejects::All, ..IngestOptions::default() };
         let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
         let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
         log.settle().unwrap();

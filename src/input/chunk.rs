@@ -61,10 +61,12 @@ pub struct Chunk {
     pub column: u64,
     /// What the input looks like at `end`.
     pub windows: Windows,
-    /// Its bytes: the first `length` of them.
+    /// Its bytes: the first `length` of them, but for those that were passed.
     pub buffer: Zeros,
     /// How many of the buffer's bytes are the chunk's.
     pub length: usize,
+    /// How many of those are no longer.
+    pub passed: usize,
 }
 
 impl Chunk {
@@ -75,7 +77,29 @@ impl Chunk {
 
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.length]
+        &self.buffer[self.passed..self.length]
+    }
+
+    /// What the input looks like behind the first `count` bytes, of which there are [`WINDOW`] or more.
+    pub fn windows_behind(&self, count: usize) -> Windows {
+        let end = self.passed + count;
+        let tail = digest(&self.buffer[end.saturating_sub(WINDOW)..end]);
+        Windows { tail_length: WINDOW as u16, tail, ..self.windows }
+    }
+
+    /// Goes on behind the first `count` bytes, as if the chunk began there.
+    pub fn pass(&mut self, count: usize) {
+        let bytes = &self.bytes()[..count];
+        self.column = match memchr::memrchr(b'\n', bytes) {
+            Some(end) => (count - end - 1) as u64,
+            None => self.column + count as u64,
+        };
+        self.start = self.base() + count as u64;
+        self.skipped = 0;
+        self.passed += count;
+        if let ChunkKind::Document(items) = &mut self.kind {
+            items.retain(|item| item.start >= self.start);
+        }
     }
 
     /// Whether its last line goes on behind it, or has no end.
@@ -473,7 +497,7 @@ impl<'a> Chunker<'a> {
             tail_length: self.tail.len() as u16,
             tail: digest(&self.tail),
         };
-        Chunk { kind, start, skipped, end: self.offset, column, windows, buffer, length }
+        Chunk { kind, start, skipped, end: self.offset, column, windows, buffer, length, passed: 0 }
     }
 }
 

@@ -60,7 +60,7 @@ impl Range {
         let (head_length, tail_length) = (WINDOW as u16, WINDOW as u16);
         let windows = Windows { head_length, head: self.head, tail_length, tail };
         let Range { start, end, column, .. } = *self;
-        Ok(Some(Chunk { kind: ChunkKind::Lines, start, skipped: 0, end, column, windows, buffer, length }))
+        Ok(Some(Chunk { kind: ChunkKind::Lines, start, skipped: 0, end, column, windows, buffer, length, passed: 0 }))
     }
 }
 
