@@ -1,9 +1,19 @@
 //! The way from an input to the log.
 //!
-//! As many workers as there are processors each take the next chunk of the input, parse and encode it, and append its frame
-//! when its turn comes, in the order of the input: one at a time reads and one at a time appends, and a chunk stays with the
-//! processor whose cache it is in. The log's own thread fsyncs. Each chunk holds a permit from the moment it is read until
+//! Workers each take the next chunk of the input, parse and encode it, and append its frame
+//! when its turn comes, in the order of the input; a chunk stays with the
+//! processor whose cache it is in. The log's own thread fsyncs. Each chunk holds a permit for its bytes from the moment it is taken until
 //! its frame is safe, so no more than [`IN_FLIGHT`] bytes have to be read again after a crash.
+//!
+//! What only one thread can do is kept short. There are two locks, and what is done under each:
+//!
+//! * **The reader**: finds where the next range of a plain file ends, and whoever claimed it reads it afterwards
+//!   ([`chunk`](crate::input::chunk)). Anything else, a pipe or a compressed input, is read and cut under the lock.
+//! * **The appender**: puts a parsed chunk in its turn, makes its checkpoint, and gives its frame a place in the log. Whose turn has not come
+//!   leaves what he parsed to whoever makes it come, and takes the next chunk. Frames are written outside of the lock ([`log`](crate::log)).
+//!
+//! A chunk that has more in it than a worker's share of the memory becomes several batches, one after the other. How the memory is
+//! shared is in `room`.
 
 mod chunk_parser;
 mod room;
@@ -674,18 +684,20 @@ impl<'a> Pipeline<'a> {
                     break;
                 }
             };
-            self.appended.notify_all();
             drop(appender);
+            self.appended.notify_all();
             // Before the next one gets its place: that may begin a segment, which waits for all that is not written.
             let written = placed.map_or(Ok(()), |placed| placed.write(&parsed));
             appender = self.appender();
-            if let Err(error) = written {
+            if let Err(error) = written.and_then(|()| appender.tell()) {
                 self.fail(&mut appender, error);
             }
             appender.spent.extend(batch.replace(parsed));
         }
+        let batch = batch.or_else(|| appender.spent.pop()).unwrap_or_default();
+        drop(appender);
         self.appended.notify_all();
-        batch.or_else(|| appender.spent.pop()).unwrap_or_default()
+        batch
     }
 
     /// Ends it all after an error.
@@ -784,10 +796,16 @@ impl Appender<'_> {
         let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) else { return Ok(None) };
         let (index, part) = self.next;
         self.next = if parsed.is_last { (index + 1, 0) } else { (index, part + 1) };
-        let placed = self.place(parsed)?;
+        self.place(parsed).map(Some)
+    }
+
+    /// Tells of a frame that was written.
+    fn tell(&mut self) -> Result<()> {
         self.release()?;
-        (self.notify)(Notice::Progress(&self.outcome));
-        Ok(Some(placed))
+        if self.failure.is_none() {
+            (self.notify)(Notice::Progress(&self.outcome));
+        }
+        Ok(())
     }
 
     /// Gives back the permits of the frames that are safe, and takes note of what is acknowledged.

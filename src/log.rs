@@ -708,6 +708,8 @@ impl Placed {
             Ok(()) => state.wrote(self.sequence, self.end),
             Err(error) => state.fail(error.again()),
         }
+        // Whoever is woken wants the lock at once.
+        drop(state);
         self.shared.changed.notify_all();
         written
     }
