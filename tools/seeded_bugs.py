@@ -267,7 +267,7 @@ BUGS = [
     Bug(
         "a-cut-file-goes-on-behind-the-cut",
         "of a file that is cut while it is read, what was claimed behind the cut counts",
-        "same_bytes a_file_that_is_cut",
+        "lib what_changed_after_it_was_claimed",
         (RANGES, "        if !is_whole || bytes.last() != Some(&b'\\n') {", "        if is_whole && bytes.is_empty() {"),
     ),
     Bug(
