@@ -1,39 +1,55 @@
 //! The way from an input to the log.
 //!
-//! As many workers as there are processors each take the next chunk of the input, parse and encode it, and append its frame
-//! when its turn comes, in the order of the input: one at a time reads and one at a time appends, and a chunk stays with the
-//! processor whose cache it is in. The log's own thread fsyncs. Each chunk holds a permit from the moment it is read until
+//! Workers each take the next chunk of the input, parse and encode it, and append its frame
+//! when its turn comes, in the order of the input; a chunk stays with the
+//! processor whose cache it is in. The log's own thread fsyncs. Each chunk holds a permit for its bytes from the moment it is taken until
 //! its frame is safe, so no more than [`IN_FLIGHT`] bytes have to be read again after a crash.
+//!
+//! What only one thread can do is kept short. There are two locks, and what is done under each:
+//!
+//! * **The reader**: finds where the next range of a plain file ends, and whoever claimed it reads it afterwards
+//!   ([`chunk`](crate::input::chunk)). Anything else, a pipe or a compressed input, is read and cut under the lock.
+//! * **The appender**: puts a parsed chunk in its turn, makes its checkpoint, and gives its frame a place in the log. Whose turn has not come
+//!   leaves what he parsed to whoever makes it come, and takes the next chunk. Frames are written outside of the lock ([`log`](crate::log)).
+//!
+//! A chunk that has more in it than a worker's share of the memory becomes several batches, one after the other. How the memory is
+//! shared is in `room`.
 
 mod chunk_parser;
+mod room;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use chunk_parser::ChunkParser;
+use room::Room;
 
 use crate::error::{Error, Result};
 use crate::format::batch::{Checkpoint, Mark, Reject, Windows, decode_rejects};
 use crate::format::frame::SectionKind;
 use crate::format::{KEPT, STDIN, Uid};
-use crate::input::chunk::{CHUNK, Chunk, Chunker, Plan};
+use crate::input::chunk::{Chunk, Chunker, Range as Claimed};
 use crate::input::explain::explain;
 use crate::input::known::Known;
 use crate::input::parse::Reason;
 use crate::input::repeats::{Repeats, Seek};
 use crate::input::shape::{HEAD, Shape};
 use crate::input::source::{Source, Span, Start, no_thread};
-use crate::log::{Batch, Log, Watch};
+use crate::log::{Batch, Log, Placed, Prepared, Watch};
 use crate::memory::Zeros;
+use crate::shares::{Guard, Lock, busy, idle};
 use crate::store::{Input, View};
 use crate::threads::{others, refused};
 
 /// The most input that is read and not yet safe.
 pub const IN_FLIGHT: usize = 32 << 20;
+
+/// The memory that is used if nothing else is said.
+pub const MEMORY: u64 = 128 << 20;
 
 /// No chunk between two looks at the log is a lull: what was appended is acknowledged by a mark.
 const LOOK: Duration = Duration::from_millis(125);
@@ -72,8 +88,10 @@ pub enum MaxRejects {
 /// How to ingest.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestOptions {
-    /// Threads that read, parse and append; of no use are more than chunks fit [`IN_FLIGHT`].
+    /// Threads that read, parse and append. There may be fewer where `memory` is short.
     pub threads: usize,
+    /// Bytes that all of it may take, whatever the lines are: 16 MiB will do. The peak of the process is at most 32 MiB above.
+    pub memory: u64,
     /// How many wrong lines are no error.
     pub max_rejects: MaxRejects,
     /// Read the input from its start as a new one, and forget the instance it matches.
@@ -90,7 +108,7 @@ impl Default for IngestOptions {
     /// With one thread.
     fn default() -> IngestOptions {
         let (max_rejects, seek) = (MaxRejects::default(), Seek::default());
-        IngestOptions { threads: 1, max_rejects, from_start: false, seek, shape: None, keep: KEPT }
+        IngestOptions { threads: 1, memory: MEMORY, max_rejects, from_start: false, seek, shape: None, keep: KEPT }
     }
 }
 
@@ -196,11 +214,15 @@ pub struct Outcome {
 
 /// What a worker made of a chunk.
 struct Parsed {
-    index: u64,
+    turn: Turn,
+    /// There is no more of its chunk.
+    is_last: bool,
     start: u64,
     end: u64,
     windows: Windows,
     batch: Batch,
+    /// The start of its frame.
+    prepared: Prepared,
     line_ends: u64,
     /// A line has begun and not ended.
     open_line: bool,
@@ -259,7 +281,8 @@ impl Intake {
         let held = before.map_or(0, |input| input.rejects);
         let outcome = Outcome { instance, rejects_held: held, offset, durable_offset: offset, ..Outcome::default() };
         notify(Notice::Begin { offset, lines: line });
-        let mut plan = Plan { shape: options.shape, keep: options.keep, level: 0 };
+        let room = Room::new(options.memory, options.threads, options.seek.memory);
+        let mut plan = room.plan(options.shape, options.keep);
         if let Some(changed) = start.changed.clone() {
             notify(Notice::Changed(changed));
         }
@@ -271,8 +294,7 @@ impl Intake {
             plan.level = source.open_brackets(offset, &start)?;
         }
 
-        // More would only wait, each with a buffer.
-        let threads = options.threads.clamp(1, IN_FLIGHT / CHUNK);
+        let threads = room.threads;
         self.workers.resize_with(self.workers.len().max(threads), Worker::default);
         let halt = AtomicBool::new(false);
         let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
@@ -281,38 +303,54 @@ impl Intake {
         let pipeline = Pipeline {
             watch: log.watch(),
             halt: &halt,
-            reader: Mutex::new(Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0 }),
-            appender: Mutex::new(Appender {
-                log,
-                known: &mut self.known,
-                name,
-                line,
-                open_line: false,
-                outcome,
-                early: BTreeMap::new(),
-                next: 0,
-                free: IN_FLIGHT / CHUNK,
-                unsafe_frames: VecDeque::new(),
-                unproven: VecDeque::new(),
-                spent: Vec::new(),
-                failure: None,
-                unreadable: None,
-                input,
-                max_rejects: options.max_rejects,
-                first_reject: None,
-                notify,
-            }),
+            reader: Lock::new(
+                "ingest",
+                "reader",
+                Reader { chunker: Chunker::new(source, offset, start, plan, &ended), next: 0, epoch: 0 },
+            ),
+            appender: Lock::new(
+                "ingest",
+                "appender",
+                Appender {
+                    log,
+                    last: before.map(|input| input.checkpoint.clone()),
+                    stored: before.map_or((0, 0), |input| (input.events, input.rejects)),
+                    name,
+                    line,
+                    open_line: false,
+                    outcome,
+                    early: BTreeMap::new(),
+                    next: (0, 0),
+                    free: room.in_flight,
+                    resets: Vec::new(),
+                    giving_back: 0,
+                    unsafe_frames: VecDeque::new(),
+                    unproven: VecDeque::new(),
+                    spent: Vec::new(),
+                    failure: None,
+                    unreadable: None,
+                    input,
+                    max_rejects: options.max_rejects,
+                    first_reject: None,
+                    notify,
+                },
+            ),
             appended: Condvar::new(),
+            room,
         };
         for worker in &mut self.workers[..threads] {
             worker.parser.keep = options.keep;
         }
-        pipeline.run(&mut self.workers[..threads], options.seek, piped)?;
-        let mut appender = pipeline.appender.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let ran = pipeline.run(&mut self.workers[..threads], room.seek(options.seek), piped);
+        let mut appender = pipeline.appender.into_inner();
         let stopped = stop.load(Ordering::Relaxed);
-        if let (false, None, None) = (stopped, &appender.failure, &appender.unreadable) {
+        if let (Ok(()), false, None, None) = (&ran, stopped, &appender.failure, &appender.unreadable) {
             appender.failure = appender.end().err();
         }
+        if let Some(checkpoint) = appender.last.take() {
+            self.known.advance(checkpoint, appender.outcome.events, appender.outcome.rejects);
+        }
+        ran?;
         // A rejected line stops only what comes behind it: what came before is still to be acknowledged.
         if !matches!(appender.failure, None | Some(Error::Line { .. })) {
             (appender.notify)(Notice::Failed(&appender.outcome));
@@ -385,19 +423,43 @@ pub fn ingest(
 
 /// What the workers share. Whoever holds both locks took that of the reader first.
 struct Pipeline<'a> {
-    reader: Mutex<Reader<'a>>,
-    appender: Mutex<Appender<'a>>,
+    reader: Lock<Reader<'a>>,
+    appender: Lock<Appender<'a>>,
     /// A frame was appended, or it is over.
     appended: Condvar,
     watch: Watch,
     /// Set when something failed: nothing more is read.
     halt: &'a AtomicBool,
+    room: Room,
 }
 
 struct Reader<'a> {
     chunker: Chunker<'a>,
     /// The number of the next chunk.
     next: u64,
+    /// How often ranges were given back.
+    epoch: usize,
+}
+
+/// The place of a chunk among the others.
+#[derive(Clone, Copy)]
+struct Turn {
+    index: u64,
+    /// The number of the batch among those of its chunk: one, unless there is more in it than memory allows.
+    part: u32,
+    /// How often ranges had been given back when it was taken.
+    epoch: usize,
+    /// Bytes of the permit that it holds.
+    permit: usize,
+}
+
+/// What came of the wish for a permit.
+#[derive(PartialEq)]
+enum Permit {
+    Taken,
+    /// Somebody has to give ranges back first.
+    NotYet,
+    Over,
 }
 
 impl<'a> Pipeline<'a> {
@@ -435,7 +497,7 @@ impl<'a> Pipeline<'a> {
                 (0, ..) => work(1),
                 _ => {}
             }
-            let mut seen = 0;
+            let mut seen = (0, 0);
             while working > 0 {
                 match ended.recv_timeout(LOOK) {
                     Ok(()) => working -= 1,
@@ -449,77 +511,151 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Takes chunks, this one first, parses and appends them, until there are no more.
-    fn work(&self, worker: &mut Worker, repeats: Repeats, mut first: Option<(u64, Chunk)>) {
+    fn work(&self, worker: &mut Worker, repeats: Repeats, mut first: Option<(Turn, Chunk)>) {
         // A panic is a bug and ends the program; until then, nobody may wait for what this worker had in hand.
         let _ending = Ending(self);
-        let Worker { parser, buffer, batch } = worker;
-        parser.repeats = repeats;
-        while let Some((index, chunk)) = first.take().or_else(|| self.next(buffer)) {
-            if let Err(error) = parser.make_room(&chunk, batch) {
+        let _busy = busy("ingest");
+        worker.parser.repeats = repeats;
+        worker.parser.share = self.room.share;
+        while let Some((turn, chunk)) = first.take().or_else(|| self.next(&mut worker.buffer)) {
+            if let Err(error) = worker.parser.make_room(&chunk, &mut worker.batch) {
                 return self.fail(&mut self.appender(), error);
             }
-            let parsed = parser.parse(index, &chunk, std::mem::take(batch));
-            *buffer = Some(chunk.buffer);
-            *batch = self.append(parsed);
+            self.take(turn, chunk, worker);
         }
         // What is remembered is of this input, and large.
-        parser.repeats = Repeats::default();
+        worker.parser.repeats = Repeats::default();
+    }
+
+    /// Parses a chunk and appends it, as one batch if there is the memory for that.
+    fn take(&self, mut turn: Turn, mut chunk: Chunk, worker: &mut Worker) {
+        let Worker { parser, buffer, batch } = worker;
+        loop {
+            let parsed = parser.parse(turn, &mut chunk, std::mem::take(batch));
+            let is_last = parsed.is_last;
+            *batch = self.append(parsed);
+            if is_last {
+                break;
+            }
+            turn.part += 1;
+        }
+        // One that is larger than those of ranges is had by as many as have a permit for it, and not by all.
+        *buffer = Some(chunk.buffer).filter(|buffer| buffer.len() <= self.room.range);
     }
 
     /// Whether all of the input was read.
     fn has_ended(&self) -> bool {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).chunker.has_ended()
+        self.reader.lock().chunker.has_ended()
     }
 
-    fn appender(&self) -> MutexGuard<'_, Appender<'a>> {
-        self.appender.lock().unwrap_or_else(PoisonError::into_inner)
+    fn appender(&self) -> Guard<'_, Appender<'a>> {
+        self.appender.lock()
     }
 
-    /// Waits for a permit and cuts the next chunk.
-    fn next(&self, buffer: &mut Option<Zeros>) -> Option<(u64, Chunk)> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whether there is more is known without a permit: the end must not wait for an fsync.
-        if reader.chunker.is_done() || !self.permit() {
+    /// Waits for a permit and takes the next chunk: one that is read here, or one that is cut under the lock.
+    fn next(&self, buffer: &mut Option<Zeros>) -> Option<(Turn, Chunk)> {
+        loop {
+            let mut reader = self.reader.lock();
+            // Whether there is more is known without a permit: the end must not wait for an fsync.
+            let range = if reader.chunker.is_done() { return None } else { reader.chunker.claim() };
+            let permit = if range.is_some() { self.room.range } else { self.room.chunk };
+            // The lock is held, but only until the disk is done: there is nothing to read before.
+            match reader.waiting(|| self.permit(permit)) {
+                Permit::Taken => {}
+                // What was claimed is behind what is given back, and so given back as well.
+                Permit::NotYet => {
+                    drop(reader);
+                    std::thread::yield_now();
+                    continue;
+                }
+                Permit::Over => return None,
+            }
+            let turn = Turn { index: reader.next, part: 0, epoch: reader.epoch, permit };
+            let chunk = match range {
+                Some(range) => {
+                    reader.next += 1;
+                    drop(reader);
+                    match range.read(buffer, self.room.range) {
+                        Ok(None) => {
+                            self.give_back(&range, turn);
+                            continue;
+                        }
+                        other => other,
+                    }
+                }
+                None => {
+                    let chunk = reader.chunker.next(buffer);
+                    reader.next += u64::from(matches!(chunk, Ok(Some(_))));
+                    chunk
+                }
+            };
+            if let Ok(Some(chunk)) = chunk {
+                return Some((turn, chunk));
+            }
+            // The others need it to see the end as well.
+            let mut appender = self.appender();
+            appender.free += permit;
+            if let Err(error) = chunk {
+                appender.unreadable = Some(error);
+            }
             return None;
         }
-        let chunk = reader.chunker.next(buffer);
-        if let Ok(Some(chunk)) = chunk {
-            let index = reader.next;
-            reader.next += 1;
-            return Some((index, chunk));
-        }
-        // The others need it to see the end as well.
-        let mut appender = self.appender();
-        appender.free += 1;
-        if let Err(error) = chunk {
-            appender.unreadable = Some(error);
-        }
-        None
     }
 
-    /// Takes a permit. If all are taken, nothing can happen before a chunk that was parsed is appended or a frame that was
-    /// appended is safe. Gives false if it is over.
-    fn permit(&self) -> bool {
+    /// Gives back a range that changed under the reader, and all that was claimed behind it. Nothing of that is appended yet, since
+    /// this one was not.
+    fn give_back(&self, range: &Claimed, turn: Turn) {
+        {
+            // Whoever holds the reader may wait for a permit that comes only once this chunk is appended.
+            let mut appender = self.appender();
+            appender.giving_back += 1;
+            appender.free += turn.permit;
+            self.appended.notify_all();
+        }
+        let mut reader = self.reader.lock();
+        let mut appender = self.appender();
+        appender.giving_back -= 1;
+        // If another one before it was given back, it is read again in any case.
+        if appender.is_stale(turn) {
+            return;
+        }
+        reader.chunker.give_back(range);
+        reader.epoch += 1;
+        reader.next = turn.index;
+        let epoch = reader.epoch;
+        appender.resets.push((epoch, turn.index));
+        appender.unreadable = None;
+        let gone = appender.early.split_off(&(turn.index, 0));
+        appender.free += gone.values().map(|parsed| parsed.turn.permit).sum::<usize>();
+        appender.spent.extend(gone.into_values().map(|parsed| parsed.batch));
+    }
+
+    /// Takes a permit for so many bytes. If too many are taken, nothing can happen before a chunk that was parsed is appended or a
+    /// frame that was appended is safe.
+    fn permit(&self, bytes: usize) -> Permit {
         let mut appender = self.appender();
         loop {
             if self.halt.load(Ordering::Relaxed) {
-                return false;
+                return Permit::Over;
             }
             if let Err(error) = appender.release() {
                 self.fail(&mut appender, error);
-                return false;
+                return Permit::Over;
             }
-            if let Some(free) = appender.free.checked_sub(1) {
+            if appender.giving_back > 0 {
+                return Permit::NotYet;
+            }
+            if let Some(free) = appender.free.checked_sub(bytes) {
                 appender.free = free;
-                return true;
+                return Permit::Taken;
             }
-            let Some(first) = appender.unsafe_frames.front().copied() else {
-                appender = self.appended.wait(appender).unwrap_or_else(PoisonError::into_inner);
+            let Some((first, _)) = appender.unsafe_frames.front().copied() else {
+                appender = appender.wait(&self.appended);
                 continue;
             };
             // Without the lock: the others append while this one waits.
             drop(appender);
-            let waited = self.watch.wait_past(first);
+            let waited = idle(|| self.watch.wait_past(first));
             appender = self.appender();
             if let Err(error) = waited {
                 self.fail(&mut appender, error);
@@ -527,15 +663,41 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Appends what was parsed, and what waited for it, if it is its turn. Gives the buffers of a batch that is done with.
+    /// Appends what was parsed, and what waited for it, if it is its turn. Each frame gets its place under the lock and is written
+    /// without it, while others place and write the next ones. Gives the buffers of a batch that is done with.
     fn append(&self, parsed: Parsed) -> Batch {
         let mut appender = self.appender();
-        appender.early.insert(parsed.index, parsed);
-        if let Err(error) = appender.append_next() {
-            self.fail(&mut appender, error);
+        if appender.is_stale(parsed.turn) {
+            // It is read again.
+            appender.free += parsed.turn.permit;
+            self.appended.notify_all();
+            return parsed.batch;
         }
+        appender.early.insert((parsed.turn.index, parsed.turn.part), parsed);
+        let mut batch = None;
+        loop {
+            let (placed, parsed) = match appender.place_next() {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(error) => {
+                    self.fail(&mut appender, error);
+                    break;
+                }
+            };
+            drop(appender);
+            self.appended.notify_all();
+            // Before the next one gets its place: that may begin a segment, which waits for all that is not written.
+            let written = placed.map_or(Ok(()), |placed| placed.write(&parsed));
+            appender = self.appender();
+            if let Err(error) = written.and_then(|()| appender.tell()) {
+                self.fail(&mut appender, error);
+            }
+            appender.spent.extend(batch.replace(parsed));
+        }
+        let batch = batch.or_else(|| appender.spent.pop()).unwrap_or_default();
+        drop(appender);
         self.appended.notify_all();
-        appender.spent.pop().unwrap_or_default()
+        batch
     }
 
     /// Ends it all after an error.
@@ -547,7 +709,7 @@ impl<'a> Pipeline<'a> {
 
     /// Acknowledges what was appended if no chunk has come since the last look, which saw that many: no frame comes that
     /// would prove the last ones, and what trickles in must not wait for the next.
-    fn look(&self, seen: &mut u64) {
+    fn look(&self, seen: &mut (u64, u32)) {
         let mut appender = self.appender();
         let released = appender.release();
         let due = *seen == appender.next && !appender.unproven.is_empty() && appender.failure.is_none();
@@ -585,7 +747,10 @@ impl Drop for Ending<'_, '_> {
 /// The state of whoever appends.
 struct Appender<'a> {
     log: &'a mut Log,
-    known: &'a mut Known,
+    /// Where the store says that the input stands.
+    last: Option<Checkpoint>,
+    /// Events and rejects of the input that the store held before this run.
+    stored: (u64, u64),
     name: Vec<u8>,
     /// Line ends before the next chunk.
     line: u64,
@@ -593,13 +758,17 @@ struct Appender<'a> {
     open_line: bool,
     outcome: Outcome,
     /// Chunks that were parsed before an earlier one was.
-    early: BTreeMap<u64, Parsed>,
-    /// The number of the chunk whose turn it is.
-    next: u64,
-    /// Permits that nobody holds.
+    early: BTreeMap<(u64, u32), Parsed>,
+    /// The number of the chunk whose turn it is, and that of the batch.
+    next: (u64, u32),
+    /// Bytes of permits that nobody holds.
     free: usize,
-    /// Frames that are appended and not yet safe; each holds a permit.
-    unsafe_frames: VecDeque<u64>,
+    /// When ranges were given back: the epoch that began then, and the first chunk that was taken anew.
+    resets: Vec<(usize, u64)>,
+    /// How many are about to give a range back.
+    giving_back: usize,
+    /// Frames that are appended and not yet safe, and the bytes of the permit that each holds.
+    unsafe_frames: VecDeque<(u64, usize)>,
     /// Frames that are not yet acknowledged, and the offset that each reaches.
     unproven: VecDeque<(u64, u64)>,
     /// Batches that were appended: their buffers serve again.
@@ -617,13 +786,23 @@ struct Appender<'a> {
 }
 
 impl Appender<'_> {
-    /// Appends the chunks whose turn it is.
-    fn append_next(&mut self) -> Result<()> {
-        while let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) {
-            self.next += 1;
-            let batch = self.append(parsed)?;
-            self.spent.push(batch);
-            self.release()?;
+    /// Whether a chunk was taken before a range at its place, or before it, was given back.
+    fn is_stale(&self, turn: Turn) -> bool {
+        self.resets.iter().any(|(epoch, first)| *epoch > turn.epoch && *first <= turn.index)
+    }
+
+    /// Gives the chunk whose turn it is its place, if it is there. What is left at the end of an input has none.
+    fn place_next(&mut self) -> Result<Option<(Option<Placed>, Batch)>> {
+        let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) else { return Ok(None) };
+        let (index, part) = self.next;
+        self.next = if parsed.is_last { (index + 1, 0) } else { (index, part + 1) };
+        self.place(parsed).map(Some)
+    }
+
+    /// Tells of a frame that was written.
+    fn tell(&mut self) -> Result<()> {
+        self.release()?;
+        if self.failure.is_none() {
             (self.notify)(Notice::Progress(&self.outcome));
         }
         Ok(())
@@ -632,9 +811,9 @@ impl Appender<'_> {
     /// Gives back the permits of the frames that are safe, and takes note of what is acknowledged.
     fn release(&mut self) -> Result<()> {
         let (safe, acknowledged) = (self.log.safe(), self.log.acknowledged());
-        while self.unsafe_frames.front().is_some_and(|&frame| frame <= safe) {
+        while let Some((_, permit)) = self.unsafe_frames.front().filter(|(frame, _)| *frame <= safe) {
+            self.free += permit;
             self.unsafe_frames.pop_front();
-            self.free += 1;
         }
         if self.unproven.front().is_some_and(|(frame, _)| *frame <= acknowledged) {
             // It is told from here on, which may be long after its fsync.
@@ -654,11 +833,11 @@ impl Appender<'_> {
         Ok(())
     }
 
-    fn append(&mut self, mut parsed: Parsed) -> Result<Batch> {
+    fn place(&mut self, mut parsed: Parsed) -> Result<(Option<Placed>, Batch)> {
         if let Some(left) = parsed.left {
-            self.free += 1;
+            self.free += parsed.turn.permit;
             self.leave(Left { what: left.what.moved(self.line), ..left })?;
-            return Ok(parsed.batch);
+            return Ok((None, parsed.batch));
         }
         parsed.told = parsed.told.into_iter().map(|told| told.moved(self.line)).collect();
         let checkpoint = self.checkpoint(&parsed);
@@ -670,9 +849,9 @@ impl Appender<'_> {
             (self.notify)(Notice::Reject(told));
         }
 
-        let frame = self.log.append_batch(&checkpoint, &parsed.batch)?;
-        self.unsafe_frames.push_back(frame);
-        self.unproven.push_back((frame, parsed.end));
+        let placed = self.log.place_batch(&checkpoint, parsed.prepared)?;
+        self.unsafe_frames.push_back((placed.sequence(), parsed.turn.permit));
+        self.unproven.push_back((placed.sequence(), parsed.end));
         (self.line, self.open_line) = (checkpoint.end_line, parsed.open_line);
         let outcome = &mut self.outcome;
         outcome.lines += parsed.line_ends;
@@ -682,8 +861,8 @@ impl Appender<'_> {
         outcome.bytes += parsed.end - parsed.start;
         outcome.nuls += parsed.nuls;
         outcome.offset = parsed.end;
-        self.known.advance(checkpoint, parsed.events, parsed.rejects);
-        Ok(parsed.batch)
+        self.last = Some(checkpoint);
+        Ok((Some(placed), parsed.batch))
     }
 
     /// Tells that the end of the input is not taken, or refuses it, where nothing may be wrong.
@@ -703,8 +882,7 @@ impl Appender<'_> {
     fn end(&mut self) -> Result<()> {
         self.outcome.lines += u64::from(self.open_line);
         let left = self.outcome.left.unwrap_or(0);
-        let Some(input) = self.known.get(&self.outcome.instance) else { return Ok(()) };
-        let last = &input.checkpoint;
+        let Some(last) = &self.last else { return Ok(()) };
         if last.left == left {
             return Ok(());
         }
@@ -712,14 +890,14 @@ impl Appender<'_> {
         let checkpoint = Checkpoint { start, start_line, left, name: self.name.clone(), ..last.clone() };
         let frame = self.log.append_batch(&checkpoint, &Batch::default())?;
         self.unproven.push_back((frame, last.end));
-        self.known.advance(checkpoint, 0, 0);
+        self.last = Some(checkpoint);
         Ok(())
     }
 
     /// Where the input stands behind what was parsed.
     fn checkpoint(&self, parsed: &Parsed) -> Checkpoint {
         let instance = self.outcome.instance;
-        let before = self.known.get(&instance).map(|input| &input.checkpoint);
+        let before = self.last.as_ref();
         Checkpoint {
             instance,
             start: parsed.start,
@@ -735,8 +913,7 @@ impl Appender<'_> {
 
     /// Refuses a chunk with which the input has too many rejects.
     fn check_rejects(&self, parsed: &Parsed, checkpoint: &Checkpoint) -> Result<()> {
-        let (events, held) =
-            self.known.get(&self.outcome.instance).map_or((0, 0), |input| (input.events, input.rejects));
+        let (events, held) = (self.stored.0 + self.outcome.events, self.stored.1 + self.outcome.rejects);
         match self.max_rejects {
             MaxRejects::Number(most) if held + parsed.rejects > most => {
                 Err(self.too_many(parsed, checkpoint, most, held))

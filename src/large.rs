@@ -492,7 +492,7 @@ impl Parted for Visitors<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.names.bytes() + self.sites.bytes() > self.most && self.names.len() > STEP
+        2 * (self.names.size() + self.sites.size()) > self.most && self.names.len() > STEP
     }
 
     fn thin(&mut self) -> Result<bool> {

@@ -57,5 +57,6 @@ pub mod verify;
 pub mod dump;
 pub mod memory;
 pub mod render;
+pub mod shares;
 pub mod shell;
 pub mod threads;

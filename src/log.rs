@@ -1,11 +1,21 @@
 //! Appending to the log: frames in order, fsynced by a thread of their own, acknowledged only with proof.
 //!
-//! Who appends writes and never waits for the disk; the syncer calls fsync again and again while there is something to
-//! sync, so the frames of one fsync are those that were appended during the one before. Calls that change the disk come
-//! from the syncer and from whoever holds the log, one at a time. After a failed write or fsync nothing more is acknowledged and nothing is tried
+//! A frame is appended in two steps. Whoever holds the log gives it a place: an offset, a sequence number, a link in the chain, and a
+//! header that says so ([`Log::place_batch`]). That takes no call to the system, unless the segment is full. Then it is written, by any
+//! thread, while others place and write the next ones ([`Placed::write`]). So writes end in any order, and may reach the disk in any:
+//!
+//! * **Written** is a frame once it and all before it are. An fsync claims nothing beyond that; a frame before a hole is not claimed
+//!   by the one behind it.
+//! * A roll, and whoever flushes or settles, waits until all that was placed is written.
+//! * A write that fails, or a place that is given up, fails the log: what stands behind it is never claimed by anything, so it was never
+//!   acknowledged, and the next opening takes it for torn.
+//!
+//! Who appends never waits for the disk; the syncer calls fsync again and again while there is something to
+//! sync, so the frames of one fsync are those that were written during the one before. Calls that change the disk come
+//! from the syncer, from whoever holds the log and from those who write what was placed. After a failed write or fsync nothing more is acknowledged and nothing is tried
 //! again: the kernel may have dropped the pages and marked them clean, and the next opening recovers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,11 +26,11 @@ use crate::format::acknowledged::Acknowledged;
 use crate::format::batch::Checkpoint;
 use crate::format::frame::{
     ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, SegmentHeader, crc,
-    encode_directory,
 };
 use crate::place::Place;
 use crate::recover::{Recovery, publish_segment, recover};
 use crate::segment::{Link, Segment};
+use crate::shares::{Guard, Lock, idle};
 use crate::storage::{File, Storage, explained, leads_to, path_of};
 use crate::store::{ACKNOWLEDGED_NAME, View, segment_name};
 use crate::threads::start;
@@ -60,6 +70,28 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The sections' bytes behind one another.
     pub sections: Vec<u8>,
+}
+
+impl Batch {
+    /// Encodes the directory, so that there is less to do for whoever holds the log.
+    pub fn prepare(&self) -> Prepared {
+        let mut head = Vec::with_capacity(FRAME_HEADER + (1 + self.entries.len()) * ENTRY + ROOM_FOR_CHECKPOINT);
+        // The first section is the checkpoint, which is not known yet.
+        head.resize(FRAME_HEADER + ENTRY, 0);
+        self.entries.iter().for_each(|entry| entry.encode(&mut head));
+        Prepared { head, rest: self.sections.len() }
+    }
+}
+
+/// A checkpoint takes so many bytes at most, as a rule.
+const ROOM_FOR_CHECKPOINT: usize = 2048;
+
+/// The start of a batch's frame, which has no header and no checkpoint yet.
+#[derive(Debug)]
+pub struct Prepared {
+    head: Vec<u8>,
+    /// Bytes of the sections behind the checkpoint.
+    rest: usize,
 }
 
 /// What a writer and the compactor beside it know of each other.
@@ -107,8 +139,7 @@ pub struct Log {
     storage: Arc<dyn Storage>,
     options: LogOptions,
     header: SegmentHeader,
-    file: Arc<dyn File>,
-    path: String,
+    target: Arc<Target>,
     /// Offset of the next frame.
     end: u64,
     link: Link,
@@ -122,8 +153,14 @@ pub struct Log {
     _lock: Box<dyn Send + Sync>,
 }
 
+/// The file that is written to.
+struct Target {
+    file: Arc<dyn File>,
+    path: String,
+}
+
 struct Shared {
-    state: Mutex<State>,
+    state: Lock<State>,
     changed: Condvar,
     /// Whoever syncs holds it, so that it is one at a time.
     syncing: Mutex<()>,
@@ -136,8 +173,13 @@ struct Shared {
 struct State {
     /// What the syncer syncs; frames of earlier files are durable already.
     written: Option<Written>,
-    /// The last frame appended, and what its header claims to be durable.
+    /// Frames that have a place, from the first one on that is not written.
+    placed: VecDeque<InHand>,
+    /// The last frame that is written, with all before it, and what its header claims to be durable.
     appended: Claim,
+    /// Offset behind the furthest frame of the segment that is written, and behind the last one that has a place.
+    reached: u64,
+    promised: u64,
     /// The last frame that an fsync covers.
     durable: u64,
     /// The last frame that a durable header proves durable.
@@ -164,23 +206,30 @@ struct Claim {
     durable_upto: u64,
 }
 
+/// A frame that has a place.
+struct InHand {
+    claim: Claim,
+    is_written: bool,
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> Guard<'_, State> {
         // A panic elsewhere must not hide what is durable; the state is valid between any two statements.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'a>(&self, state: Guard<'a, State>) -> Guard<'a, State> {
+        state.wait(&self.changed)
     }
 
     /// The same, for somebody who waits for a sync.
-    fn wait_for_sync<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        if !self.alone.load(Ordering::Relaxed) {
+    fn wait_for_sync<'a>(&'a self, state: Guard<'a, State>) -> Guard<'a, State> {
+        // What others have in hand is theirs to write: only then is there something to sync.
+        if !self.alone.load(Ordering::Relaxed) || state.durable == state.appended.sequence {
             return self.wait(state);
         }
         drop(state);
-        self.sync(true);
+        idle(|| self.sync(true));
         self.lock()
     }
 
@@ -192,7 +241,7 @@ impl Shared {
             let due = state.wanted && state.failure.is_none() && state.durable < state.appended.sequence;
             match state.written.clone().filter(|_| due) {
                 Some(written) => {
-                    // What this fsync covers is what was appended before it began, not what is when it ends.
+                    // What this fsync covers is what was written before it began, with no frame missing, not what is when it ends.
                     let claim = state.appended;
                     drop(state);
                     let result = written.file.sync();
@@ -242,6 +291,18 @@ impl State {
         self.failure.get_or_insert(error);
     }
 
+    /// A frame was written that ends at `end`.
+    fn wrote(&mut self, sequence: u64, end: u64) {
+        if let Some(frame) = self.placed.iter_mut().find(|frame| frame.claim.sequence == sequence) {
+            frame.is_written = true;
+        }
+        self.reached = self.reached.max(end);
+        while let Some(first) = self.placed.front().filter(|first| first.is_written) {
+            self.appended = first.claim;
+            self.placed.pop_front();
+        }
+    }
+
     fn check(&self) -> Result<()> {
         self.failure.as_ref().map_or(Ok(()), |error| Err(error.again()))
     }
@@ -275,6 +336,8 @@ impl Log {
             written: Some(Written { file: Arc::clone(&file), path: segment.path.clone(), number, last: newest }),
             appended: claim,
             durable: claim.sequence,
+            reached: segment.length,
+            promised: segment.length,
             // Not `view.durable_upto`: that may have been claimed by a header that recovery cut off, and what nothing on
             // the disk proves any more has to be marked again.
             acknowledged: claim.durable_upto,
@@ -282,7 +345,7 @@ impl Log {
             ..State::default()
         };
         let place = Place::new(Arc::clone(&storage));
-        let state = Mutex::new(state);
+        let state = Lock::new("ingest", "the log", state);
         let (changed, syncing, alone) = (Condvar::new(), Mutex::new(()), AtomicBool::new(false));
         let shared = Arc::new(Shared { state, changed, syncing, alone, place });
         let syncer = start("syncer", {
@@ -294,8 +357,7 @@ impl Log {
         let mut log = Log {
             options,
             header: segment.header,
-            file,
-            path: segment.path.clone(),
+            target: Arc::new(Target { file, path: segment.path.clone() }),
             end: segment.length,
             link: view.link,
             last_content: last_content.as_ref().map(record_of),
@@ -347,43 +409,66 @@ impl Log {
 
     /// Appends a batch; gives its sequence number.
     pub fn append_batch(&mut self, checkpoint: &Checkpoint, batch: &Batch) -> Result<u64> {
+        let placed = self.place_batch(checkpoint, batch.prepare())?;
+        let sequence = placed.sequence();
+        placed.write(batch)?;
+        Ok(sequence)
+    }
+
+    /// Gives a batch its place. It has to be written, by whom and whenever it may be; and before
+    /// this thread places the next one, which may begin a segment, and waits for all that is not written then.
+    pub fn place_batch(&mut self, checkpoint: &Checkpoint, prepared: Prepared) -> Result<Placed> {
         let checkpoint = checkpoint.encode();
-        let first = Entry::new(SectionKind::Checkpoint, 0, 1, &checkpoint);
-        let entries = std::iter::once(first).chain(batch.entries.iter().copied());
-        self.append_content(FrameKind::Batch, entries, &checkpoint, &batch.sections)
+        let Prepared { mut head, rest } = prepared;
+        let mut first = Vec::with_capacity(ENTRY);
+        Entry::new(SectionKind::Checkpoint, 0, 1, &checkpoint).encode(&mut first);
+        if let Some(room) = head.get_mut(FRAME_HEADER..FRAME_HEADER + ENTRY) {
+            room.copy_from_slice(&first);
+        }
+        let directory = head.len() - FRAME_HEADER;
+        head.extend_from_slice(&checkpoint);
+        self.place_content(FrameKind::Batch, Head { bytes: head, directory }, rest)
     }
 
     /// Appends a frame that makes the checkpoints and the rejects of these inputs count no longer.
     pub fn append_forget(&mut self, instances: &[Uid]) -> Result<u64> {
         let bytes = instances.as_flattened();
         let entry = Entry::new(SectionKind::Forgotten, 0, instances.len() as u32, bytes);
-        self.append_content(FrameKind::Forget, std::iter::once(entry), bytes, &[])
+        let mut head = Head::new(&[entry]);
+        head.bytes.extend_from_slice(bytes);
+        let placed = self.place_content(FrameKind::Forget, head, 0)?;
+        let sequence = placed.sequence();
+        placed.write_all(&[])?;
+        Ok(sequence)
     }
 
-    fn append_content(
-        &mut self,
-        kind: FrameKind,
-        entries: impl Iterator<Item = Entry>,
-        first: &[u8],
-        rest: &[u8],
-    ) -> Result<u64> {
-        let directory = encode_directory(entries);
-        let payload = directory.len() + first.len() + rest.len();
+    /// Gives a frame its place that is not just a mark or a seal: behind its head come `rest` bytes.
+    fn place_content(&mut self, kind: FrameKind, head: Head, rest: usize) -> Result<Placed> {
+        let payload = head.bytes.len() - FRAME_HEADER + rest;
         if payload > MAX_PAYLOAD {
             // The bounds on chunks keep it far below; written, it could not be read again.
             let source = std::io::Error::other(format!("a frame of {payload} bytes is over the limit"));
-            return Err(Error::Io { operation: "append to", path: self.path.clone(), source });
+            return Err(Error::Io { operation: "append to", path: self.target.path.clone(), source });
         }
         let length = (FRAME_HEADER + payload) as u64;
         if self.end > SEGMENT_HEADER as u64 && self.end + length > self.options.segment_size {
             self.roll()?;
         }
-        let header = self.append(kind, &directory, first, rest)?;
+        let (placed, header) = self.place(kind, head, rest)?;
         self.last_content = Some(record_of(&header));
-        Ok(header.sequence)
+        Ok(placed)
     }
 
-    fn append(&mut self, kind: FrameKind, directory: &[u8], first: &[u8], rest: &[u8]) -> Result<FrameHeader> {
+    /// Appends a frame that is nothing but a header.
+    fn append(&mut self, kind: FrameKind) -> Result<()> {
+        let (placed, _) = self.place(kind, Head::new(&[]), 0)?;
+        placed.write_all(&[])
+    }
+
+    fn place(&mut self, kind: FrameKind, head: Head, rest: usize) -> Result<(Placed, FrameHeader)> {
+        let Head { mut bytes, directory } = head;
+        let (room, sections) = bytes.split_at_mut(FRAME_HEADER);
+        let directory = sections.get(..directory).unwrap_or_default();
         let durable_upto = {
             let state = self.shared.lock();
             state.check()?;
@@ -398,51 +483,34 @@ impl Log {
             offset: self.end,
             sequence: self.link.sequence,
             durable_upto,
-            payload: (directory.len() + first.len() + rest.len()) as u32,
+            payload: (sections.len() + rest) as u32,
             previous: self.link.previous.unwrap_or_default(),
             directory_crc: crc(directory),
             crc: 0,
         };
         let encoded = header.encode();
-        let head = [&encoded[..], directory, first].concat();
-        let write = || {
-            self.file.write_at(&head, self.end)?;
-            if rest.is_empty() { Ok(()) } else { self.file.write_at(rest, self.end + head.len() as u64) }
-        };
-        let mut written =
-            self.is_as_long_as_written().and_then(|()| write().map_err(Error::io("write to", &self.path)));
-        if self.options.durability == Durability::Os && written.is_ok() {
-            // It counts as acknowledged from here on.
-            written = self.shared.check_place();
-        }
-        let mut state = self.shared.lock();
-        if let Err(error) = written {
-            state.fail(error.again());
-            self.shared.changed.notify_all();
-            return Err(error);
-        }
-        self.end += header.length();
         header.crc = crc(&encoded[..FRAME_HEADER - 4]);
+        room.copy_from_slice(&encoded);
+        let claim = Claim { sequence: header.sequence, durable_upto };
+        let placed = Placed {
+            target: Arc::clone(&self.target),
+            shared: Arc::clone(&self.shared),
+            durability: self.options.durability,
+            offset: self.end,
+            end: self.end + header.length(),
+            sequence: header.sequence,
+            head: bytes,
+            is_written: false,
+        };
+        self.end = placed.end;
         self.link = Link::after(&header);
-        state.appended = Claim { sequence: header.sequence, durable_upto };
+        let mut state = self.shared.lock();
+        state.promised = self.end;
+        state.placed.push_back(InHand { claim, is_written: false });
         // It is sealed before long, and should have little to wait for then.
         state.wanted |= self.end > self.options.segment_size / 2;
-        self.shared.changed.notify_all();
-        Ok(header)
-    }
-
-    /// Refuses to write on in a file that somebody else cut, behind a hole, or wrote to.
-    fn is_as_long_as_written(&self) -> Result<()> {
-        let (end, found) = (self.end, self.file.length().map_err(Error::io("look at", &self.path))?);
-        if found == end {
-            return Ok(());
-        }
-        let problem =
-            format!("somebody else changed it while it was written: it has {found} bytes, and {end} were written");
-        let hint =
-            "restore the store from a backup; or `chatwal repair` saves what is intact, and says what to ingest again"
-                .into();
-        Err(Error::Displaced { path: self.path.clone(), problem, hint })
+        drop(state);
+        Ok((placed, header))
     }
 
     /// Begins the next segment. It is published before this one is sealed and gets frames only once the seal is durable:
@@ -479,29 +547,30 @@ impl Log {
             let found = format!("one that begins with frame {}", header.first_sequence);
             return Err(Corruption { file: path, offset: 0, expected, found }.into());
         }
-        self.append(FrameKind::Seal, &[], &[], &[])?;
+        self.append(FrameKind::Seal)?;
         self.flush()?;
         self.record()?;
-        self.file = file.into();
-        self.path = path;
+        let file: Arc<dyn File> = file.into();
+        self.target = Arc::new(Target { file: Arc::clone(&file), path: path.clone() });
         self.header = header;
         self.tail.bytes.fetch_add(self.end, Ordering::Relaxed);
         self.end = SEGMENT_HEADER as u64;
         let mut state = self.shared.lock();
-        let (file, path, number) = (Arc::clone(&self.file), self.path.clone(), header.number);
+        let number = header.number;
         state.written = Some(Written { file, path, number, last: number });
+        (state.reached, state.promised) = (self.end, self.end);
         state.wanted = self.options.durability == Durability::Sync;
         Ok(())
     }
 
-    /// Waits until everything that was appended is fsynced.
+    /// Waits until everything that was placed is written and fsynced.
     pub fn flush(&mut self) -> Result<()> {
         let mut state = self.shared.lock();
         let wanted = state.wanted;
         state.wanted = true;
         self.shared.changed.notify_all();
         let upto = self.link.sequence - 1;
-        // The failed frame is not among those up to `link`: without this look, its loss would go unsaid.
+        // What failed may not be among those up to `link`: without this look, its loss would go unsaid.
         state.check()?;
         while state.durable < upto {
             state = self.shared.wait_for_sync(state);
@@ -517,7 +586,7 @@ impl Log {
         if self.options.durability == Durability::Sync {
             self.flush()?;
             if self.acknowledged() < self.last_content.map_or(0, |content| content.sequence) {
-                self.append(FrameKind::Mark, &[], &[], &[])?;
+                self.append(FrameKind::Mark)?;
                 self.flush()?;
             }
         }
@@ -574,6 +643,115 @@ impl Log {
     }
 }
 
+/// What a frame begins with: room for its header, its directory, its first section.
+struct Head {
+    bytes: Vec<u8>,
+    /// Bytes of the directory.
+    directory: usize,
+}
+
+impl Head {
+    /// With a directory and no section.
+    fn new(entries: &[Entry]) -> Head {
+        let mut bytes = vec![0; FRAME_HEADER];
+        entries.iter().for_each(|entry| entry.encode(&mut bytes));
+        let directory = bytes.len() - FRAME_HEADER;
+        Head { bytes, directory }
+    }
+}
+
+/// A frame that has its place in the log and is not written yet. If it is dropped the log fails, since nothing can come behind what
+/// is missing.
+#[must_use = "what has a place has to be written"]
+pub struct Placed {
+    shared: Arc<Shared>,
+    target: Arc<Target>,
+    durability: Durability,
+    offset: u64,
+    end: u64,
+    sequence: u64,
+    /// Its header, its directory and its first section.
+    head: Vec<u8>,
+    is_written: bool,
+}
+
+impl Placed {
+    /// Its sequence number.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Writes it, with the sections of the batch for which it was placed. After an error nothing that stands behind it counts.
+    pub fn write(self, batch: &Batch) -> Result<()> {
+        self.write_all(&batch.sections)
+    }
+
+    fn write_all(mut self, rest: &[u8]) -> Result<()> {
+        let head = self.head.as_slice();
+        let length = (head.len() + rest.len()) as u64;
+        let write = || {
+            if length != self.end - self.offset {
+                return Err(std::io::Error::other("a batch was changed after it had its place"));
+            }
+            self.target.file.write_at(head, self.offset)?;
+            if rest.is_empty() { Ok(()) } else { self.target.file.write_at(rest, self.offset + head.len() as u64) }
+        };
+        let mut written =
+            self.is_as_long_as_written().and_then(|()| write().map_err(Error::io("write to", &self.target.path)));
+        if self.durability == Durability::Os && written.is_ok() {
+            // It counts as acknowledged from here on.
+            written = self.shared.check_place();
+        }
+        self.is_written = true;
+        let mut state = self.shared.lock();
+        match &written {
+            Ok(()) => state.wrote(self.sequence, self.end),
+            Err(error) => state.fail(error.again()),
+        }
+        // Whoever is woken wants the lock at once.
+        drop(state);
+        self.shared.changed.notify_all();
+        written
+    }
+
+    /// Refuses to write on in a file that somebody else cut, or wrote to. While other frames are being written it may end anywhere
+    /// between the furthest one that is and the last one that has a place; without any, at exactly one byte.
+    fn is_as_long_as_written(&self) -> Result<()> {
+        let least = {
+            let state = self.shared.lock();
+            // Nothing is written any more after a failure.
+            state.check()?;
+            state.reached
+        };
+        let found = self.target.file.length().map_err(Error::io("look at", &self.target.path))?;
+        let most = match self.shared.lock().promised {
+            promised if promised > self.end => promised,
+            _ => self.offset,
+        };
+        // It may have been written, and more, since the first look.
+        if (least..=most.max(least)).contains(&found) {
+            return Ok(());
+        }
+        let expected = if least == most { format!("{most}") } else { format!("{least} to {most}") };
+        let problem =
+            format!("somebody else changed it while it was written: it has {found} bytes, and {expected} were written");
+        let hint =
+            "restore the store from a backup; or `chatwal repair` saves what is intact, and says what to ingest again"
+                .into();
+        Err(Error::Displaced { path: self.target.path.clone(), problem, hint })
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        if !self.is_written {
+            let source = std::io::Error::other("a frame that had its place was given up");
+            self.shared.lock().fail(Error::Io { operation: "append to", path: self.target.path.clone(), source });
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
 /// The record that says of a frame that it was acknowledged.
 fn record_of(header: &FrameHeader) -> Acknowledged {
     let FrameHeader { store, segment, offset, sequence, crc, .. } = *header;
@@ -587,17 +765,20 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Waits until [`Log::safe`] has reached `sequence`, or a sync failed.
+    /// Waits until [`Log::safe`] has reached `sequence`, or a write or sync failed.
     pub fn wait_past(&self, sequence: u64) -> Result<()> {
-        if self.durability == Durability::Os {
-            return Ok(());
-        }
         let mut state = self.shared.lock();
-        while state.durable < sequence {
+        loop {
+            let (safe, is_synced) = match self.durability {
+                Durability::Sync => (state.durable, true),
+                Durability::Os => (state.appended.sequence, false),
+            };
+            if safe >= sequence {
+                return Ok(());
+            }
             state.check()?;
-            state = self.shared.wait_for_sync(state);
+            state = if is_synced { self.shared.wait_for_sync(state) } else { self.shared.wait(state) };
         }
-        Ok(())
     }
 }
 

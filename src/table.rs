@@ -45,8 +45,8 @@ impl Row {
 /// Bytes of a record but for its texts.
 const RECORD: usize = 35;
 
-/// Bytes that a name takes besides its own: in its table, and what a fold or an encoder keeps of it.
-const NAME: usize = 80;
+/// Bytes that a fold or an encoder keeps of a name, more or less.
+const NAME: usize = 48;
 
 /// Rows and the texts they refer to. Cleared and filled again, so that its memory is allocated once.
 #[derive(Default)]
@@ -65,6 +65,11 @@ impl Table {
         self.sites.clear();
         self.froms.clear();
         self.ids.clear();
+    }
+
+    /// Bytes of what it holds; its memory is at most about twice as much.
+    pub fn size(&self) -> usize {
+        self.rows.len() * size_of::<Row>() + self.sites.size() + self.froms.size() + self.ids.size()
     }
 
     /// Appends one event of this shard.
@@ -199,9 +204,9 @@ impl Table {
         }
     }
 
-    /// Bytes of memory that it takes, more or less, with what others keep of each name: see [`NAME`].
+    /// The same with what a fold or an encoder keeps of each name.
     pub fn bytes(&self) -> usize {
-        self.rows.len() * size_of::<Row>() + self.sites.bytes() + self.froms.bytes() + self.ids.bytes()
+        self.size() + (self.sites.len() + self.froms.len()) * NAME
     }
 
     /// Appends a row, with its texts, to bytes that [`Table::take_records`] reads.
@@ -297,7 +302,7 @@ impl Heap {
         self.ends.clear();
     }
 
-    fn bytes(&self) -> usize {
+    fn size(&self) -> usize {
         self.bytes.len() + self.ends.len() * size_of::<usize>()
     }
 
@@ -335,8 +340,8 @@ impl Texts {
         self.heap.ends.len()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.heap.bytes() + self.len() * NAME
+    pub(crate) fn size(&self) -> usize {
+        self.heap.size() + self.short.len() * size_of::<(u128, u32)>() + self.long.len() * size_of::<u32>()
     }
 
     pub(crate) fn get(&self, number: u32) -> &[u8] {

@@ -173,3 +173,66 @@ fn what_does_not_fit_goes_where_it_is_told_to() {
     // What fits needs none, and no place for it.
     assert!(run(&["--memory", "1G", "--temp", nowhere, "report"]).status.success());
 }
+
+/// Inputs of about 24 MB that take much memory for their bytes.
+fn greedy() -> [(&'static str, Vec<u8>); 5] {
+    const BYTES: usize = 24 << 20;
+    let event = |number: usize, id: &str, from: &str| {
+        format!(
+            "{{\"id\":\"{id}{number}\",\"type\":\"message\",\"from\":\"{from}{number}\",\"site_id\":\"1\",\"timestamp\":{},\"data\":{{\"message\":\"\"}}}}",
+            number % 10
+        )
+    };
+    let many = |id: &str, from: &str, end: &str| -> Vec<u8> {
+        let count = BYTES / event(1 << 18, id, from).len();
+        (0..count).flat_map(|number| [event(number, id, from).as_str(), end].concat().into_bytes()).collect()
+    };
+    let long = "n".repeat(1000);
+    let wrong: Vec<u8> =
+        (0..24u8).flat_map(|number| [vec![b'a' + number; (1 << 20) - 1], b"\n".to_vec()].concat()).collect();
+    [
+        ("short lines, each with a name of its own", many("", "", "\n")),
+        ("long ids and names", many(&long, &long, "\n")),
+        ("one line of many objects", many("", "", "")),
+        ("one array of many objects", [b"[".to_vec(), many("", "", ",")].concat()),
+        ("rejects of 1 MiB", wrong),
+    ]
+}
+
+/// The peak of an ingest in KiB; it ends with `status`.
+fn peak_of_ingest(store: &Path, input: &Path, memory: &str, threads: &str, status: &[i32]) -> u64 {
+    let arguments = ["--memory", memory, "ingest", "-q", "--keep-rejects", "1M", "--max-rejects", "all"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chatwal"));
+    command.args(["--threads", threads, "--store"]).arg(store).args(arguments).arg(input).stderr(Stdio::null());
+    let mut ingest = command.spawn().unwrap();
+    let mut most = 0;
+    let ended = loop {
+        match ingest.try_wait().unwrap() {
+            Some(ended) => break ended,
+            None => most = most.max(try_peak(&ingest).unwrap_or(0)),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(status.contains(&ended.code().unwrap()), "{ended}");
+    most
+}
+
+#[test]
+fn an_ingest_stays_within_its_memory_whatever_the_lines_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (number, (name, bytes)) in greedy().into_iter().enumerate() {
+        let input = directory.path().join(number.to_string());
+        std::fs::write(&input, bytes).unwrap();
+        for (memory, threads) in [(16, "1"), (16, "8"), (64, "2"), (64, "8")] {
+            let store = directory.path().join("store");
+            let peak = peak_of_ingest(&store, &input, &format!("{memory}M"), threads, &[0, 3]);
+            println!("{name}: {peak} KiB with --memory {memory}M and {threads} threads");
+            if peak > (memory + 32) << 10 || peak < 4 << 10 {
+                wrong.push(format!("{name}: {peak} KiB with --memory {memory}M and {threads} threads"));
+            }
+            std::fs::remove_dir_all(&store).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

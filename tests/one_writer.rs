@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -29,10 +30,15 @@ fn every_second_writer_is_refused_at_once_and_changes_nothing() {
     sandbox.run("ingest --store s in.jsonl").expect(0);
     let instance = sandbox.sources()[0]["instance"].as_str().unwrap().to_owned();
     let writer = held(&sandbox, &line("pipe"));
-    // It holds the lock before it recovers; once its line is visible it has written all there is to write.
+    // It holds the lock before it recovers; once its line is visible it has written all there is to write but the mark of a lull.
     let both = "1,messages=0,emails=2,operators=0,visitors=1\n";
     until("the line is visible", || sandbox.report() == both);
-    let before = sandbox.listing("s");
+    let mut before = BTreeMap::default();
+    until("it is at rest", || {
+        let seen = std::mem::replace(&mut before, sandbox.listing("s"));
+        std::thread::sleep(Duration::from_millis(500));
+        seen == before
+    });
     let holder = format!("(process {})", writer.pid());
     for arguments in
         ["ingest --store s in.jsonl", "run --store s in.jsonl", &format!("sources forget {instance} --store s")]

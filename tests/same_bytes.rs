@@ -328,3 +328,115 @@ fn killed_while_it_rolls_and_recovers() {
     assert_eq!(sandbox.sources().len(), names.len());
     assert_eq!(sandbox.stat()["lines_accepted"], 3000, "no line was kept twice");
 }
+
+/// Lines of every kind: short and long, several objects a line, wrong ones, holes, and one that is longer than a chunk.
+fn of_every_kind() -> Vec<u8> {
+    let plain = |seed| generated(&format!("-n 45000 --sites 50 --bad 0.01 --style shuffled --seed {seed}"));
+    let one = |number: usize| message("7", &format!("x{number}"), "v", number as i64);
+    let on_a_line: Vec<u8> = (0..60_000).flat_map(|number| one(number).trim_end().as_bytes().to_vec()).collect();
+    let wide: Vec<u8> = (0..200)
+        .flat_map(|number| {
+            one(number).replace("\"data\"", &format!("\"wide\":\"{}\",\"data\"", "w".repeat(90_000))).into_bytes()
+        })
+        .collect();
+    let wrong = [vec![b'x'; 9 << 20], b"\n".to_vec()].concat();
+    let hole = vec![0; 6 << 20];
+    let end = one(7).into_bytes();
+    [plain(1), on_a_line, b"\n".to_vec(), plain(2), wide, plain(3), wrong, plain(4), hole, plain(5), end[..30].to_vec()]
+        .concat()
+}
+
+/// What of a store does not depend on when the disk was done: where each batch ends, and its sections.
+fn batches(disk: &SimDisk) -> Vec<(u64, u64, u64, Vec<u8>)> {
+    let view = View::open(disk).unwrap();
+    let batch = |place: &chatwal::store::Place| {
+        let segment = &view.segments[place.segment];
+        let checkpoint = place.checkpoint(segment).unwrap();
+        let sections = place.frame.sections.iter().flat_map(|section| segment.section(section).unwrap()).collect();
+        (checkpoint.start, checkpoint.end, checkpoint.end_line, sections)
+    };
+    view.frames.iter().filter(|place| place.frame.header.kind == FrameKind::Batch).map(batch).collect()
+}
+
+#[test]
+fn any_number_of_threads() {
+    let input = of_every_kind();
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", &input);
+    let mut naive = Naive::new();
+    naive.feed_input(&input);
+    let mut one = None;
+    for threads in [1, 2, 3, 8, 12, 64] {
+        let disk = SimDisk::new(1);
+        let (mut log, view, _) = Log::open(disk.storage(), sync(1 << 30)).unwrap();
+        let mut inputs = view.inputs;
+        // Where there is the memory for it, up to eight make the same batches.
+        let memory = if threads <= 8 { 1 << 30 } else { 64 << 20 };
+        let options = IngestOptions { threads, memory, max_rejects: MaxRejects::All, ..IngestOptions::default() };
+        let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
+        let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        log.settle().unwrap();
+        let view = View::open(&disk).unwrap();
+        assert_eq!(text(&report(&view).unwrap()), text(&naive.report()), "{threads} threads");
+        let found = batches(&disk);
+        let mut at = (0, 0);
+        for (start, end, line, _) in &found {
+            assert!(
+                *start == at.0 && *end >= at.0 && *line >= at.1,
+                "{threads} threads: from {start} to {end}, line {line}"
+            );
+            at = (*end, *line);
+        }
+        assert_eq!((at.0, outcome.left), (input.len() as u64 - 30, Some(30)), "{threads} threads");
+        let rejects = view.inputs.values().map(|input| input.rejects).sum::<u64>();
+        assert_eq!(rejects as usize, naive.rejects(), "{threads} threads");
+        let (found, lines) = ((found, rejects), at.1);
+        match &one {
+            None => one = Some((found, lines)),
+            Some((one, _)) if threads <= 8 => assert!(*one == found, "{threads} threads: other batches"),
+            Some((_, expected)) => {
+                assert_eq!(lines, *expected, "{threads} threads");
+                assert!(found.0.len() > 10);
+            }
+        }
+    }
+}
+
+/// A file that is cut while many read it: what comes before the cut is stored, in order and once, and the rest is an error.
+#[test]
+fn a_file_that_is_cut_while_many_read_it() {
+    let input = generated("-n 200000 --sites 50");
+    let sandbox = Sandbox::new();
+    for round in 0..12 {
+        sandbox.write("in.jsonl", &input);
+        let disk = SimDisk::new(round);
+        let (mut log, view, _) = Log::open(disk.storage(), sync(1 << 30)).unwrap();
+        let mut inputs = view.inputs;
+        let options = IngestOptions { threads: 16, ..IngestOptions::default() };
+        let path = sandbox.path("in.jsonl");
+        let source = Source::open(&path).unwrap();
+        let cut = (input.len() / 13 * (round as usize + 1)) as u64;
+        let ran = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_micros(700 * round));
+                std::fs::File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
+            });
+            ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ())
+        });
+        let _ = log.settle();
+        let view = View::open(&disk).unwrap();
+        let stored = view.inputs.values().map(|input| input.checkpoint.end).max().unwrap_or(0);
+        match ran {
+            Ok(outcome) => assert_eq!(outcome.offset, input.len() as u64),
+            Err(error) => {
+                assert!(error.to_string().contains("shrank"), "{error}");
+                let whole = input[..cut as usize].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                assert!(stored >= whole as u64, "{stored} bytes are stored of {whole}");
+            }
+        }
+        let mut naive = Naive::new();
+        naive.feed_input(&input[..stored as usize]);
+        assert_eq!(text(&report(&view).unwrap()), text(&naive.report()), "round {round}, {stored} bytes");
+        assert_eq!(view.inputs.values().map(|input| input.events).sum::<u64>(), naive.events());
+    }
+}

@@ -28,9 +28,12 @@ use crate::console::{Console, Share, count};
 use crate::files::{Files, find};
 use crate::signals::Signals;
 use crate::{
-    Stop, compaction, descriptors, led_somewhere, print_report, report_options, shown, status, status_of, store,
-    threads,
+    Stop, compaction, descriptors, led_somewhere, print_report, process, report_options, shown, status, status_of,
+    store, threads,
 };
+
+/// A compaction beside an ingest gets one part of so many of the memory.
+const BESIDE: u64 = 4;
 
 /// Rejects that are told one by one; the rest is counted.
 const TOLD: u64 = 5;
@@ -183,6 +186,25 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
     Ok(if damaged { status::CORRUPT } else { status })
 }
 
+/// Tells at the end how the threads shared the work, if it was asked for: for those who work on this program.
+struct Shares;
+
+impl Shares {
+    fn measured() -> Option<Shares> {
+        let is_wanted = std::env::var_os("CHATWAL_SHARES").is_some_and(|value| value == "1");
+        is_wanted.then(|| {
+            chatwal::shares::switch_on();
+            Shares
+        })
+    }
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        chatwal::shares::lines().iter().for_each(|line| process::say(&format!("shares: {line}")));
+    }
+}
+
 /// Ingests all inputs that can be read; `None` if none can.
 fn take<'a>(
     args: &'a InputArgs,
@@ -191,6 +213,7 @@ fn take<'a>(
     global: &Global,
     console: &'a Console,
 ) -> Result<Option<Taken<'a>>> {
+    let _shares = Shares::measured();
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     // So that a typing error leaves no empty store behind: the first input that can be read makes it. The others are opened when
     // it is their turn, each once.
@@ -217,7 +240,9 @@ fn take<'a>(
     // What it has open takes memory, and room on the disk once it is compacted.
     let view = args.check.then_some(view);
     let options = IngestOptions {
-        threads: threads(global),
+        // More than there are processors would only wait, and make smaller frames of smaller pieces.
+        threads: threads(global).min(std::thread::available_parallelism().map_or(1, usize::from).max(8)),
+        memory: if args.no_compact { global.memory } else { global.memory - global.memory / BESIDE },
         max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
         from_start: args.from_start,
         seek: Seek::default(),
@@ -296,8 +321,8 @@ fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Con
     let disk = Arc::new(Disk::create(path, names)?);
     let (log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, options)?;
     let compactor = (!args.no_compact).then(|| {
-        // One thread: ingest has a use for the others; and for the other half of the memory.
-        let (memory, temp) = (global.memory / 2, global.temp.clone());
+        // One thread: ingest has a use for the others, and for the rest of the memory.
+        let (memory, temp) = (global.memory / BESIDE, global.temp.clone());
         let options = CompactOptions { threads: 1, memory, temp, all: false };
         Background::new(Arc::clone(&disk) as Arc<dyn Storage>, options, log.tail(), args.compact_at)
     });

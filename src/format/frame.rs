@@ -333,18 +333,21 @@ impl Entry {
     pub fn new(kind: SectionKind, shard: u8, count: u32, bytes: &[u8]) -> Entry {
         Entry { kind, shard, count, length: bytes.len() as u32, crc: crc(bytes) }
     }
+
+    /// Appends the entry's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.kind.code());
+        out.push(self.shard);
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+    }
 }
 
 /// The directory's bytes.
 pub fn encode_directory(entries: impl Iterator<Item = Entry>) -> Vec<u8> {
     let mut out = Vec::new();
-    for entry in entries {
-        out.push(entry.kind.code());
-        out.push(entry.shard);
-        out.extend_from_slice(&entry.count.to_le_bytes());
-        out.extend_from_slice(&entry.length.to_le_bytes());
-        out.extend_from_slice(&entry.crc.to_le_bytes());
-    }
+    entries.for_each(|entry| entry.encode(&mut out));
     out
 }
 

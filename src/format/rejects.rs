@@ -62,6 +62,11 @@ impl RejectsEncoder {
         self.count
     }
 
+    /// Bytes that they take so far.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Appends a reject, of which all bytes at hand are kept, up to 1 MiB. Its offset and line count from the batch's start, both
     /// from 0, and ascend.
     pub fn push(&mut self, reject: Reject<'_>) {

@@ -1,6 +1,6 @@
 //! What a worker makes of a chunk: rows of events, rejects, and their sections.
 
-use super::{Left, Parsed, Rejected, SHORTEST, SHRINKS, TOLD};
+use super::{Left, Parsed, Rejected, SHORTEST, SHRINKS, TOLD, Turn};
 use crate::error::Result;
 use crate::event::Event;
 use crate::format::batch::{EventsEncoder, Reject, RejectsEncoder};
@@ -21,6 +21,8 @@ pub(super) struct ChunkParser {
     pub(super) repeats: Repeats,
     /// How many bytes of a reject are kept.
     pub(super) keep: usize,
+    /// How much of a chunk's events and rejects may be in memory at a time: then a batch is made of them.
+    pub(super) share: usize,
     /// Lines of the chunk that repeat an earlier one.
     repeated: u32,
     table: Table,
@@ -32,6 +34,9 @@ pub(super) struct ChunkParser {
     /// Rejects before the first event.
     leading: u64,
 }
+
+/// How often one looks whether a batch is full: whenever so many bytes were parsed.
+const LOOK: usize = 64 << 10;
 
 /// The rest of a line, as the judge sees it. It is found once for all the objects in it.
 #[derive(Clone, Copy)]
@@ -73,14 +78,15 @@ impl ChunkParser {
         memory::reserve(&mut batch.sections, chunk.length / SHRINKS, "what is stored of a piece of the input")
     }
 
-    pub(super) fn parse(&mut self, index: u64, chunk: &Chunk, mut batch: Batch) -> Parsed {
+    /// Makes a batch of a chunk, or of as much of it as the share allows; passes that.
+    pub(super) fn parse(&mut self, turn: Turn, chunk: &mut Chunk, mut batch: Batch) -> Parsed {
         self.table.clear();
         self.repeated = 0;
         self.nuls = if matches!(chunk.kind, ChunkKind::Left(_)) { 0 } else { chunk.skipped };
-        let mut left = None;
-        let line_ends = match &chunk.kind {
+        let (mut left, all) = (None, chunk.bytes().len());
+        let (taken, line_ends) = match &chunk.kind {
             ChunkKind::Lines => {
-                let line_ends = match self.repeats.filter.take() {
+                let taken = match self.repeats.filter.take() {
                     Some(mut filter) => {
                         let lines = self.new_lines(chunk, &mut filter);
                         self.repeats.filter = Some(filter);
@@ -89,21 +95,31 @@ impl ChunkParser {
                     None => self.lines(chunk),
                 };
                 self.repeats.judge();
-                line_ends
+                taken
             }
             ChunkKind::Document(items) => self.items(chunk, items),
             ChunkKind::Reject(long) => {
                 self.reject(chunk, Wrong::of(chunk, long));
-                long.line_ends
+                (all, long.line_ends)
             }
             ChunkKind::Left(long @ Long { reason, length, .. }) => {
                 let wrong = Wrong::of(chunk, long);
                 let what = Rejected::new(&place(chunk, &wrong), *reason);
                 let is_hole = *length > 0 && chunk.bytes().iter().all(|byte| *byte == 0);
                 left = Some(Left { bytes: *length, is_hole, what });
-                0
+                (all, 0)
             }
         };
+        let is_last = taken == all;
+        let (end, windows, open_line) = match is_last {
+            true => (chunk.end, chunk.windows, chunk.ends_in_a_line()),
+            false => {
+                let ends_in_a_line = chunk.bytes()[..taken].last() != Some(&b'\n');
+                (chunk.base() + taken as u64, chunk.windows_behind(taken), ends_in_a_line)
+            }
+        };
+        let start = chunk.start;
+        chunk.pass(taken);
         let rejects = u64::from(self.rejects.count());
         batch.entries.clear();
         batch.sections.clear();
@@ -113,13 +129,15 @@ impl ChunkParser {
             batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));
         }
         Parsed {
-            index,
-            start: chunk.start,
-            end: chunk.end,
-            windows: chunk.windows,
+            turn: Turn { permit: if is_last { turn.permit } else { 0 }, ..turn },
+            is_last,
+            start,
+            end,
+            windows,
+            prepared: batch.prepare(),
             batch,
             line_ends,
-            open_line: chunk.ends_in_a_line(),
+            open_line,
             events: self.table.rows.len() as u64 + u64::from(self.repeated),
             rejects,
             nuls: std::mem::take(&mut self.nuls),
@@ -129,31 +147,62 @@ impl ChunkParser {
         }
     }
 
-    /// Parses lines; gives the number of line ends.
-    fn lines(&mut self, chunk: &Chunk) -> u64 {
+    /// Whether a batch is to be made of what there is.
+    fn is_full(&self) -> bool {
+        self.table.size() + self.rejects.size() > self.share
+    }
+
+    /// Parses lines until the batch is full; gives the bytes that were parsed, and the number of line ends.
+    fn lines(&mut self, chunk: &Chunk) -> (usize, u64) {
         let bytes = chunk.bytes();
-        let (mut at, mut lines, mut rest) = (0, 0, None);
-        while at < bytes.len() {
+        let (mut at, mut lines, mut rest, mut look) = (0, 0, None, LOOK);
+        loop {
+            at = self.lines_up_to(look.min(bytes.len()), chunk, at, &mut lines, &mut rest);
+            if at == bytes.len() || self.is_full() {
+                return (at, lines);
+            }
+            look = at + LOOK;
+        }
+    }
+
+    /// Parses the lines that begin before a place; gives the place behind them.
+    #[inline(always)]
+    fn lines_up_to<'c>(
+        &mut self,
+        stop: usize,
+        chunk: &'c Chunk,
+        mut at: usize,
+        lines: &mut u64,
+        rest: &mut Option<Rest<'c>>,
+    ) -> usize {
+        let bytes = chunk.bytes();
+        while at < stop {
             if let Some((event, length)) = fast::parse(&bytes[at..]) {
                 if Repeats::samples(event.id, event.timestamp) {
                     self.repeats.watch(event);
                 }
                 self.push(&event);
                 at += length;
-                lines += u64::from(bytes[at - 1] == b'\n');
+                *lines += u64::from(bytes[at - 1] == b'\n');
             } else {
-                at = self.one(chunk, at, &mut lines, &mut rest);
+                at = self.one(chunk, at, lines, rest);
             }
         }
-        lines
+        at
     }
 
-    /// Parses lines but for those that repeat one that was an event; gives the number of line ends.
-    fn new_lines(&mut self, chunk: &Chunk, filter: &mut Filter) -> u64 {
+    /// The same, but for lines that repeat one that was an event.
+    fn new_lines(&mut self, chunk: &Chunk, filter: &mut Filter) -> (usize, u64) {
         let bytes = chunk.bytes();
-        let (mut at, mut lines, mut rest) = (0, 0, None);
+        let (mut at, mut lines, mut rest, mut look) = (0, 0, None, LOOK);
         let mut block = [Line::default(); BLOCK];
         while at < bytes.len() {
+            if at >= look {
+                look = at + LOOK;
+                if self.is_full() {
+                    break;
+                }
+            }
             let count = filter.cut(&bytes[at..], &mut block);
             for Line { length, hash } in &block[..count] {
                 let end = at + length;
@@ -181,7 +230,7 @@ impl ChunkParser {
                 }
             }
         }
-        lines
+        (at, lines)
     }
 
     /// Parses the object at a place in a line the thorough way, and what stands before it; keeps it, as an event or, with the
@@ -221,12 +270,18 @@ impl ChunkParser {
         }
     }
 
-    /// Parses the items of a document; gives the number of line ends in the chunk.
-    fn items(&mut self, chunk: &Chunk, items: &[Item]) -> u64 {
+    /// Parses the items of a document until the batch is full; gives the bytes that were parsed, and the number of line ends.
+    fn items(&mut self, chunk: &Chunk, items: &[Item]) -> (usize, u64) {
         let bytes = chunk.bytes();
-        let (mut at, mut lines, mut before) = (0, 0, chunk.column);
+        let (mut at, mut lines, mut before, mut look) = (0, 0, chunk.column, LOOK);
         let line_ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
         for item in items {
+            if at >= look {
+                look = at + LOOK;
+                if self.is_full() {
+                    return (at, lines);
+                }
+            }
             let (start, end) = ((item.start - chunk.base()) as usize, (item.end - chunk.base()) as usize);
             lines += self.between(&bytes[at..start]);
             before = column(&bytes[at..start], before);
@@ -238,7 +293,7 @@ impl ChunkParser {
             before = column(&bytes[start..end], before);
             at = end;
         }
-        lines + self.between(&bytes[at..])
+        (bytes.len(), lines + self.between(&bytes[at..]))
     }
 
     /// What stands between items; gives the number of line ends in it.

@@ -1,6 +1,10 @@
 //! An input cut into chunks between objects, before anybody parses them.
 
+mod ranges;
+
 use std::io;
+
+pub use ranges::Range;
 
 use super::framer::{Framer, Item};
 use super::parse::{self, MAX_OBJECT, Reason, Scratch, Text};
@@ -11,8 +15,11 @@ use crate::format::batch::Windows;
 use crate::format::{Digest, KEPT, WINDOW, digest};
 use crate::memory::Zeros;
 
-/// Bytes of a chunk, and the longest stretch without an end that is held in memory.
+/// Bytes of a chunk, and the longest stretch without an end that is held in memory, where there is room for it.
 pub const CHUNK: usize = 4 << 20;
+
+/// The least that will do: an event has to fit, and more of what comes behind it than a little.
+pub const LEAST_CHUNK: usize = 3 * MAX_OBJECT / 2;
 
 /// What a chunk is.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,10 +61,12 @@ pub struct Chunk {
     pub column: u64,
     /// What the input looks like at `end`.
     pub windows: Windows,
-    /// Its bytes: the first `length` of them.
+    /// Its bytes: the first `length` of them, but for those that were passed.
     pub buffer: Zeros,
     /// How many of the buffer's bytes are the chunk's.
     pub length: usize,
+    /// How many of those are no longer.
+    pub passed: usize,
 }
 
 impl Chunk {
@@ -68,7 +77,29 @@ impl Chunk {
 
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.length]
+        &self.buffer[self.passed..self.length]
+    }
+
+    /// What the input looks like behind the first `count` bytes, of which there are [`WINDOW`] or more.
+    pub fn windows_behind(&self, count: usize) -> Windows {
+        let end = self.passed + count;
+        let tail = digest(&self.buffer[end.saturating_sub(WINDOW)..end]);
+        Windows { tail_length: WINDOW as u16, tail, ..self.windows }
+    }
+
+    /// Goes on behind the first `count` bytes, as if the chunk began there.
+    pub fn pass(&mut self, count: usize) {
+        let bytes = &self.bytes()[..count];
+        self.column = match memchr::memrchr(b'\n', bytes) {
+            Some(end) => (count - end - 1) as u64,
+            None => self.column + count as u64,
+        };
+        self.start = self.base() + count as u64;
+        self.skipped = 0;
+        self.passed += count;
+        if let ChunkKind::Document(items) = &mut self.kind {
+            items.retain(|item| item.start >= self.start);
+        }
     }
 
     /// Whether its last line goes on behind it, or has no end.
@@ -90,6 +121,17 @@ pub struct Plan {
     pub keep: usize,
     /// Brackets of a document that are open where reading begins.
     pub level: i64,
+    /// Bytes of a chunk that is cut by reading it, [`LEAST_CHUNK`] or more.
+    pub chunk: usize,
+    /// Bytes of a range.
+    pub range: usize,
+}
+
+impl Plan {
+    /// With pieces of the usual size, from the start of an input.
+    pub fn new(shape: Option<Shape>, keep: usize) -> Plan {
+        Plan { shape, keep, level: 0, chunk: CHUNK, range: CHUNK }
+    }
 }
 
 /// Reads chunks.
@@ -115,6 +157,10 @@ pub struct Chunker<'a> {
     unclosed: bool,
     ended: bool,
     failure: Option<io::Error>,
+    /// Whether ranges may be claimed.
+    in_ranges: bool,
+    /// The source does not stand at `offset`, since what is before it was claimed and not read.
+    is_behind: bool,
 }
 
 /// What of the input, and of the buffer, a chunk is.
@@ -163,6 +209,8 @@ impl<'a> Chunker<'a> {
             unclosed: true,
             ended: false,
             failure: None,
+            in_ranges: true,
+            is_behind: false,
         }
     }
 
@@ -188,11 +236,16 @@ impl<'a> Chunker<'a> {
         if (self.stop)() {
             return Ok(None);
         }
+        if let Err(error) = self.catch_up() {
+            self.ended = true;
+            return Err(self.error(&error));
+        }
         let mut buffer = match spare.take() {
-            Some(buffer) => buffer,
-            None => Zeros::new(CHUNK, "a piece of the input")?,
+            Some(buffer) if buffer.len() >= self.plan.chunk => buffer,
+            _ => Zeros::new(self.plan.chunk, "a piece of the input")?,
         };
-        match self.cut(&mut buffer) {
+        let most = self.plan.chunk;
+        match self.cut(&mut buffer[..most]) {
             Ok(Some(cut)) => Ok(Some(self.finish(cut, buffer))),
             other => {
                 *spare = Some(buffer);
@@ -204,7 +257,8 @@ impl<'a> Chunker<'a> {
     /// Reads the next chunk into the start of the buffer.
     fn cut(&mut self, buffer: &mut [u8]) -> Result<Option<Cut>> {
         let (mut filled, mut found) = self.fill(buffer);
-        while filled == CHUNK && !self.ended && !(self.stop)() && self.is_between() && is_hole(&buffer[..filled]) {
+        while filled == buffer.len() && !self.ended && !(self.stop)() && self.is_between() && is_hole(&buffer[..filled])
+        {
             self.hole.get_or_insert(self.offset);
             self.pass(&buffer[..filled]);
             (filled, found) = self.fill(buffer);
@@ -331,7 +385,7 @@ impl<'a> Chunker<'a> {
     fn skip(&mut self, buffer: &mut [u8], reason: Reason) -> Result<Option<Cut>> {
         let (base, column) = (self.offset, self.column);
         let start = self.hole.take().unwrap_or(base);
-        let kept = buffer[..self.plan.keep.clamp(KEPT, CHUNK)].to_vec();
+        let kept = buffer[..self.plan.keep.max(KEPT).min(buffer.len())].to_vec();
         let mut line_ends = memchr::memchr_iter(b'\n', buffer).count() as u64;
         self.pass(buffer);
         loop {
@@ -443,7 +497,7 @@ impl<'a> Chunker<'a> {
             tail_length: self.tail.len() as u16,
             tail: digest(&self.tail),
         };
-        Chunk { kind, start, skipped, end: self.offset, column, windows, buffer, length }
+        Chunk { kind, start, skipped, end: self.offset, column, windows, buffer, length, passed: 0 }
     }
 }
 
@@ -496,7 +550,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let start = seek_by_hand(&path, offset);
         let never = || false;
-        let mut chunker = Chunker::new(start.0, offset, start.1, Plan { shape: None, keep: KEPT, level: 0 }, &never);
+        let mut chunker = Chunker::new(start.0, offset, start.1, Plan::new(None, KEPT), &never);
         let mut chunks = Vec::new();
         let mut buffer = None;
         while let Some(chunk) = chunker.next(&mut buffer).unwrap() {
@@ -653,7 +707,7 @@ mod tests {
             asked.store(0, std::sync::atomic::Ordering::Relaxed);
             let source = Source::open(&path).unwrap();
             let taken = source.taken.clone();
-            let plan = Plan { shape: Some(shape), keep: KEPT, level: 0 };
+            let plan = Plan::new(Some(shape), KEPT);
             let mut chunker = Chunker::new(source, 0, Start::default(), plan, &stop);
             assert!(chunker.next(&mut None).unwrap().is_none());
             assert!(taken.load(std::sync::atomic::Ordering::Relaxed) < 20 * CHUNK as u64);

@@ -24,7 +24,7 @@ struct Match {
     tail: Vec<u8>,
 }
 
-pub(super) fn seek_plain(file: &mut File, name: &[u8], known: &Known, taken: &AtomicU64) -> io::Result<Start> {
+pub(super) fn seek_plain(mut file: &File, name: &[u8], known: &Known, taken: &AtomicU64) -> io::Result<Start> {
     if known.is_empty() {
         return Ok(Start::default());
     }

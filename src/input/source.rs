@@ -108,7 +108,7 @@ impl Source {
         let (body, size) = if meta.is_file() {
             let file = Whole::open(path).map_err(wrong)?;
             let mut magic = [0; 16];
-            let length = crate::storage::File::read_at(&file.file, &mut magic, 0).map_err(wrong)?;
+            let length = crate::storage::File::read_at(&*file.file, &mut magic, 0).map_err(wrong)?;
             let body = match is_packed(&magic[..length]) {
                 false => Body::Plain(file),
                 true => {
@@ -206,7 +206,7 @@ impl Source {
         let name = self.name_bytes();
         let start = match &mut self.body {
             Body::Piped(_) => Ok(Start::default()),
-            Body::Plain(whole) => seek_plain(&mut whole.file, &name, known, &self.taken),
+            Body::Plain(whole) => seek_plain(&whole.file, &name, known, &self.taken),
             Body::Packed(unpacked) => {
                 let reopen = || open_packed(&self.path, self.options, &self.taken, &self.findings);
                 seek_packed(unpacked, reopen, &name, known)
@@ -222,7 +222,7 @@ impl Source {
             Body::Piped(_) => Ok(Vec::new()),
             Body::Plain(whole) => {
                 let mut head = vec![0; most];
-                let length = crate::storage::File::read_at(&whole.file, &mut head, 0)?;
+                let length = crate::storage::File::read_at(&*whole.file, &mut head, 0)?;
                 head.truncate(length);
                 Ok(head)
             }
@@ -286,7 +286,7 @@ impl Source {
     pub fn rewind(&mut self) -> Result<()> {
         let result = match &mut self.body {
             Body::Piped(_) => Ok(()),
-            Body::Plain(whole) => whole.file.seek(SeekFrom::Start(0)).map(|_| ()),
+            Body::Plain(whole) => (&*whole.file).seek(SeekFrom::Start(0)).map(|_| ()),
             Body::Packed(unpacked) => {
                 open_packed(&self.path, self.options, &self.taken, &self.findings).map(|again| **unpacked = again)
             }
@@ -295,11 +295,33 @@ impl Source {
         result.map_err(|error| unreadable(&self.name, &error))
     }
 
+    /// The file, if it is a plain one, and the bytes that it had when it was opened.
+    pub(super) fn plain(&self) -> Option<(Arc<File>, u64)> {
+        match &self.body {
+            Body::Plain(whole) => Some((Arc::clone(&whole.file), whole.length)),
+            _ => None,
+        }
+    }
+
+    /// Moves to a place in a plain file.
+    pub(super) fn move_to(&mut self, offset: u64) -> io::Result<()> {
+        if let Body::Plain(whole) = &self.body {
+            (&*whole.file).seek(SeekFrom::Start(offset))?;
+            self.pass_to(offset);
+        }
+        Ok(())
+    }
+
+    /// Takes note that what comes before a place in a plain file is taken by somebody else.
+    pub(super) fn pass_to(&self, offset: u64) {
+        self.taken.store(offset, Ordering::Relaxed);
+    }
+
     /// The next bytes.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
         match &mut self.body {
             Body::Plain(whole) => {
-                let count = read_full(&mut whole.file, buffer)?;
+                let count = read_full(&mut &*whole.file, buffer)?;
                 self.taken.fetch_add(count as u64, Ordering::Relaxed);
                 // What came before it is taken first.
                 if count == 0 && !buffer.is_empty() {
@@ -359,7 +381,7 @@ fn read_good(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 /// A file of which the end has to be at least as far as it was when it was opened, or as far as it was read. Of one that had
 /// no length then it says nothing: some that are made as they are read, such as those in `/proc`, never have one.
 pub(super) struct Whole {
-    pub(super) file: File,
+    pub(super) file: Arc<File>,
     length: u64,
 }
 
@@ -370,13 +392,13 @@ impl Whole {
 
     pub(super) fn of(file: File) -> io::Result<Whole> {
         let length = file.metadata()?.len();
-        Ok(Whole { file, length })
+        Ok(Whole { file: Arc::new(file), length })
     }
 
     /// Where a read found nothing more: that this is the end and no cut. What was read of a file that was cut and written
     /// anew would otherwise be taken for all there is.
     fn check_end(&mut self) -> io::Result<()> {
-        let from = self.length.max(self.file.stream_position()?);
+        let from = self.length.max((&*self.file).stream_position()?);
         let to = self.file.metadata()?.len();
         if to < from && self.length > 0 { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
     }
@@ -384,7 +406,7 @@ impl Whole {
 
 impl Read for Whole {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
+        let count = (&*self.file).read(buffer)?;
         if count == 0 && !buffer.is_empty() {
             self.check_end()?;
         }

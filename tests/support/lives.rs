@@ -11,7 +11,7 @@ use chatwal::log::{Log, LogOptions};
 
 use super::setting;
 use super::sim::{Choices, SimDisk, Tell};
-use super::store::{Model, sync};
+use super::store::{Hand, Model, sync};
 
 /// Some way to compact.
 pub fn any_compaction(choices: &mut Choices) -> CompactOptions {
@@ -33,6 +33,36 @@ struct Writer {
     /// Ends before the log.
     compactor: Option<Background>,
     log: Log,
+    /// What has its place and is not written: as if other threads were about to.
+    hands: Vec<Hand>,
+}
+
+/// Segments of this size take all that a life appends: so no roll waits for what is in hand.
+const ROOMY: u64 = 1 << 16;
+
+impl Writer {
+    /// Writes all that is in hand, in some order.
+    fn write_all(&mut self, model: &mut Model, choices: &mut Choices) -> Result<()> {
+        while !self.hands.is_empty() {
+            model.write(self.hands.swap_remove(choices.of(self.hands.len())))?;
+        }
+        Ok(())
+    }
+
+    /// Appends a batch; or places some, and writes one or the other of them.
+    fn append(&mut self, roomy: bool, model: &mut Model, choices: &mut Choices) -> Result<()> {
+        if !roomy {
+            return model.append(&mut self.log, 1 + choices.of(6), choices).map(drop);
+        }
+        for _ in 0..choices.of(4) {
+            let hand = model.place(&mut self.log, 1 + choices.of(6), choices)?;
+            self.hands.push(hand);
+        }
+        for _ in 0..choices.of(self.hands.len() + 1) {
+            model.write(self.hands.swap_remove(choices.of(self.hands.len())))?;
+        }
+        Ok(())
+    }
 }
 
 /// Opens the store and appends a few batches, sometimes waiting for them; ends early when the process is stopped. Beside
@@ -52,23 +82,21 @@ fn work(
         Err(Error::Io { .. }) => return None,
         Err(error) => panic!("recovery: {error}"),
     };
-    let mut writer = Writer { compactor: None, log };
+    let mut writer = Writer { compactor: None, log, hands: Vec::new() };
     if compacting && choices.one_in(3) {
         let (how, bound) = (any_compaction(choices), choices.of(3) as u64 * 500);
         writer.compactor = Some(Background::new(disk.storage(), how, writer.log.tail(), bound));
     }
     for _ in 0..choices.of(7) {
-        let log = &mut writer.log;
-        let result = match &mut writer.compactor {
-            None if compacting && choices.one_in(3) => fold(disk, log, choices),
-            compactor => {
-                compactor.as_mut().map(Background::poke);
-                model.append(log, 1 + choices.of(6), choices).and_then(|_| match choices.of(4) {
-                    0 => log.settle(),
-                    1 => log.flush(),
-                    _ => Ok(()),
-                })
-            }
+        let result = if compacting && writer.compactor.is_none() && choices.one_in(3) {
+            writer.write_all(model, choices).and_then(|()| fold(disk, &mut writer.log, choices))
+        } else {
+            writer.compactor.as_mut().map(Background::poke);
+            writer.append(options.segment_size == ROOMY, model, choices).and_then(|()| match choices.of(4) {
+                0 => writer.write_all(model, choices).and_then(|()| writer.log.settle()),
+                1 => writer.write_all(model, choices).and_then(|()| writer.log.flush()),
+                _ => Ok(()),
+            })
         };
         model.note(&writer.log);
         match result {
@@ -124,7 +152,7 @@ pub fn survive(
 /// One store through several lives, each ended by a loss of power or the death of the process; gives the images seen.
 fn life(seed: u64, compacting: bool) -> u64 {
     let mut choices = Choices::Random(seed);
-    let options = sync([250, 600, 1500][choices.of(3)]);
+    let options = sync([250, 600, 1500, ROOMY][choices.of(4)]);
     let mut disk = SimDisk::new(seed);
     let mut model = Model::default();
     let mut images = 0;

@@ -5,7 +5,8 @@
 //!
 //! * A write or truncation is pending until its file is synced. At a loss of power each pending write is kept, lost or torn
 //!   by itself, sector by sector, whatever became of the others; and the length comes back as any that it had, or
-//!   one between, with zeros where the bytes were lost.
+//!   one between, with zeros where the bytes were lost. Writes may come in any order: what is written behind the end leaves a hole of
+//!   zeros before it, for processes as well, until that is written.
 //! * A creation, renaming or deletion is pending until the directory is synced, and each is kept or lost by itself. Only a
 //!   renaming is atomic.
 //! * After a failed sync the writes it was to cover count as clean: processes go on reading them, a later sync
@@ -308,6 +309,13 @@ impl SimDisk {
         disk.names.insert(name.into(), inode);
         disk.durable_names.insert(name.into(), inode);
         state.renamings += 1;
+    }
+
+    /// Cuts a file, or makes it longer, behind the back of whoever has it open.
+    pub fn resize(&self, name: &str, length: usize) {
+        let mut state = self.state();
+        let inode = state.disk.names[name];
+        state.disk.inodes[inode].cache.resize(length, 0);
     }
 
     /// Deletes a file behind everybody's back, durably.

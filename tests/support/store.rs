@@ -9,7 +9,7 @@ use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::batch::{Checkpoint, EventsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::FrameKind;
-use chatwal::log::{Batch, Durability, Log, LogOptions};
+use chatwal::log::{Batch, Durability, Log, LogOptions, Placed};
 use chatwal::render::{self, Format};
 use chatwal::report::{Report, ReportOptions};
 use chatwal::storage::Storage;
@@ -101,6 +101,15 @@ pub struct Model {
     made: u64,
 }
 
+/// A batch that has its place in the log, and is not written.
+pub struct Hand {
+    number: u64,
+    /// The frame's.
+    pub sequence: u64,
+    placed: Placed,
+    batch: Batch,
+}
+
 #[derive(Clone)]
 struct Appended {
     number: u64,
@@ -114,15 +123,38 @@ struct Appended {
 impl Model {
     /// Appends a batch that never was, with this many events. A batch whose write failed may be found as well.
     pub fn append(&mut self, log: &mut Log, events: usize, choices: &mut Choices) -> Result<u64> {
+        let sample = self.make(events, choices);
+        let result = log.append_batch(&sample.checkpoint, &sample.batch());
+        if let (Ok(sequence), Some(last)) = (&result, self.appended.last_mut()) {
+            last.sequence = Some(*sequence);
+        }
+        result
+    }
+
+    /// Gives such a batch its place in the log; it is still to be [written](Model::write).
+    pub fn place(&mut self, log: &mut Log, events: usize, choices: &mut Choices) -> Result<Hand> {
+        let sample = self.make(events, choices);
+        let batch = sample.batch();
+        let placed = log.place_batch(&sample.checkpoint, batch.prepare())?;
+        Ok(Hand { number: self.made, sequence: placed.sequence(), placed, batch })
+    }
+
+    /// Writes a batch that has its place.
+    pub fn write(&mut self, hand: Hand) -> Result<()> {
+        hand.placed.write(&hand.batch)?;
+        let batch = self.appended.iter_mut().find(|batch| batch.number == hand.number);
+        batch.expect("it was made").sequence = Some(hand.sequence);
+        Ok(())
+    }
+
+    fn make(&mut self, events: usize, choices: &mut Choices) -> Sample {
         self.made += 1;
         let sample = Sample::new(self.made, events, choices);
         let mut naive = self.appended.last().map(|last| last.naive.clone()).unwrap_or_default();
         sample.feed(Arc::make_mut(&mut naive));
         let report = naive.report().into();
-        let result = log.append_batch(&sample.checkpoint, &sample.batch());
-        let sequence = result.as_ref().ok().copied();
-        self.appended.push(Appended { number: self.made, sequence, naive, report });
-        result
+        self.appended.push(Appended { number: self.made, sequence: None, naive, report });
+        sample
     }
 
     /// Notes what the log has acknowledged.
