@@ -659,7 +659,7 @@ impl<'b, 'w, 'f> Blocks<'b, 'w, 'f> {
         let rows = &table.rows[..count];
         encoder.section(table, rows, bytes);
         let section = bytes.len() - BLOCK_HEADER;
-        if may_grow && encoder.bytes_of_names() > section / 2 && section < BLOCK_OF_NAMES / 2 {
+        if may_grow && is_mostly_names(encoder, section) {
             return Ok(false);
         }
         let start = writer.end();
@@ -684,6 +684,11 @@ impl<'b, 'w, 'f> Blocks<'b, 'w, 'f> {
         *table = rest;
         Ok(true)
     }
+}
+
+/// Whether a block of so many bytes is to grow: most of them are names, which the next one would have again.
+fn is_mostly_names(encoder: &EventsEncoder, bytes: usize) -> bool {
+    encoder.bytes_of_names() > bytes / 2 && bytes < BLOCK_OF_NAMES / 2
 }
 
 impl Piece {
@@ -778,7 +783,7 @@ impl Piece {
         self.bytes.resize(held + BLOCK_HEADER, 0);
         encoder.section(table, order, &mut self.bytes);
         let section = self.bytes.len() - held - BLOCK_HEADER;
-        if may_grow && encoder.bytes_of_names() > section / 2 && section < BLOCK_OF_NAMES / 2 {
+        if may_grow && is_mostly_names(encoder, section) {
             self.bytes.truncate(held);
             return Ok(false);
         }
