@@ -326,7 +326,8 @@ impl<'a> Making<'a> {
             sort_by_name(&mut names, |name| name);
             names
         });
-        let threads = self.limits.threads;
+        // Each has blocks of it, and their sites.
+        let threads = self.limits.for_large().threads;
         for (number, snapshot) in (0u32..).zip(&self.view.snapshots) {
             let begin = || Reading {
                 finder: self.lines.finder(self.own_lines()),
