@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::error::{Corruption, Error, Result};
@@ -30,12 +30,14 @@ use crate::log::Tail;
 use crate::memory;
 use crate::scratch::Scratch;
 use crate::segment::Segment;
+use crate::shares::busy;
 use crate::snapshot::{IndexedSite, PendingBlock, Snapshot, SnapshotWriter};
 use crate::storage::{Storage, explained, path_of};
 use crate::store::{Known, Place, View, copies_of, each_section_of_rejects, segment_name, snapshot_name};
 use crate::summary::{Fold, Window};
 use crate::table::{Row, Table};
 use crate::threads::start;
+use crate::turns::Turns;
 
 pub use room::{measure, needed_for, refuse_no_room, room_of};
 
@@ -44,6 +46,9 @@ pub const TAIL: u64 = 1 << 30;
 
 /// Events of a block, but for a site that begins a block: what is read and decoded to answer for one small site.
 const BLOCK_EVENTS: usize = 2048;
+
+/// What a compaction is called where it is measured.
+const PHASE: &str = "compact";
 
 /// Runs of lines that are merged at a time.
 const RUNS: usize = 64;
@@ -244,43 +249,6 @@ struct Piece {
     most: usize,
 }
 
-/// The file and whose turn it is to write: pieces come in the order of the shards.
-struct Turn<'w, 's> {
-    writer: &'w mut SnapshotWriter<'s>,
-    next: usize,
-    /// Somebody's piece will never come.
-    over: bool,
-}
-
-/// One turn after the other.
-struct Turns<'w, 's> {
-    turn: Mutex<Turn<'w, 's>>,
-    changed: Condvar,
-}
-
-impl<'w, 's> Turns<'w, 's> {
-    /// Waits for a turn, or until all is over.
-    fn wait(&self, number: usize) -> MutexGuard<'_, Turn<'w, 's>> {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        while turn.next != number && !turn.over {
-            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
-        }
-        turn
-    }
-}
-
-/// Lets the others end if a thread panics before its turn.
-struct Over<'t, 'w, 's>(&'t Turns<'w, 's>);
-
-impl Drop for Over<'_, '_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.turn.lock().unwrap_or_else(PoisonError::into_inner).over = true;
-            self.0.changed.notify_all();
-        }
-    }
-}
-
 impl<'v> Inputs<'v> {
     /// What a plan takes of a view.
     fn of(view: &'v View, plan: &Plan) -> Inputs<'v> {
@@ -353,6 +321,7 @@ impl<'v> Inputs<'v> {
         stop: &AtomicBool,
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<Option<(u64, u64, u64)>> {
+        let _busy = busy(PHASE);
         let Some((lines, dropped)) = self.fold(writer, options, stop, progress)? else { return Ok(None) };
         let (sites, events) = writer.index(&lines)?;
         writer.inputs(inherited.inputs.values(), &inherited.forgotten)?;
@@ -440,11 +409,12 @@ impl Folding<'_> {
         work: &[Work],
         progress: &(dyn Fn(usize) + Sync),
     ) -> Result<Option<u64>> {
-        let turns = Turns { turn: Mutex::new(Turn { writer, next: 0, over: false }), changed: Condvar::new() };
+        // Pieces are written in the order of the shards.
+        let turns = Turns::new(PHASE, "writer", writer);
         let begin = || Worker::new(self.lines.finder(self.limits.bytes() / 16 / self.workers), self.piece());
         let workers = parallel(self.workers, work.len(), begin, |worker, number| {
             let Some(Work::Task(task)) = work.get(number) else { return Ok(()) };
-            let _over = Over(&turns);
+            let _watched = turns.watched();
             let flush = |piece: &mut Piece| {
                 let mut turn = turns.wait(number);
                 if turn.over {
@@ -452,18 +422,18 @@ impl Folding<'_> {
                     piece.drop_bytes();
                     return Ok(());
                 }
-                piece.write(turn.writer)
+                piece.write(turn.value)
             };
             let stop = self.stop.load(Ordering::Relaxed);
             let piece = if stop { None } else { Some(worker.fold(self.inputs, task, &flush)) };
             let mut turn = turns.wait(number);
             let written = match piece {
                 _ if turn.over => Ok(()),
-                Some(Ok(true)) => worker.write(turn.writer),
+                Some(Ok(true)) => worker.write(turn.value),
                 Some(Ok(false)) => {
                     let copies = task.shards.clone().try_fold(Some(0), |copies, shard| {
                         let (Some(copies), bytes) = (copies, task.share.saturating_mul(4)) else { return Ok(None) };
-                        self.large(turn.writer, shard, bytes).map(|own| own.map(|own| copies + own))
+                        self.large(turn.value, shard, bytes).map(|own| own.map(|own| copies + own))
                     });
                     copies.map(|copies| match copies {
                         Some(copies) => worker.copies += copies,
@@ -477,9 +447,7 @@ impl Folding<'_> {
                 }
             };
             turn.over |= written.is_err();
-            turn.next += 1;
-            turns.changed.notify_all();
-            drop(turn);
+            turns.end(turn);
             progress(number + 1);
             written
         })?;
@@ -906,23 +874,5 @@ mod tests {
         // And so does the last one of an ingest that ends early.
         background.run(|| panic!("a bug"));
         drop(background);
-    }
-
-    #[test]
-    fn nobody_waits_for_the_turn_of_a_thread_that_panicked() {
-        let directory = tempfile::tempdir().unwrap();
-        // For good: a thread that waits for ever must not make the test wait for it.
-        let disk: &Disk = Box::leak(Box::new(Disk::open(directory.path()).unwrap()));
-        let writer = SnapshotWriter::create(disk, "snapshot", SnapshotHeader::default()).unwrap();
-        let turn = Turn { writer: Box::leak(Box::new(writer)), next: 0, over: false };
-        let turns: &Turns<'_, '_> = Box::leak(Box::new(Turns { turn: Mutex::new(turn), changed: Condvar::new() }));
-        let (send, waited) = std::sync::mpsc::channel();
-        std::thread::spawn(move || send.send(turns.wait(1).over));
-        let panics = std::thread::spawn(|| {
-            let _over = Over(turns);
-            panic!("a bug, before turn 0");
-        });
-        assert!(panics.join().is_err());
-        assert_eq!(waited.recv_timeout(std::time::Duration::from_secs(20)), Ok(true));
     }
 }

@@ -20,6 +20,7 @@ use crate::memory;
 use crate::merge::{Merge, Merged};
 use crate::scratch::Scratch;
 use crate::segment::{Section, Segment, next_section};
+use crate::shares;
 use crate::snapshot::{IndexedSite, Snapshot};
 use crate::store::{Place, View, misencoded};
 use crate::summary::Window;
@@ -159,8 +160,9 @@ pub fn parallel<S: Send>(
     start: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, usize) -> Result<()> + Sync,
 ) -> Result<Vec<S>> {
-    let next = AtomicUsize::new(0);
+    let (next, phase) = (AtomicUsize::new(0), shares::phase());
     let run = || -> Result<S> {
+        let _busy = phase.map(shares::busy);
         let mut state = start();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);

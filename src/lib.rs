@@ -60,3 +60,4 @@ pub mod render;
 pub mod shares;
 pub mod shell;
 pub mod threads;
+mod turns;

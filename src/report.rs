@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::event::{Site, SiteName, sort_by_name};
@@ -26,9 +26,11 @@ use crate::scratch::Scratch;
 use crate::scratch::deal::{Deal, Dealer};
 use crate::scratch::sorter::BLOCK;
 use crate::secret;
+use crate::shares::busy;
 use crate::snapshot::IndexedSite;
 use crate::store::{View, copies_of};
 use crate::summary::{Fold, Summary, Window};
+use crate::turns::Turns;
 
 /// How to make a report.
 #[derive(Clone, Debug)]
@@ -101,6 +103,7 @@ pub struct Report {
 impl Report {
     /// The report of a view.
     pub fn of(view: &View, options: &ReportOptions) -> Result<Report> {
+        let _busy = busy(PHASE);
         let scratch = Scratch::for_readers(options.temp.as_deref());
         let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch };
         let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
@@ -146,17 +149,18 @@ impl Report {
         let ends = self.lines.splitters(stretches);
         // Each reads a block of each run.
         let threads = (self.limits.bytes() / 4).checked_div(aside * BLOCK).unwrap_or(usize::MAX);
-        let turns = Turns { turn: Mutex::new((0, true)), changed: Condvar::new() };
-        let take = Mutex::new(take);
+        let _busy = busy(PHASE);
+        let turns = Turns::new(PHASE, "output", take);
         let begin = || (Vec::new(), Told::default());
         let told = parallel(threads.clamp(1, self.limits.threads), ends.len() + 1, begin, |(out, told), number| {
-            let _over = Over(&turns);
+            let _watched = turns.watched();
             out.clear();
             let least = number.checked_sub(1).and_then(|before| ends.get(before)).map(|end| &**end);
             let made = self.stretch(least, ends.get(number).map(|end| &**end), &make, (out, told));
-            let wanted = turns.wait(number);
-            let enough = made.is_err() || wanted && !take.lock().unwrap_or_else(PoisonError::into_inner)(out);
-            turns.next(wanted && !enough);
+            let mut turn = turns.wait(number);
+            turn.over |= made.is_err();
+            turn.over = turn.over || !(turn.value)(out);
+            turns.end(turn);
             made
         })?;
         let sum = |sum: Told, (_, told): (Vec<u8>, Told)| Told {
@@ -200,6 +204,9 @@ impl Report {
     }
 }
 
+/// What a report is called where it is measured.
+const PHASE: &str = "report";
+
 /// Runs of lines that are merged at a time.
 const RUNS: usize = 64;
 
@@ -208,41 +215,6 @@ const STRETCH: u64 = 128 << 10;
 
 /// Names of sites that say where those begin; there are no more, whatever there is of lines.
 const MOST_STRETCHES: usize = 1 << 12;
-
-/// One after the other: whose turn it is, and whether anybody wants more.
-struct Turns {
-    turn: Mutex<(usize, bool)>,
-    changed: Condvar,
-}
-
-impl Turns {
-    /// Waits for a turn, or until it is over; says whether it is not.
-    fn wait(&self, number: usize) -> bool {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        while turn.0 != number && turn.1 {
-            turn = self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
-        }
-        turn.1
-    }
-
-    /// Ends a turn.
-    fn next(&self, goes_on: bool) {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        (turn.0, turn.1) = (turn.0 + 1, turn.1 && goes_on);
-        self.changed.notify_all();
-    }
-}
-
-/// Lets the others end if a thread panics before its turn.
-struct Over<'t>(&'t Turns);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.next(false);
-        }
-    }
-}
 
 /// Blocks of an index that are read at once.
 const BLOCKS: usize = 64;

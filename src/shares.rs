@@ -118,6 +118,11 @@ impl Drop for Busy {
     }
 }
 
+/// What this thread is busy with, for others that share the work.
+pub(crate) fn phase() -> Option<&'static str> {
+    BUSY.get()
+}
+
 /// Does something that is no work: it waits for the disk, or for others.
 pub fn idle<T>(wait: impl FnOnce() -> T) -> T {
     let before = if is_on() { turn_to(None) } else { None };

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
+use crate::shares::idle;
+
 /// Why the first thread was refused that was.
 static REFUSED: OnceLock<io::Error> = OnceLock::new();
 
@@ -35,7 +37,7 @@ pub fn together<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> 
     std::thread::scope(|scope| {
         let others = others(scope, threads.saturating_sub(1), &work);
         let mut results = vec![work()];
-        results.extend(others.into_iter().map(joined));
+        idle(|| results.extend(others.into_iter().map(joined)));
         results
     })
 }

@@ -55,13 +55,13 @@ fn a_report_of_many_sites_is_in_order() {
     let sandbox = Sandbox::new();
     sandbox.write("in.jsonl", &input);
     sandbox.run("ingest --store s in.jsonl").expect(0);
-    let expected = sandbox.run("report --store s --threads 1").expect(0).stdout;
-    let names: Vec<&[u8]> = lines(&expected).iter().map(|line| &line[..40]).collect();
+    let expected = sandbox.run("report --store s --threads 1").expect(0).out;
+    let names: Vec<&str> = expected.lines().map(|line| &line[..40]).collect();
     assert!(names.len() > 30_000 && names.is_sorted());
     for (threads, memory) in [(2, "128M"), (8, "128M"), (3, "1M"), (64, "16M")] {
         for turn in 0..3 {
             let command = format!("report --store s --threads {threads} --memory {memory}");
-            assert!(sandbox.run(&command).expect(0).stdout == expected, "{threads} threads, {memory}, {turn}");
+            assert!(sandbox.run(&command).expect(0).out == expected, "{threads} threads, {memory}, {turn}");
         }
     }
 }

@@ -44,7 +44,7 @@ LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs",
 JUDGE, CONTENT = "src/segment/judge.rs", "src/segment/content.rs"
 SEGMENT, FRAME, BATCH = "src/segment/mod.rs", "src/format/frame.rs", "src/format/batch.rs"
 DISK, HOLDER, PLACE = "src/storage/disk.rs", "src/storage/holder.rs", "src/place.rs"
-LARGE, SCRATCH, SORTER = "src/large.rs", "src/scratch/mod.rs", "src/scratch/sorter.rs"
+TURNS, LARGE, SCRATCH, SORTER = "src/turns.rs", "src/large.rs", "src/scratch/mod.rs", "src/scratch/sorter.rs"
 COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
 MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
@@ -922,7 +922,7 @@ BUGS = [
         "a-turn-that-never-comes",
         "the threads of a compaction wait for ever for one that panicked",
         "lib nobody_waits_for_the_turn",
-        (COMPACT, "unwrap_or_else(PoisonError::into_inner).over = true;", "unwrap_or_else(PoisonError::into_inner).over |= false;"),
+        (TURNS, "self.0.turn.lock().over = true;", "self.0.turn.lock().over |= false;"),
     ),
     Bug(
         "a-compaction-fails-the-ingest",
@@ -1079,7 +1079,7 @@ BUGS = [
         "lines-out-of-turn",
         "a thread writes its stretch of the report as soon as it is made",
         "same_bytes a_report_of_many_sites",
-        (REPORT, "while turn.0 != number && turn.1 {", "while turn.0 != number && turn.1 && number > 1000 {"),
+        (TURNS, "while turn.next != number && !turn.over {", "while turn.next != number && !turn.over && number > 1000 {"),
     ),
     Bug(
         "readers-put-aside-in-the-store",

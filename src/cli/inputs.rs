@@ -28,8 +28,8 @@ use crate::console::{Console, Share, count};
 use crate::files::{Files, find};
 use crate::signals::Signals;
 use crate::{
-    Stop, compaction, descriptors, led_somewhere, print_report, process, report_options, shown, status, status_of,
-    store, threads,
+    Stop, compaction, descriptors, led_somewhere, print_report, report_options, shown, status, status_of, store,
+    threads,
 };
 
 /// A compaction beside an ingest gets one part of so many of the memory.
@@ -186,25 +186,6 @@ fn ended(mut taken: Taken<'_>, store: &Path, console: &Console) -> std::result::
     Ok(if damaged { status::CORRUPT } else { status })
 }
 
-/// Tells at the end how the threads shared the work, if it was asked for: for those who work on this program.
-struct Shares;
-
-impl Shares {
-    fn measured() -> Option<Shares> {
-        let is_wanted = std::env::var_os("CHATWAL_SHARES").is_some_and(|value| value == "1");
-        is_wanted.then(|| {
-            chatwal::shares::switch_on();
-            Shares
-        })
-    }
-}
-
-impl Drop for Shares {
-    fn drop(&mut self) {
-        chatwal::shares::lines().iter().for_each(|line| process::say(&format!("shares: {line}")));
-    }
-}
-
 /// Ingests all inputs that can be read; `None` if none can.
 fn take<'a>(
     args: &'a InputArgs,
@@ -213,7 +194,6 @@ fn take<'a>(
     global: &Global,
     console: &'a Console,
 ) -> Result<Option<Taken<'a>>> {
-    let _shares = Shares::measured();
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
     // So that a typing error leaves no empty store behind: the first input that can be read makes it. The others are opened when
     // it is their turn, each once.

@@ -136,7 +136,27 @@ fn parsed_away(answer: &clap::Error) -> ExitCode {
     }
 }
 
+/// Tells at the end how the threads shared the work, if it was asked for: for those who work on this program.
+struct Shares;
+
+impl Shares {
+    fn measured() -> Option<Shares> {
+        let is_wanted = std::env::var_os("CHATWAL_SHARES").is_some_and(|value| value == "1");
+        is_wanted.then(|| {
+            chatwal::shares::switch_on();
+            Shares
+        })
+    }
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        chatwal::shares::lines().iter().for_each(|line| process::say(&format!("shares: {line}")));
+    }
+}
+
 fn run(command: Command, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+    let _shares = Shares::measured();
     match command {
         Command::Run(args) => inputs::run(&args, global, console),
         Command::Ingest(args) => inputs::ingest(&args.input, global, console),
