@@ -16,6 +16,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
@@ -41,6 +42,9 @@ const PART: usize = 4 << 20;
 
 /// The most parts. Where they do not fit the memory, each is dealt again.
 const MOST_PARTS: u64 = 1 << 10;
+
+/// Bytes of a part that are put aside at a time, more or less, at least.
+const LEAST_DEALT: usize = 8 << 10;
 
 /// Records that are taken in between two looks at the memory.
 const STEP: usize = 1 << 9;
@@ -75,8 +79,10 @@ impl Large {
         let Limits { threads, scratch, .. } = limits.clone();
         let threads = threads.max(1);
         let share = limits.bytes() / threads;
-        let part = (share / 8).clamp(1 << 10, PART) as u64;
-        let parts = bytes.div_ceil(part).clamp(2, MOST_PARTS).next_power_of_two();
+        let part = (share / 4).clamp(1 << 10, PART) as u64;
+        // More parts would be put aside, and read back, in pieces that are too small.
+        let most = ((share / 4 / LEAST_DEALT) as u64).clamp(16, MOST_PARTS);
+        let parts = bytes.div_ceil(part).min(most).next_power_of_two().clamp(2, MOST_PARTS);
         Large { shard, threads, share, deal: Deal::new(&scratch, parts as usize), scratch }
     }
 
@@ -220,8 +226,19 @@ impl Large {
         let Large { scratch, shard, threads, share, deal } = self;
         let streams = Mutex::new(Vec::new());
         let piece = (share * threads / 8 / deal.parts()).clamp(LEAST_PIECE, PIECE);
-        let stage =
-            Stage { scratch, shard: *shard, share: *share, window, report, order, messages, streams: &streams, piece };
+        let held = AtomicUsize::new(self.held());
+        let stage = Stage {
+            scratch,
+            shard: *shard,
+            share: *share,
+            window,
+            report,
+            order,
+            messages,
+            streams: &streams,
+            piece,
+            held,
+        };
         let workers = parallel(
             *threads,
             deal.parts(),
@@ -268,8 +285,10 @@ struct Stage<'a> {
     order: Option<&'a Sorter>,
     messages: &'a Spill,
     streams: &'a Mutex<Vec<Stream>>,
-    /// Bytes of the messages of a part that are held until they are put aside, or for good: of all parts an eighth of the memory.
+    /// Bytes of the messages of a part that are held until they are put aside.
     piece: usize,
+    /// Bytes of those of all parts that may be held for good.
+    held: AtomicUsize,
 }
 
 impl<'a> Stage<'a> {
@@ -338,7 +357,7 @@ impl Parted for PartWorker<'_, '_> {
     }
 
     fn is_full(&self) -> bool {
-        self.table.rows.len() > 2 * STEP && self.table.bytes() > self.stage.share / 4
+        self.table.rows.len() > 2 * STEP && self.table.bytes() > self.stage.share / 2
     }
 
     /// Drops copies.
@@ -384,7 +403,7 @@ impl Parted for PartWorker<'_, '_> {
         if let (Some(order), Some(run)) = (self.stage.order, run) {
             order.add(run)?;
         }
-        self.stage.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        self.end_stream(stream)?;
         table.clear();
         self.table = table;
         Ok(())
@@ -436,6 +455,20 @@ impl PartWorker<'_, '_> {
         }
         stream.end_record();
         stream.put_aside(messages, piece)
+    }
+
+    /// Ends the messages of a part: they stay in memory, if there is room.
+    fn end_stream(&self, mut stream: Stream) -> Result<()> {
+        let Stage { streams, messages, held, .. } = self.stage;
+        let takes = stream.held.len();
+        if held.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(takes)).is_err() {
+            stream.put_aside(messages, 0)?;
+        }
+        // There may be thousands.
+        (stream.site, stream.moments) = (Vec::new(), Vec::new());
+        stream.held.shrink_to_fit();
+        streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        Ok(())
     }
 }
 

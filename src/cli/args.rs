@@ -50,8 +50,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "CHATWAL_STORE")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub store: Option<PathBuf>,
-    /// Memory that a command may use, such as 128M or 1G; what does not fit goes to temporary files. Also the largest window of
-    /// zstd or dictionary of xz that an input may have (8M in any case)
+    /// Memory that a command may use, such as 128M or 1G; what does not fit goes to temporary files. Half of it is the largest
+    /// window of zstd or dictionary of xz that an input may have (8M in any case)
     #[arg(long, global = true, value_name = "BYTES", value_parser = memory, default_value = "128M")]
     pub memory: u64,
     /// Where temporary files are [default: $TMPDIR or /tmp; of what writes to the store, the store]

@@ -11,6 +11,7 @@ use chatwal::compact::{Background, CompactOptions};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::ingest::{IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
+use chatwal::input::packed::PARTS;
 use chatwal::input::packed::{Findings, Trailing};
 use chatwal::input::repeats::Seek;
 use chatwal::input::shape::Shape;
@@ -335,7 +336,7 @@ fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Con
 }
 
 fn open(file: &OsString, args: &InputArgs, global: &Global) -> Result<Source> {
-    let options = SourceOptions { memory: global.memory, foreign: args.input.is_none() };
+    let options = SourceOptions { memory: global.memory / PARTS, foreign: args.input.is_none() };
     if file == "-" {
         check_stdin()?;
         return Source::stdin(options);

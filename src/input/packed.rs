@@ -163,8 +163,11 @@ impl Refused {
                 if let (Some(Packing::Zstd), Some(last)) = (layers.last(), commands.last_mut()) {
                     *last = "zstd -dc --long=31";
                 }
-                let enough = wanted.map(|wanted| format!("run with --memory {}, or ", size(wanted)));
-                let enough = enough.unwrap_or_else(|| format!("run with more than --memory {}, or ", size(*memory)));
+                let enough =
+                    wanted.map(|wanted| format!("run with --memory {}, or ", size(wanted.saturating_mul(PARTS))));
+                let enough = enough.unwrap_or_else(|| {
+                    format!("run with more than --memory {}, or ", size(memory.saturating_mul(PARTS)))
+                });
                 format!("{enough}unpack it before: {}", through(file, &commands))
             }
             // One less is few enough.
@@ -197,6 +200,9 @@ fn nested(layers: &[Packing]) -> String {
     let names: Vec<&str> = layers.iter().rev().map(|packing| packing.name()).collect();
     names.join(" in ")
 }
+
+/// Windows get one part of so many of `--memory`.
+pub const PARTS: u64 = 2;
 
 /// A number of bytes as `--memory` takes it, rounded up.
 fn size(bytes: u64) -> String {
@@ -565,7 +571,7 @@ mod tests {
         let error = Refused::of(&error).unwrap().error("x", Some(Path::new("x.zst")));
         assert_eq!(error.to_string(), "x: the zstd data wants a window of 2G, and --memory allows 64M");
         let command = "`zstd -dc --long=31 x.zst | chatwal ingest --store DIR -`";
-        assert_eq!(error.hint(), format!("run with --memory 2G, or unpack it before: {command}"));
+        assert_eq!(error.hint(), format!("run with --memory 4G, or unpack it before: {command}"));
     }
 
     fn pack_long(bytes: &[u8], log: u32) -> Vec<u8> {
@@ -593,7 +599,7 @@ mod tests {
         let error = Refused::of(&error).unwrap().error("x", None);
         assert_eq!(error.to_string(), "x: the xz data wants a dictionary of 96M, and --memory allows 64M");
         let command = "`… | xz -dc | chatwal ingest --store DIR -`";
-        assert_eq!(error.hint(), format!("run with --memory 96M, or unpack it before: {command}"));
+        assert_eq!(error.hint(), format!("run with --memory 192M, or unpack it before: {command}"));
     }
 
     #[cfg(not(feature = "more-compression"))]

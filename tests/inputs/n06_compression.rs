@@ -208,16 +208,16 @@ fn what_cannot_be_unpacked_makes_no_store_and_names_a_command_that_works() {
         (
             zstd_long(&a(), 31),
             "",
-            "run with --memory 2G, or unpack it before: `zstd -dc --long=31 'a b' | chatwal ingest --store DIR -`",
+            "run with --memory 4G, or unpack it before: `zstd -dc --long=31 'a b' | chatwal ingest --store DIR -`",
         ),
-        (zstd_long(&a(), 31), "--memory 2047M", "--memory 2G"),
-        (zstd_long(&a(), 27), "--memory 127M", "--memory 128M"),
+        (zstd_long(&a(), 31), "--memory 4095M", "--memory 4G"),
+        (zstd_long(&a(), 27), "--memory 255M", "--memory 256M"),
         (gzip(&zstd_long(&a(), 27)), "", "`gzip -dc 'a b' | zstd -dc --long=31 | chatwal ingest --store DIR -`"),
         (gzip(&gzip(&gzip(&a()))), "", "`gzip -dc 'a b' | chatwal ingest --store DIR -`"),
         (zstd(&gzip(&gzip(&a()))), "", "`zstd -dc 'a b' | chatwal ingest --store DIR -`"),
     ];
     if more {
-        rows.push((xz_of(&a(), 96 << 20), "", "--memory 96M, or unpack it before: `xz -dc 'a b' | chatwal"));
+        rows.push((xz_of(&a(), 96 << 20), "", "--memory 192M, or unpack it before: `xz -dc 'a b' | chatwal"));
     } else {
         rows.push((xz(&a()), "", "`xz -dc 'a b' | chatwal ingest --store DIR -`"));
     }
@@ -230,7 +230,7 @@ fn what_cannot_be_unpacked_makes_no_store_and_names_a_command_that_works() {
         assert!(!sandbox.has("s"), "{hint}");
     }
     for (input, memory) in
-        [(zstd_long(&a(), 27), "128M"), (zstd_long(&a(), 23), "1M"), (gzip(&zstd_long(&a(), 31)), "2G")]
+        [(zstd_long(&a(), 27), "256M"), (zstd_long(&a(), 23), "1M"), (gzip(&zstd_long(&a(), 31)), "4G")]
     {
         let sandbox = Sandbox::new();
         sandbox.write("in", &input);
