@@ -134,6 +134,7 @@ impl Large {
         let begin = || {
             let mut gather = Gather::default();
             gather.begin(&task);
+            gather.only().map(Table::for_one_section);
             (gather, self.dealer())
         };
         let workers = parallel(self.threads, pieces, begin, |(gather, rows), number| {

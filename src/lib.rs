@@ -27,6 +27,7 @@ pub mod event;
 pub mod input;
 
 pub mod format;
+mod order;
 mod secret;
 pub mod table;
 

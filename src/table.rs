@@ -56,6 +56,8 @@ pub struct Table {
     sites: Texts,
     froms: Texts,
     ids: Heap,
+    /// It holds one section at a time, see [`Table::for_one_section`].
+    of_one: bool,
 }
 
 impl Table {
@@ -90,6 +92,20 @@ impl Table {
     /// The value of a `from` in [`Row::from`].
     pub fn from(&mut self, name: &[u8]) -> u32 {
         self.froms.intern(name)
+    }
+
+    /// The same for names that come in order, as they do in a section.
+    pub fn from_in_order(&mut self, name: &[u8]) -> u32 {
+        match self.froms.len().checked_sub(1) {
+            _ if !self.of_one => self.froms.intern(name),
+            Some(last) if self.froms.get(last as u32) == name => last as u32,
+            _ => self.froms.push(name),
+        }
+    }
+
+    /// From now on it is cleared before each section that is decoded into it: names need not be looked up.
+    pub fn for_one_section(&mut self) {
+        self.of_one = true;
     }
 
     /// Appends one event whose texts are known already.
@@ -361,6 +377,11 @@ impl Texts {
         let hasher = &self.heap.hasher;
         self.short.insert_unique(hash, (key, number), |(key, _)| hasher.hash_one(key));
         number
+    }
+
+    /// Appends a text that is none of those before, and is not going to be looked up.
+    fn push(&mut self, text: &[u8]) -> u32 {
+        self.heap.push(text)
     }
 
     fn intern_long(&mut self, text: &[u8]) -> u32 {

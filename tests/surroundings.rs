@@ -267,7 +267,7 @@ fn a_compaction_that_fails_is_a_warning_of_the_ingest() {
 fn a_compaction_without_memory_or_thread_is_a_warning_of_the_ingest() {
     let (sandbox, input) = folding();
     if possible("prlimit", &["--as=2000000000", "true"], "a limit on memory") {
-        let ran = limited(&sandbox, "--as=2000000000", &format!("{FOLDING} --memory 4G")).expect(0);
+        let ran = limited(&sandbox, "--as=2000000000", &format!("{FOLDING} --memory 16G")).expect(0);
         ran.says(&["warning: what was ingested is stored, but was not compacted: no memory for a compaction"]);
         sandbox.reports(&input);
         fs::remove_dir_all(sandbox.path("s")).unwrap();

@@ -5,6 +5,7 @@ use super::frame::{Entry, MAX_PAYLOAD, SectionKind};
 pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
 use super::{Digest, MAX_MARKS, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
+use crate::order::sort_texts;
 use crate::table::{Row, Table};
 
 /// What identifies an input at a place: its first bytes and those before the place.
@@ -165,7 +166,8 @@ pub struct EventsEncoder {
     order: Vec<u64>,
     /// By the number of a `from`: its place in the order of all of them.
     ranks: Vec<u32>,
-    sorted: Vec<u32>,
+    /// Names in order: some of their bytes, and their numbers.
+    sorted: Vec<(u64, u32)>,
     /// By rank and code: the section it was last seen in and its place in that section's dictionary.
     places: Vec<(u32, u32)>,
     /// The number of the section, from 1, since the names were ranked.
@@ -221,12 +223,12 @@ impl EventsEncoder {
     pub fn begin(&mut self, table: &Table) {
         let count = table.names() as u32;
         self.sorted.clear();
-        self.sorted.extend(0..count);
-        self.sorted.sort_unstable_by(|&a, &b| table.name_of(a).cmp(table.name_of(b)));
+        self.sorted.extend((0..count).map(|from| (0, from)));
+        sort_texts(&mut self.sorted, |from| table.name_of(from));
         self.ranks.clear();
         self.ranks.resize(count as usize, 0);
-        for (rank, &from) in (0u32..).zip(&self.sorted) {
-            self.ranks[from as usize] = rank;
+        for (rank, (_, from)) in (0u32..).zip(&self.sorted) {
+            self.ranks[*from as usize] = rank;
         }
         self.places.clear();
         self.places.resize(count as usize * ACTOR_CODES as usize, (0, 0));
@@ -297,7 +299,7 @@ impl EventsEncoder {
         let dictionary = out.len();
         for &actor in &*actors {
             let (rank, code) = (u64::from(actor) / ACTOR_CODES, u64::from(actor) % ACTOR_CODES);
-            let name = table.name_of(sorted[rank as usize]);
+            let name = table.name_of(sorted[rank as usize].1);
             put_front_coded(out, before, name, ACTOR_CODES, code);
             before = name;
         }
@@ -436,7 +438,7 @@ impl EventsDecoder {
             room = reader.within(room, self.text.len())?;
             let (kind, disputed) = (code % Kind::ALL.len() as u64, code >= Kind::ALL.len() as u64);
             match Kind::from_code(kind as u8) {
-                Some(kind) => self.actors.push((table.from(&self.text), kind, disputed)),
+                Some(kind) => self.actors.push((table.from_in_order(&self.text), kind, disputed)),
                 None => return reader.malformed("a kind"),
             }
         }

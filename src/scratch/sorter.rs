@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{Extent, Scratch, Spill};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::order::{prefix, sort_texts};
 
 /// Bytes before a record: the lengths of its key and its payload.
 const LENGTHS: usize = 4;
@@ -37,16 +38,6 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     let (key, payload) = (usize::from(u16::from_le_bytes([a, b])), usize::from(u16::from_le_bytes([c, d])));
     let (key, rest) = rest.split_at_checked(key)?;
     Some((key, rest.get(..payload)?, LENGTHS + key.len() + payload))
-}
-
-/// The first eight bytes of a text as a number, which orders as they do.
-fn prefix(text: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    match text.first_chunk() {
-        Some(first) => word = *first,
-        None => word.iter_mut().zip(text).for_each(|(byte, first)| *byte = *first),
-    }
-    u64::from_be_bytes(word)
 }
 
 fn put(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) {
@@ -163,7 +154,7 @@ impl Collector<'_> {
     }
 
     fn put_aside(&mut self) -> Result<()> {
-        order(&self.bytes, &mut self.places);
+        sort_texts(&mut self.places, |at| key_at(&self.bytes, at));
         let mut run = self.sorter.run();
         for (_, at) in &self.places {
             if let Some((key, payload, _)) = record(&self.bytes[*at as usize..]) {
@@ -188,7 +179,7 @@ impl Collector<'_> {
         }
         self.bytes.shrink_to_fit();
         self.places.shrink_to_fit();
-        order(&self.bytes, &mut self.places);
+        sort_texts(&mut self.places, |at| key_at(&self.bytes, at));
         let run = Run::Held(std::mem::take(&mut self.bytes), std::mem::take(&mut self.places));
         self.sorter.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
         Ok(())
@@ -198,22 +189,6 @@ impl Collector<'_> {
 /// The key of the record at a place.
 fn key_at(bytes: &[u8], at: u32) -> &[u8] {
     record(bytes.get(at as usize..).unwrap_or_default()).map_or(&[], |(key, ..)| key)
-}
-
-/// Brings places of records into the order of their keys: by the eight bytes behind what all of them begin with, which decide
-/// nearly always.
-fn order(bytes: &[u8], places: &mut [(u64, u32)]) {
-    let Some((_, first)) = places.first().copied() else { return };
-    let first = key_at(bytes, first);
-    let mut shared = first.len();
-    for (_, at) in &*places {
-        let key = key_at(bytes, *at);
-        shared = first[..shared].iter().zip(key).take_while(|(a, b)| a == b).count();
-    }
-    for (word, at) in &mut *places {
-        *word = prefix(key_at(bytes, *at).get(shared..).unwrap_or_default());
-    }
-    places.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key_at(bytes, a.1).cmp(key_at(bytes, b.1))));
 }
 
 /// A run that is written in order.
