@@ -452,9 +452,10 @@ impl Limits {
     }
 
     /// The same for a shard that does not fit: half of the memory, and no more threads than have room for what they read and decode
-    /// at a time.
+    /// at a time, nor many more than there are processors: each has a part of the memory, and puts aside the more, the less it is.
     pub(crate) fn for_large(&self) -> Limits {
-        let threads = (self.bytes() / LARGE_SHARE).clamp(1, self.threads.max(1));
+        let useful = available_parallelism().map_or(1, usize::from).max(4).min(self.threads.max(1));
+        let threads = (self.bytes() / LARGE_SHARE).clamp(1, useful);
         Limits { threads, memory: self.memory / 2, scratch: self.scratch.clone() }
     }
 
@@ -602,7 +603,7 @@ mod tests {
             assert!(plan.workers as u64 * need <= 16 << 20 && plan.workers <= threads);
             assert!(plan.workers == threads.min(16), "{threads}: {}", plan.workers);
             let limits = Limits { threads, memory: 32 << 20, scratch: Scratch::for_readers(None) };
-            assert_eq!(limits.for_large().threads, threads.min(4));
+            assert_eq!(limits.for_large().threads, threads.min(4), "8 MiB each");
         }
     }
 }

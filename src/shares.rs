@@ -93,7 +93,9 @@ fn note(name: &'static str, what: impl FnOnce(&mut Phase)) {
 
 /// A line for each phase that there was.
 pub fn lines() -> Vec<String> {
-    PHASES.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Phase::text).collect()
+    let phases = PHASES.lock().unwrap_or_else(PoisonError::into_inner);
+    // Of others there were locks alone.
+    phases.iter().filter(|phase| phase.most > 0).map(Phase::text).collect()
 }
 
 /// A thread that works on a phase, until it is dropped.
