@@ -469,7 +469,7 @@ impl Folding<'_> {
         large.tail(self.inputs.segments, self.inputs.frames, |_| true, None)?;
         for snapshot in self.inputs.snapshots {
             let own = snapshot.shards()[usize::from(shard)];
-            large.snapshot(snapshot, vec![own.at..own.at + own.length], |_| true)?;
+            large.snapshot(snapshot, std::iter::once(own.at..own.at + own.length), |_| true)?;
         }
         let mut finder = self.lines.finder(limits.bytes() / 16);
         let mut blocks = Blocks::new(shard, writer, &mut finder);

@@ -500,7 +500,7 @@ pub fn each_of_site(
     let large = Large::new(&limits.for_large(), shard, load.memory());
     large.tail(&view.segments, &view.frames, |other| other == site, None)?;
     for (snapshot, stretch) in stretches {
-        large.snapshot(snapshot, vec![stretch], |other| other == site)?;
+        large.snapshot(snapshot, std::iter::once(stretch), |other| other == site)?;
     }
     let mut visit = |table: &Table| visit(table, &table.rows).map(|()| true);
     large.finish(Window::ALL, None, Some(&mut visit)).map(drop)

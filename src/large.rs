@@ -63,6 +63,9 @@ const EVENTS: &str = "the events of a part";
 /// The same.
 const MESSAGES: &str = "the messages of a site";
 
+/// Takes events, until it says that it is enough.
+pub(crate) type Visit<'v> = &'v mut dyn FnMut(&Table) -> Result<bool>;
+
 /// The events of one shard.
 pub(crate) struct Large {
     scratch: Scratch,
@@ -110,7 +113,7 @@ impl Large {
     pub(crate) fn snapshot(
         &self,
         snapshot: &Snapshot,
-        stretches: Vec<Range<u64>>,
+        stretches: impl IntoIterator<Item = Range<u64>>,
         wanted: impl Fn(Site<'_>) -> bool + Sync,
     ) -> Result<()> {
         let mut pieces = Vec::new();
@@ -150,12 +153,7 @@ impl Large {
 
     /// Drops copies, and finds out what the report says of each site, if there are `lines` for it; `visit` gets all events, in order
     /// and each once, some at a time, until it says that it is enough. Gives the number of copies, or nothing if it was.
-    pub(crate) fn finish(
-        self,
-        window: Window,
-        lines: Option<&Lines>,
-        visit: Option<&mut dyn FnMut(&Table) -> Result<bool>>,
-    ) -> Result<Option<u64>> {
+    pub(crate) fn finish(self, window: Window, lines: Option<&Lines>, visit: Option<Visit<'_>>) -> Result<Option<u64>> {
         let sorter = || Sorter::new(&self.scratch, self.share / 16, self.held());
         let (names, order, messages) = (sorter(), sorter(), self.scratch.file());
         let visitors = Deal::new(&self.scratch, self.deal.parts());
@@ -190,7 +188,7 @@ impl Large {
     }
 
     /// Visits all events, until it is enough; says whether it is not.
-    fn visit(&self, order: Sorter, visit: &mut dyn FnMut(&Table) -> Result<bool>) -> Result<bool> {
+    fn visit(&self, order: Sorter, visit: Visit<'_>) -> Result<bool> {
         let (sorted, mut table) = (order.sorted(self.runs())?, Table::default());
         let mut merge = sorted.merge(None, None)?;
         while let Some((key, disputed)) = merge.next()? {
@@ -1013,7 +1011,7 @@ mod tests {
 
     fn table_of(events: &[Parts], long: bool) -> Table {
         let mut table = Table::default();
-        let name = |kind: &str, number: u16| match long || number % 3 == 0 {
+        let name = |kind: &str, number: u16| match long || number.is_multiple_of(3) {
             true => format!("{kind} of a name that is long enough to be no short one, {number}"),
             false => format!("{kind}{number}"),
         };
@@ -1095,7 +1093,7 @@ mod tests {
     #[test]
     fn parts_that_do_not_fit_are_dealt_again() {
         let number = |at: u32, factor: u32| (at.wrapping_mul(factor) >> 7) as u16;
-        let kind = |at: u32| if at % 7 == 0 { (at / 7 % 2) as u8 } else { 2 };
+        let kind = |at: u32| if at.is_multiple_of(7) { (at / 7 % 2) as u8 } else { 2 };
         for (ids, froms) in [(60_000, 50_000), (60_000, 4), (40, 50_000), (1, 1)] {
             let event = |at: u32| {
                 (0, number(at, 2_654_435_761) % ids, number(at, 40_503) % froms, i64::from(at % 997), kind(at))

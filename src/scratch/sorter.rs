@@ -48,6 +48,9 @@ fn put(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// A part of a key, by which most are in order, and the place of its record.
+type At = (u64, u32);
+
 /// All threads' runs.
 pub struct Sorter {
     spill: Spill,
@@ -60,7 +63,7 @@ pub struct Sorter {
 /// Records in order.
 enum Run {
     /// The records as they came, and the place of each, in order.
-    Held(Vec<u8>, Vec<(u64, u32)>),
+    Held(Vec<u8>, Vec<At>),
     /// In a temporary file, block by block.
     Aside(Vec<Block>),
 }
@@ -133,8 +136,8 @@ impl Run {
 pub struct Collector<'c> {
     sorter: &'c Sorter,
     bytes: Vec<u8>,
-    /// Of each record a part of the key, once they are in order, and where it is.
-    places: Vec<(u64, u32)>,
+    /// Of each record; the parts of keys once they are in order.
+    places: Vec<At>,
     most: usize,
 }
 
@@ -142,7 +145,7 @@ impl Collector<'_> {
     /// Collects one record; key and payload have less than 65,536 bytes each.
     pub fn put(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let more = LENGTHS + key.len() + payload.len();
-        let held = self.bytes.len() + size_of::<(u64, u32)>() * self.places.len();
+        let held = self.bytes.len() + size_of::<At>() * self.places.len();
         if held + more > self.most && !self.places.is_empty() {
             self.put_aside()?;
         }
@@ -172,7 +175,7 @@ impl Collector<'_> {
         if self.places.is_empty() {
             return Ok(());
         }
-        let takes = self.bytes.len() + size_of::<(u64, u32)>() * self.places.len();
+        let takes = self.bytes.len() + size_of::<At>() * self.places.len();
         let taken = self.sorter.held.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(takes));
         if taken.is_err() {
             return self.put_aside();
@@ -304,7 +307,7 @@ impl Sorted {
 /// One place in a run.
 struct Cursor<'r> {
     spill: &'r Spill,
-    held: Option<(&'r [u8], std::slice::Iter<'r, (u64, u32)>)>,
+    held: Option<(&'r [u8], std::slice::Iter<'r, At>)>,
     blocks: std::slice::Iter<'r, Block>,
     /// The block at hand, and where the next record in it begins.
     buffer: Vec<u8>,

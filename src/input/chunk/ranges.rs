@@ -165,6 +165,7 @@ mod tests {
     const SMALL: usize = 64 << 10;
 
     /// The places of all chunks, their kinds and windows, and how many of them were ranges.
+    #[allow(clippy::type_complexity)] // All that two ways of cutting have to agree on.
     fn cut(path: &Path, in_ranges: bool) -> (Vec<(String, u64, u64, u64, Windows, Vec<u8>)>, usize) {
         let never = || false;
         let plan = Plan { chunk: CHUNK, range: CHUNK, ..Plan::new(None, KEPT) };
