@@ -385,7 +385,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Cuts a stretch of blocks of this kind into pieces of about [`PIECE`] bytes, appended to `pieces`; reads the headers alone.
+    /// Cuts a stretch of blocks of this kind into pieces of about a mebibyte, appended to `pieces`; reads the headers alone.
     pub fn split(&self, kind: BlockKind, stretch: Range<u64>, pieces: &mut Vec<Range<u64>>) -> Result<()> {
         let (mut at, mut start, mut buffer) = (stretch.start, stretch.start, Vec::new());
         // A short one costs more to cut than it is worth.

@@ -3,7 +3,7 @@
 //! What is open stays readable whatever a writer or a compactor does meanwhile, so only names and the end of the log can
 //! look wrong for a moment; those are looked at until two looks agree. Everything else is read once: frames one by one, snapshots
 //! shard by shard, on all threads. Memory holds a section a thread, and the largest site that fits it; of a shard that does not
-//! fit, the events are put aside, see [`large`](crate::large). What the events say of each site is brought into order, to be
+//! fit, the events are put aside, see `src/large.rs`. What the events say of each site is brought into order, to be
 //! held against the index site by site.
 //!
 //! Beyond what readers check, every section and block is decoded; the events of a snapshot have to be in order and unique,

@@ -6,7 +6,7 @@
 //!
 //! What makes it quick: strings are searched 16 or 32 bytes at a time, and digits read eight at a time, so most loops run
 //! once and branches go the same way line after line; a key is compared as a whole, quotes and colon included, first
-//! with the one that usually comes next; the cursor lives in registers, and what is rare works on a copy ([`rare`]); and nothing is looked for twice: the line ends
+//! with the one that usually comes next; the cursor lives in registers, and what is rare works on a copy (`rare`); and nothing is looked for twice: the line ends
 //! where its object ends, so no one searches for `\n` beforehand. It reads ahead, so of an object that has little or nothing
 //! behind it, it may say nothing.
 
