@@ -24,7 +24,6 @@ use crate::large::Large;
 use crate::lines::{Finder, Line, Lines, SortedLines};
 use crate::scratch::Scratch;
 use crate::scratch::deal::{Deal, Dealer};
-use crate::scratch::sorter::BLOCK;
 use crate::secret;
 use crate::shares::busy;
 use crate::snapshot::IndexedSite;
@@ -145,14 +144,28 @@ impl Report {
         take: &mut (dyn FnMut(&[u8]) -> bool + Send),
     ) -> Result<Told> {
         let (bytes, aside) = self.lines.size();
+        if aside > 0 {
+            // Each stretch would read a block of each run to find where it begins.
+            let (mut out, mut wanted) = (Vec::new(), true);
+            let told = self.each(&mut |name, summary| {
+                make(name, summary, &mut out);
+                if out.len() as u64 >= STRETCH {
+                    wanted = take(&out);
+                    out.clear();
+                }
+                wanted
+            })?;
+            if wanted {
+                take(&out);
+            }
+            return Ok(told);
+        }
         let stretches = usize::try_from(bytes / STRETCH).unwrap_or(usize::MAX).clamp(1, MOST_STRETCHES);
         let ends = self.lines.splitters(stretches);
-        // Each reads a block of each run.
-        let threads = (self.limits.bytes() / 4).checked_div(aside * BLOCK).unwrap_or(usize::MAX);
         let _busy = busy(PHASE);
         let turns = Turns::new(PHASE, "output", take);
         let begin = || (Vec::new(), Told::default());
-        let told = parallel(threads.clamp(1, self.limits.threads), ends.len() + 1, begin, |(out, told), number| {
+        let told = parallel(self.limits.threads, ends.len() + 1, begin, |(out, told), number| {
             let _watched = turns.watched();
             out.clear();
             let least = number.checked_sub(1).and_then(|before| ends.get(before)).map(|end| &**end);

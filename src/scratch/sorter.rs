@@ -20,7 +20,7 @@ use crate::order::{prefix, sort_texts};
 const LENGTHS: usize = 4;
 
 /// Bytes at which a block of a run ends: what is read at a time.
-pub const BLOCK: usize = 64 << 10;
+const BLOCK: usize = 64 << 10;
 
 /// Bytes of a key that are kept of each block, to find where a stretch of keys begins.
 const FENCE: usize = 32;
