@@ -15,11 +15,11 @@ use chatwal::format::block::{
     BLOCK_HEADER, BLOCK_MAGIC, BlockKind, REGIONS, SNAPSHOT_HEADER, SNAPSHOT_MAGIC, SnapshotHeader,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SectionKind, SegmentHeader, crc};
-use chatwal::gather::Limits;
 use chatwal::input::fast;
 use chatwal::input::parse::{Scratch, Text, filler, parse};
 use chatwal::log::Log;
 use chatwal::recover::publish_segment;
+use chatwal::scratch::Limits;
 use chatwal::store::{View, segment_name, snapshot_name};
 use chatwal::timeline::Timeline;
 

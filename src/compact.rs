@@ -23,11 +23,12 @@ use crate::format::Uid;
 use crate::format::batch::EventsEncoder;
 use crate::format::block::{BLOCK_HEADER, BlockKind, SiteEntry, SnapshotHeader, put_checkpoint};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER};
-use crate::gather::{Gather, Gathered, Limits, Plan as Parting, Task, Work, by_site, loads_of, parallel};
+use crate::gather::{Gather, Gathered, Plan as Parting, Task, Work, by_site, loads_of, parallel};
 use crate::large::Large;
 use crate::lines::{Finder, Line, Lines, SortedLines};
 use crate::log::Tail;
 use crate::memory;
+use crate::scratch::Limits;
 use crate::scratch::Scratch;
 use crate::segment::Segment;
 use crate::shares::busy;
@@ -49,9 +50,6 @@ const BLOCK_EVENTS: usize = 2048;
 
 /// What a compaction is called where it is measured.
 const PHASE: &str = "compact";
-
-/// Runs of lines that are merged at a time.
-const RUNS: usize = 64;
 
 /// What the index is made of, in messages.
 const SITES: &str = "the sites of a snapshot";
@@ -344,7 +342,7 @@ impl<'v> Inputs<'v> {
         }
         let scratch = options.temp.as_deref().map_or_else(|| Scratch::new(&writer.scratch()), Scratch::new);
         let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch };
-        let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
+        let lines = Lines::new(&limits);
         let plan = Parting::of(&loads, limits.threads, limits.memory);
         let folding = Folding { inputs: self, limits: &limits, workers: plan.workers, lines: &lines, stop };
         let mut copies = 0;
@@ -370,7 +368,7 @@ impl<'v> Inputs<'v> {
             let (expected, found) = (format!("{there} events, as the tables say"), (written + copies).to_string());
             return Err(Corruption { file, offset: 0, expected, found }.into());
         }
-        Ok(Some((lines.sorted(RUNS)?, copies)))
+        Ok(Some((lines.sorted()?, copies)))
     }
 
     /// Copies the rejects that count.
@@ -411,7 +409,7 @@ impl Folding<'_> {
     ) -> Result<Option<u64>> {
         // Pieces are written in the order of the shards.
         let turns = Turns::new(PHASE, "writer", writer);
-        let begin = || Worker::new(self.lines.finder(self.limits.bytes() / 16 / self.workers), self.piece());
+        let begin = || Worker::new(self.lines.finder(self.workers), self.piece());
         let workers = parallel(self.workers, work.len(), begin, |worker, number| {
             let Some(Work::Task(task)) = work.get(number) else { return Ok(()) };
             let _watched = turns.watched();
@@ -471,7 +469,7 @@ impl Folding<'_> {
             let own = snapshot.shards()[usize::from(shard)];
             large.snapshot(snapshot, std::iter::once(own.at..own.at + own.length), |_| true)?;
         }
-        let mut finder = self.lines.finder(limits.bytes() / 16);
+        let mut finder = self.lines.finder(1);
         let mut blocks = Blocks::new(shard, writer, &mut finder);
         let copies = large.finish(
             Window::ALL,
@@ -693,18 +691,10 @@ impl Piece {
                 self.block(shard, table, encoder, order, open, false)?;
                 open = self.sites.len();
             }
-            let (first, last) = (rows[0], rows[rows.len() - 1]);
-            let entry = SiteEntry {
-                summary: fold.site(rows, table.names(), Window::ALL),
-                events: rows.len() as u64,
-                disputed: rows.iter().filter(|row| row.disputed).count() as u64,
-                earliest: first.timestamp,
-                latest: last.timestamp,
-                at: u64::MAX,
-                length: 0,
-            };
+            let summary = fold.site(rows, table.names(), Window::ALL);
+            let entry = SiteEntry { summary, at: u64::MAX, ..Line::of_rows(rows, Window::ALL).entry };
             memory::reserve(&mut self.sites, 1, SITES)?;
-            self.sites.push(IndexedSite { name: table.site_of(&first).into(), entry });
+            self.sites.push(IndexedSite { name: table.site_of(&rows[0]).into(), entry });
             let (mut rest, mut most) = (rows, BLOCK_EVENTS);
             while !rest.is_empty() {
                 let (some, behind) = rest.split_at(rest.len().min(most - order.len()));
@@ -767,7 +757,7 @@ impl Piece {
     }
 }
 
-/// Bytes that a compaction may take besides those for events.
+/// Bytes that a compaction may take besides its memory.
 const BESIDES: u64 = 32 << 20;
 
 /// Compaction beside an ingest: a thread that folds the tail whenever it has passed a bound. Whatever becomes of it, it is

@@ -18,7 +18,7 @@ use crate::format::frame::SectionKind;
 use crate::large::Large;
 use crate::memory;
 use crate::merge::{Merge, Merged};
-use crate::scratch::Scratch;
+use crate::scratch::Limits;
 use crate::segment::{Section, Segment, next_section};
 use crate::shares;
 use crate::snapshot::{IndexedSite, Snapshot};
@@ -27,9 +27,6 @@ use crate::summary::Window;
 use crate::table::{Row, Table};
 use crate::threads::together;
 use std::thread::available_parallelism;
-
-/// Memory that a command takes, all threads together, unless told otherwise.
-pub const MEMORY: u64 = 128 << 20;
 
 /// Memory that an event takes while its shard is worked on, but for texts.
 const BYTES_AN_EVENT: u64 = 64;
@@ -434,34 +431,13 @@ impl Place {
     }
 }
 
-/// What a piece of work may take.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Threads.
-    pub threads: usize,
-    /// Bytes of memory, all threads together.
-    pub memory: u64,
-    /// Where what does not fit is put aside.
-    pub scratch: Scratch,
-}
-
 impl Limits {
-    /// So many threads, the memory that a command takes unless told otherwise, and the temporary files of a reader.
-    pub fn new(threads: usize) -> Limits {
-        Limits { threads, memory: MEMORY, scratch: Scratch::for_readers(None) }
-    }
-
     /// The same for a shard that does not fit: half of the memory, and no more threads than have room for what they read and decode
     /// at a time, nor many more than there are processors: each has a part of the memory, and puts aside the more, the less it is.
     pub(crate) fn for_large(&self) -> Limits {
         let useful = available_parallelism().map_or(1, usize::from).max(4).min(self.threads.max(1));
         let threads = (self.bytes() / LARGE_SHARE).clamp(1, useful);
         Limits { threads, memory: self.memory / 2, scratch: self.scratch.clone() }
-    }
-
-    /// Bytes of memory, as large as they can be here.
-    pub(crate) fn bytes(&self) -> usize {
-        usize::try_from(self.memory).unwrap_or(usize::MAX / 2)
     }
 }
 
@@ -602,7 +578,7 @@ mod tests {
             assert!(plan.work.iter().all(|work| matches!(work, Work::Task(_))), "{threads}");
             assert!(plan.workers as u64 * need <= 16 << 20 && plan.workers <= threads);
             assert!(plan.workers == threads.min(16), "{threads}: {}", plan.workers);
-            let limits = Limits { threads, memory: 32 << 20, scratch: Scratch::for_readers(None) };
+            let limits = Limits { threads, memory: 32 << 20, scratch: crate::scratch::Scratch::for_readers(None) };
             assert_eq!(limits.for_large().threads, threads.min(4), "8 MiB each");
         }
     }

@@ -23,10 +23,11 @@ use crate::error::Result;
 use crate::event::{Id, Kind, Site, SiteName};
 use crate::format::block::BlockKind;
 use crate::format::coding::{Reader, put_varint, unzigzag, zigzag};
-use crate::gather::{Gather, Limits, Task, by_site, parallel};
+use crate::gather::{Gather, Task, by_site, parallel};
 use crate::lines::{Finder, Line, Lines};
 use crate::memory;
 use crate::merge::Merge;
+use crate::scratch::Limits;
 use crate::scratch::deal::{Deal, Dealer, Parted, part_of};
 use crate::scratch::sorter::{Collector, Sorted, Sorter};
 use crate::scratch::{Extent, Scratch, Spill};
@@ -157,7 +158,7 @@ impl Large {
         let sorter = || Sorter::new(&self.scratch, self.share / 16, self.held());
         let (names, order, messages) = (sorter(), sorter(), self.scratch.file());
         let visitors = Deal::new(&self.scratch, self.deal.parts());
-        let report = lines.map(|lines| Found { lines, names: &names, visitors: &visitors });
+        let report = lines.map(|lines| Found { lines, names: &names, visitors: &visitors, threads: self.threads });
         let (streams, copies) = self.stage(window, report, visit.is_some().then_some(&order), &messages)?;
         let Large { scratch, share, threads, .. } = &self;
         if let Some(lines) = lines {
@@ -180,7 +181,7 @@ impl Large {
             counts: Vec::new(),
             site: 0,
             name: Vec::new(),
-            finder: lines.finder(share / 16),
+            finder: lines.finder(*threads),
         };
         let work = |counting: &mut Visitors<'_>, part| visitors.work(part, scratch, share / 16, counting);
         let countings = parallel(*threads, visitors.parts(), begin, work)?;
@@ -297,7 +298,7 @@ impl<'a> Stage<'a> {
             table: Table::default(),
             merge: Merge::default(),
             report: self.report.map(|found| Report {
-                finder: found.lines.finder(self.share / 16),
+                finder: found.lines.finder(found.threads),
                 names: found.names.collector(self.share / 16),
                 visitors: found.visitors.dealer(self.share / 16),
             }),
@@ -315,6 +316,7 @@ struct Found<'a> {
     lines: &'a Lines,
     names: &'a Sorter,
     visitors: &'a Deal,
+    threads: usize,
 }
 
 /// The same, for one thread.
@@ -413,14 +415,10 @@ impl PartWorker<'_, '_> {
     /// What a part has of one site.
     fn site(&mut self, table: &Table, rows: &[Row], stream: &mut Stream) -> Result<()> {
         let Stage { window, piece, messages, .. } = *self.stage;
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
+        let Some(first) = rows.first() else { return Ok(()) };
         let Some(Report { finder, names, visitors }) = &mut self.report else { return Ok(()) };
         let site = table.site_of(first);
-        let mut line = Line::EMPTY;
-        line.entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
-        line.entry.disputed = rows.iter().filter(|row| row.disputed).count() as u64;
-        (line.entry.earliest, line.entry.latest) = (first.timestamp, last.timestamp);
-        finder.put(site, &line)?;
+        finder.put(site, &Line::of_rows(rows, window))?;
         self.seen.resize(self.seen.len().max(table.names()), 0);
         self.site = self.site.checked_add(1).unwrap_or_else(|| {
             self.seen.fill(0);
@@ -667,7 +665,7 @@ fn steps(
     lines: &Lines,
 ) -> Result<Sorter> {
     let steps = Sorter::new(scratch, share / 16, held);
-    let (mut finder, mut collector) = (lines.finder(share / 16), steps.collector(share / 4));
+    let (mut finder, mut collector) = (lines.finder(1), steps.collector(share / 4));
     let mut merge = names.merge(None, None)?;
     let (mut site, mut name, mut step) = (Vec::new(), Vec::new(), Vec::new());
     let mut actor = Actor::default();
@@ -759,7 +757,7 @@ fn count_messages(
     let mut merge = steps.merge(None, None)?;
     let most = share * threads / 8;
     let readers = streams.iter().map(|stream| Mutex::new(stream.reader(spill))).collect();
-    let counting = Counting { threads, share, readers, lines, spare: Mutex::default() };
+    let counting = Counting { threads, readers, lines, spare: Mutex::default() };
     let mut turns = Turns::default();
     // The site at hand, its operators who are online, and a step that was read and belongs to the next moment.
     let (mut site, mut present): (Box<[u8]>, i64) = (Box::default(), 0);
@@ -815,7 +813,6 @@ fn count_messages(
 /// Those who count messages: the streams, and finders that were not ended yet.
 struct Counting<'r, 'l> {
     threads: usize,
-    share: usize,
     readers: Vec<Mutex<StreamReader<'r>>>,
     lines: &'l Lines,
     spare: Mutex<Vec<Finder<'l>>>,
@@ -825,7 +822,7 @@ impl Counting<'_, '_> {
     /// Counts the messages before the end of some turns.
     fn count(&self, turns: &Turns) -> Result<()> {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let finder = || spare().pop().unwrap_or_else(|| self.lines.finder(self.share / 16));
+        let finder = || spare().pop().unwrap_or_else(|| self.lines.finder(self.threads));
         let finders = parallel(self.threads, self.readers.len(), finder, |finder, number| {
             let Some(reader) = self.readers.get(number) else { return Ok(()) };
             reader.lock().unwrap_or_else(PoisonError::into_inner).count(turns, finder)
@@ -1050,7 +1047,7 @@ mod tests {
     fn check(events: &[Parts], long: bool, threads: usize, memory: u64, bytes: u64, window: Window) {
         let directory = tempfile::tempdir().unwrap();
         let limits = Limits { threads, memory, scratch: Scratch::new(directory.path()) };
-        let (lines, large) = (Lines::new(&limits.scratch, 1 << 10, 1 << 12), Large::new(&limits, 7, bytes));
+        let (lines, large) = (Lines::new(&limits), Large::new(&limits, 7, bytes));
         let mut dealers: Vec<Rows<'_>> = (0..threads).map(|_| large.dealer()).collect();
         for (number, some) in events.chunks(97).enumerate() {
             dealers[number % threads].put(&table_of(some, long)).unwrap();
@@ -1065,7 +1062,7 @@ mod tests {
         let (expected_lines, expected_events, expected_copies) = expected(table_of(events, long), window);
         assert_eq!(copies, Some(expected_copies));
         assert_eq!(found, expected_events);
-        let sorted = lines.sorted(4).unwrap();
+        let sorted = lines.sorted().unwrap();
         let mut stretch = sorted.stretch(None, None).unwrap();
         let mut found = Vec::new();
         while let Some((name, line)) = stretch.next().unwrap() {

@@ -6,9 +6,10 @@ use crate::error::Result;
 use crate::event::Site;
 use crate::format::block::SiteEntry;
 use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
-use crate::scratch::Scratch;
 use crate::scratch::sorter::{Collector, Merge, Sorted, Sorter};
-use crate::summary::Summary;
+use crate::scratch::{Limits, Scratch};
+use crate::summary::{Summary, Window};
+use crate::table::Row;
 
 /// A piece of what is known of a site, or all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,18 @@ impl Line {
     /// A piece that says only this.
     pub fn of(summary: Summary) -> Line {
         Line { entry: SiteEntry { summary, ..Line::EMPTY.entry }, ..Line::EMPTY }
+    }
+
+    /// What some of its rows say, which are in order and each once, but for their summary: only events of the window count.
+    pub fn of_rows(rows: &[Row], window: Window) -> Line {
+        let mut line = Line::EMPTY;
+        let entry = &mut line.entry;
+        entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
+        entry.disputed = rows.iter().filter(|row| row.disputed).count() as u64;
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            (entry.earliest, entry.latest) = (first.timestamp, last.timestamp);
+        }
+        line
     }
 
     /// Adds what another piece says of the site.
@@ -87,27 +100,35 @@ impl Line {
     }
 }
 
+/// Runs that are merged at a time.
+const RUNS: usize = 64;
+
 /// Where the pieces come together.
 pub struct Lines {
     sorter: Sorter,
+    /// Bytes that the work may take of which these are a part.
+    memory: usize,
     /// All pieces, added up.
     total: Mutex<Line>,
 }
 
 impl Lines {
-    /// None yet; see [`Sorter::new`].
-    pub fn new(scratch: &Scratch, block: usize, held: usize) -> Lines {
-        Lines { sorter: Sorter::new(scratch, block, held), total: Mutex::new(Line::EMPTY) }
+    /// None yet.
+    pub fn new(limits: &Limits) -> Lines {
+        let memory = limits.bytes();
+        let sorter = Sorter::new(&limits.scratch, memory / 16 / limits.threads.max(1), memory / 4);
+        Lines { sorter, memory, total: Mutex::new(Line::EMPTY) }
     }
 
-    /// Somebody who finds pieces, and holds up to `most` bytes of them.
-    pub fn finder(&self, most: usize) -> Finder<'_> {
+    /// Somebody who finds pieces, one of so many threads at a time. All of them hold an eighth of the memory.
+    pub fn finder(&self, threads: usize) -> Finder<'_> {
+        let most = self.memory / 8 / threads.max(1);
         Finder { lines: self, collector: self.sorter.collector(most), payload: Vec::new(), total: Line::EMPTY }
     }
 
-    /// The lines, once everybody has ended; no more than so many runs are read at a time.
-    pub fn sorted(self, runs: usize) -> Result<SortedLines> {
-        Ok(SortedLines(self.sorter.sorted(runs)?))
+    /// The lines, once everybody has ended.
+    pub fn sorted(self) -> Result<SortedLines> {
+        Ok(SortedLines(self.sorter.sorted(RUNS)?))
     }
 
     /// All pieces of those who have ended, added up.

@@ -39,8 +39,8 @@ use crate::format::frame::{
     Entry, FRAME_HEADER, FrameHeader, FrameKind, SectionKind, SegmentHeader, crc, encode_directory,
 };
 use crate::format::hole::{Hole, LostInput};
-use crate::gather::Limits;
 use crate::recover::segment_header;
+use crate::scratch::Limits;
 use crate::scratch::Scratch;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Found, Frame, Link, Section, Segment};

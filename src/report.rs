@@ -11,18 +11,17 @@
 use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::event::{Site, SiteName, sort_by_name};
+use crate::event::{Site, SiteName};
 use crate::format::SHARDS;
 use crate::format::block::SiteEntry;
-use crate::format::coding::{shard, site_hash};
-use crate::gather::{Gather, Gathered, Limits, Load, MEMORY, Plan, Task, Work, by_site, loads_of, parallel};
+use crate::format::coding::{Decoded, Reader, put_varint, shard, site_hash};
+use crate::gather::{Gather, Gathered, Load, Plan, Task, Work, by_site, loads_of, parallel};
 use crate::large::Large;
 use crate::lines::{Finder, Line, Lines, SortedLines};
-use crate::scratch::Scratch;
+use crate::scratch::Limits;
 use crate::scratch::deal::{Deal, Dealer};
 use crate::secret;
 use crate::shares::busy;
@@ -34,12 +33,8 @@ use crate::turns::Turns;
 /// How to make a report.
 #[derive(Clone, Debug)]
 pub struct ReportOptions {
-    /// Threads that work on it.
-    pub threads: usize,
-    /// Bytes of memory, all threads together. What does not fit is put aside in temporary files.
-    pub memory: u64,
-    /// Where these are, if not in `$TMPDIR` or `/tmp`.
-    pub temp: Option<PathBuf>,
+    /// What it may take.
+    pub limits: Limits,
     /// Only these sites.
     pub sites: Option<HashSet<Vec<u8>>>,
     /// Only events of these moments.
@@ -47,8 +42,9 @@ pub struct ReportOptions {
 }
 
 impl Default for ReportOptions {
+    /// All there is, with one thread.
     fn default() -> ReportOptions {
-        ReportOptions { threads: 1, memory: MEMORY, temp: None, sites: None, window: Window::ALL }
+        ReportOptions { limits: Limits::new(1), sites: None, window: Window::ALL }
     }
 }
 
@@ -91,6 +87,13 @@ pub struct Told {
     pub folded: u64,
 }
 
+impl Told {
+    fn add(&mut self, other: &Told) {
+        self.sites += other.sites;
+        self.folded += other.folded;
+    }
+}
+
 /// Every site that has an event, ascending by the bytes of its name.
 pub struct Report {
     lines: SortedLines,
@@ -103,9 +106,8 @@ impl Report {
     /// The report of a view.
     pub fn of(view: &View, options: &ReportOptions) -> Result<Report> {
         let _busy = busy(PHASE);
-        let scratch = Scratch::for_readers(options.temp.as_deref());
-        let limits = Limits { threads: options.threads.max(1), memory: options.memory, scratch };
-        let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / limits.threads, limits.bytes() / 4);
+        let limits = Limits { threads: options.limits.threads.max(1), ..options.limits.clone() };
+        let lines = Lines::new(&limits);
         let making = Making::new(view, options, &limits, &lines);
         let copies = copies_of(&view.snapshots, &view.frames) + making.work()?;
         let line = lines.total();
@@ -116,24 +118,13 @@ impl Report {
             earliest: line.earliest,
             latest: line.latest,
         };
-        let lines = lines.sorted(RUNS)?;
+        let lines = lines.sorted()?;
         Ok(Report { lines, limits, totals })
     }
 
     /// Visits each line, until `visit` says that it is enough.
     pub fn each(&self, visit: &mut dyn FnMut(&[u8], &Summary) -> bool) -> Result<Told> {
-        let mut lines = self.lines.stretch(None, None)?;
-        let mut told = Told::default();
-        while let Some((name, line)) = lines.next()? {
-            told.folded += u64::from(line.folded);
-            if line.entry.events > 0 {
-                told.sites += 1;
-                if !visit(name, &line.entry.summary) {
-                    break;
-                }
-            }
-        }
-        Ok(told)
+        self.stretch(None, None, visit)
     }
 
     /// Makes bytes of the lines, on all threads: `make` appends those of one, and `take` gets them in order, those of many at a time,
@@ -169,36 +160,41 @@ impl Report {
             let _watched = turns.watched();
             out.clear();
             let least = number.checked_sub(1).and_then(|before| ends.get(before)).map(|end| &**end);
-            let made = self.stretch(least, ends.get(number).map(|end| &**end), &make, (out, told));
+            let end = ends.get(number).map(|end| &**end);
+            let made = self.stretch(least, end, &mut |name, summary| {
+                make(name, summary, out);
+                true
+            });
             let mut turn = turns.wait(number);
             turn.over |= made.is_err();
             turn.over = turn.over || !(turn.value)(out);
             turns.end(turn);
-            made
+            made.map(|some| told.add(&some))
         })?;
-        let sum = |sum: Told, (_, told): (Vec<u8>, Told)| Told {
-            sites: sum.sites + told.sites,
-            folded: sum.folded + told.folded,
-        };
-        Ok(told.into_iter().fold(Told::default(), sum))
+        let mut all = Told::default();
+        told.iter().for_each(|(_, told)| all.add(told));
+        Ok(all)
     }
 
+    /// The lines of names from `least` on and before `end`.
     fn stretch(
         &self,
         least: Option<&[u8]>,
         end: Option<&[u8]>,
-        make: &(impl Fn(&[u8], &Summary, &mut Vec<u8>) + Sync),
-        (out, told): (&mut Vec<u8>, &mut Told),
-    ) -> Result<()> {
+        visit: &mut dyn FnMut(&[u8], &Summary) -> bool,
+    ) -> Result<Told> {
         let mut lines = self.lines.stretch(least, end)?;
+        let mut told = Told::default();
         while let Some((name, line)) = lines.next()? {
             told.folded += u64::from(line.folded);
             if line.entry.events > 0 {
                 told.sites += 1;
-                make(name, &line.entry.summary, out);
+                if !visit(name, &line.entry.summary) {
+                    break;
+                }
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     /// All lines, which take memory.
@@ -219,9 +215,6 @@ impl Report {
 
 /// What a report is called where it is measured.
 const PHASE: &str = "report";
-
-/// Runs of lines that are merged at a time.
-const RUNS: usize = 64;
 
 /// Bytes of lines of which bytes are made at a time, more or less.
 const STRETCH: u64 = 128 << 10;
@@ -252,11 +245,6 @@ impl<'a> Making<'a> {
 
     fn wants(&self, site: Site<'_>) -> bool {
         self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&site))
-    }
-
-    /// Bytes of lines that one thread holds.
-    fn own_lines(&self) -> usize {
-        self.limits.bytes() / 8 / self.limits.threads
     }
 
     /// Finds all lines; gives the copies that were dropped.
@@ -308,14 +296,14 @@ impl<'a> Making<'a> {
         let is_all = tailless && self.view.snapshots.len() <= 1;
         let wanted = self.wanted.as_ref().map(|sites| {
             let mut names: Vec<SiteName> = sites.iter().map(|site| (*site).into()).collect();
-            sort_by_name(&mut names, |name| name);
+            names.sort_unstable();
             names
         });
         // Each has blocks of it, and their sites.
         let threads = self.limits.for_large().threads;
         for (number, snapshot) in (0u32..).zip(&self.view.snapshots) {
             let begin = || Reading {
-                finder: self.lines.finder(self.own_lines()),
+                finder: self.lines.finder(threads),
                 dealer: self.places.dealer(self.limits.bytes() / 8 / threads),
                 buffer: Vec::new(),
                 sites: Vec::new(),
@@ -348,7 +336,7 @@ impl<'a> Making<'a> {
             self.places.read(usize::from(number), &mut Vec::new(), |bytes| {
                 let mut rest = bytes;
                 while !rest.is_empty() {
-                    let (place, behind) = Place::decode(rest).ok_or_else(|| self.limits.scratch.changed())?;
+                    let (place, behind) = Place::decode(rest).map_err(|_| self.limits.scratch.changed())?;
                     places.push(place);
                     rest = behind;
                 }
@@ -366,10 +354,10 @@ impl<'a> Making<'a> {
         let mut whole = load;
         places.iter().for_each(|place| whole.add(place.whole, place.line.entry.length));
         let large = Large::new(&self.limits.for_large(), shard, whole.memory());
-        large.tail(segments, frames, |site| self.wants(site), Some(&sites))?;
+        large.tail(segments, frames, |site| self.wants(site), (!places.is_empty()).then_some(&sites))?;
         let sites = sites.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (touched, finished) = parted(&places, |name| sites.contains(name));
-        let mut finder = self.lines.finder(self.own_lines());
+        let mut finder = self.lines.finder(1);
         finished.into_iter().try_for_each(|place| finder.put(place.name.site(), &place.finished()))?;
         finder.end()?;
         for (number, snapshot) in (0u32..).zip(snapshots) {
@@ -432,23 +420,22 @@ impl Place {
     fn encode(&self, out: &mut Vec<u8>) {
         let mut buffer = [0; 20];
         let name = self.name.text(&mut buffer);
-        out.extend_from_slice(&self.snapshot.to_le_bytes());
-        out.push(u8::from(self.is_cut));
-        out.extend_from_slice(&self.whole.to_le_bytes());
-        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        for number in [u64::from(self.snapshot), u64::from(self.is_cut), self.whole, name.len() as u64] {
+            put_varint(out, number);
+        }
         out.extend_from_slice(name);
         self.line.encode(out);
     }
 
-    fn decode(bytes: &[u8]) -> Option<(Place, &[u8])> {
-        let (snapshot, bytes) = bytes.split_first_chunk()?;
-        let (is_cut, bytes) = bytes.split_first()?;
-        let (whole, bytes) = bytes.split_first_chunk()?;
-        let (length, bytes) = bytes.split_first_chunk()?;
-        let (name, bytes) = bytes.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        let (line, bytes) = Line::decode(bytes).ok()?;
-        let (snapshot, whole) = (u32::from_le_bytes(*snapshot), u64::from_le_bytes(*whole));
-        Some((Place { name: Site::new(name).into(), snapshot, is_cut: *is_cut > 0, whole, line }, bytes))
+    /// The place at the start of some bytes, and what is behind it.
+    fn decode(bytes: &[u8]) -> Decoded<(Place, &[u8])> {
+        let what = "a place";
+        let mut reader = Reader::new(bytes);
+        let (snapshot, is_cut) = (reader.varint(what)? as u32, reader.varint(what)? > 0);
+        let (whole, length) = (reader.varint(what)?, reader.count(bytes.len(), what)?);
+        let name = Site::new(reader.bytes(length, what)?).into();
+        let (line, rest) = Line::decode(reader.bytes(reader.left(), what)?)?;
+        Ok((Place { name, snapshot, is_cut, whole, line }, rest))
     }
 }
 
@@ -491,7 +478,7 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(making: &'a Making<'a>) -> Worker<'a> {
-        let finder = making.lines.finder(making.own_lines());
+        let finder = making.lines.finder(making.limits.threads);
         Worker { making, gather: Gather::default(), fold: Fold::default(), finder, copies: 0, full: Vec::new() }
     }
 
@@ -530,11 +517,9 @@ impl<'a> Worker<'a> {
         gather.finish(|Gathered { table, merged, .. }| {
             *copies += merged.copies;
             for rows in by_site(table) {
-                let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-                let mut line = Line::of(fold.site(rows, table.names(), window));
-                line.entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
-                line.entry.disputed = rows.iter().filter(|row| row.disputed).count() as u64;
-                (line.entry.earliest, line.entry.latest) = (first.timestamp, last.timestamp);
+                let Some(first) = rows.first() else { continue };
+                let mut line = Line::of_rows(rows, window);
+                line.entry.summary = fold.site(rows, table.names(), window);
                 finder.put(table.site_of(first), &line)?;
             }
             Ok(())

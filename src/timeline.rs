@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::event::Kind;
 use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
-use crate::gather::{Limits, each_of_site};
+use crate::gather::each_of_site;
+use crate::scratch::Limits;
 use crate::scratch::sorter::{Sorted, Sorter};
 use crate::store::View;
 

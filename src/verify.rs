@@ -19,11 +19,12 @@ use crate::format::batch::{EventsDecoder, decode_rejects};
 use crate::format::block::{BlockHeader, BlockKind, ShardEntry, SiteEntry, split_rejects};
 use crate::format::frame::SectionKind;
 use crate::format::{SHARDS, Uid, hex};
-use crate::gather::{Limits, Load, Plan, Work, by_site, parallel};
+use crate::gather::{Load, Plan, Work, by_site, parallel};
 use crate::large::Large;
 use crate::lines::{Finder, Line, Lines, Stretch as LineStretch};
 use crate::merge::Merge;
 use crate::render::printable;
+use crate::scratch::Limits;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Frame, Segment};
 use crate::snapshot::{IndexedSite, Snapshot, Stretch};
@@ -192,9 +193,6 @@ const FRAME: usize = 16 << 20;
 /// Blocks of an index that are read at once.
 const BLOCKS: usize = 64;
 
-/// Runs of lines that are merged at a time.
-const RUNS: usize = 64;
-
 /// Checks a snapshot whose header and tables are sound.
 fn check_snapshot(
     snapshot: &Snapshot,
@@ -211,7 +209,7 @@ fn check_snapshot(
     };
     checked.blocks += snapshot.table_blocks() + snapshot.index_blocks() as u64;
     let threads = limits.threads.max(1);
-    let lines = Lines::new(&limits.scratch, limits.bytes() / 16 / threads, limits.bytes() / 4);
+    let lines = Lines::new(limits);
     let mut loads = [Load::default(); SHARDS];
     for (load, entry) in loads.iter_mut().zip(snapshot.shards()) {
         // One that claims to have none is looked at as well.
@@ -219,7 +217,7 @@ fn check_snapshot(
     }
     let plan = Plan::of(&loads, threads, limits.memory);
     let events = EventChecks { snapshot, lines: &lines, findings: Mutex::default(), passed };
-    let begin = || Shards::new(lines.finder(limits.bytes() / 16 / threads));
+    let begin = || Shards::new(lines.finder(threads));
     let workers = parallel(plan.workers, plan.work.len(), begin, |worker, number| match plan.work.get(number) {
         Some(Work::Task(task)) => task.shards.clone().try_for_each(|shard| events.shard(worker, shard, None)),
         _ => Ok(()),
@@ -234,7 +232,7 @@ fn check_snapshot(
         worker.end(checked)?;
     }
     findings.append(&mut events.findings.into_inner().unwrap_or_else(PoisonError::into_inner));
-    let sorted = lines.sorted(RUNS)?;
+    let sorted = lines.sorted()?;
     let index = IndexCheck::new(snapshot, findings.len() == before);
     let read = index.check(sorted.stretch(None, None)?, findings);
     found(read, findings)?;
@@ -578,22 +576,16 @@ impl OpenSite {
     /// Judges the site that is open, if there is one, and makes room for the next.
     fn close(&mut self, snapshot: &Snapshot, finder: &mut Finder<'_>, findings: &mut Vec<Corruption>) -> Result<()> {
         let OpenSite { table, at, end, merge, fold } = self;
-        let (Some(first), Some(last)) = (table.rows.first(), table.rows.last()) else { return Ok(()) };
+        let Some(first) = table.rows.first() else { return Ok(()) };
         let name = SiteName::from(table.site_of(first));
-        let entry = SiteEntry {
-            summary: fold.site(&table.rows, table.names(), Window::ALL),
-            events: table.rows.len() as u64,
-            disputed: table.rows.iter().filter(|row| row.disputed).count() as u64,
-            earliest: first.timestamp,
-            latest: last.timestamp,
-            at: *at,
-            length: *end - *at,
-        };
+        let mut line = Line { stretches: 1, ..Line::of_rows(&table.rows, Window::ALL) };
+        line.entry.summary = fold.site(&table.rows, table.names(), Window::ALL);
+        (line.entry.at, line.entry.length) = (*at, *end - *at);
         if !table.rows.is_sorted_by(|a, b| table.compare(a, b).is_lt()) || merge.unique(table).copies > 0 {
             findings.push(disordered(snapshot, *at, &name));
         }
         table.clear();
-        finder.put(name.site(), &Line { entry, folded: true, stretches: 1 })
+        finder.put(name.site(), &line)
     }
 
     /// The same of a site of which only the last event is there: whether it is in order is known.

@@ -17,12 +17,12 @@ use chatwal::error::{Error, Result};
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SNAPSHOT_HEADER};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{SEGMENT_HEADER, crc};
-use chatwal::gather::Limits;
 use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::Log;
 use chatwal::render::{self, Format};
 use chatwal::report::{Report, ReportOptions, Totals};
+use chatwal::scratch::Limits;
 use chatwal::storage::{Disk, Names, Storage};
 use chatwal::store::{Input, View};
 use chatwal::summary::Window;
@@ -288,7 +288,11 @@ impl Way {
             let memory = 64 * events * threads as u64;
             let lines = |from, to, sites: Option<HashSet<Vec<u8>>>| {
                 let window = Window { from, to };
-                let found = Report::of(&view, &ReportOptions { threads, memory, temp: None, sites, window }).unwrap();
+                let found = Report::of(
+                    &view,
+                    &ReportOptions { limits: Limits { memory, ..Limits::new(threads) }, sites, window },
+                )
+                .unwrap();
                 let mut out = Vec::new();
                 render::report(&found, Format::Line, &mut out).unwrap().unwrap();
                 (text(&out), found.totals)

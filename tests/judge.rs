@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use chatwal::dump;
 use chatwal::error::Error;
-use chatwal::gather::Limits;
 use chatwal::recover::recover;
 use chatwal::repair::{RepairOptions, repair};
+use chatwal::scratch::Limits;
 use chatwal::store::{View, segment_name};
 use chatwal::verify::verify;
 use support::forge::Forged;

@@ -18,9 +18,9 @@ use std::time::Instant;
 
 use chatwal::error::Error;
 use chatwal::format::hex;
-use chatwal::gather::Limits;
 use chatwal::repair::{RepairOptions, repair};
 use chatwal::report::{Report, ReportOptions};
+use chatwal::scratch::Limits;
 use chatwal::store::View;
 use chatwal::verify::verify;
 use serde_json::{Value, json};

@@ -15,8 +15,8 @@ use chatwal::format::block::{
     each_site, put_input, put_site,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, SectionKind, crc};
-use chatwal::gather::Limits;
 use chatwal::repair::{RepairOptions, repair};
+use chatwal::scratch::Limits;
 use chatwal::storage::{Disk, Storage};
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
 use chatwal::table::Table;

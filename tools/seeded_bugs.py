@@ -436,12 +436,6 @@ BUGS = [
         (MERGE, "self.keys[start..end as usize].sort_unstable();", "self.keys[start..end as usize].sort_unstable_by_key(|key| key & (1 << index_bits) - 1);"),
     ),
     Bug(
-        "the-first-bytes-decide",
-        "of names with eight equal first bytes, the report has them in any order",
-        "lib lists_of_sites_are_in_the_order",
-        ("src/event.rs", ".filter(|alike| alike.len() > 1) {", ".filter(|alike| alike.len() > 99) {"),
-    ),
-    Bug(
         "escaped-keys-mean-nothing",
         "a required key that is written with an escape is skipped",
         "parser_agreement",
@@ -452,12 +446,6 @@ BUGS = [
         "too many rows fall into parts, and the parts are not ordered",
         "lib spread_rows_are_in_the_order",
         (MERGE, "                rows.copy_from_slice(&self.moved);\n", ""),
-    ),
-    Bug(
-        "a-digit-is-lost",
-        "of the first digits of a site, which decide its place in the report, the last is left out",
-        "lib lists_of_sites_are_in_the_order",
-        ("src/event.rs", "u64::MAX << (8 * (7 - digits))", "u64::MAX << (8 * (8 - digits.max(1)))"),
     ),
     Bug(
         "any-bytes-are-text",
@@ -1313,7 +1301,7 @@ BUGS = [
         "stale-summary-in-the-index",
         "the index of a snapshot holds the summary of a site as it was one event before",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "summary: fold.site(rows, table.names(), Window::ALL),", "summary: fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL),"),
+        (COMPACT, "let summary = fold.site(rows, table.names(), Window::ALL);", "let summary = fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL);"),
     ),
     Bug(
         "tail-does-not-touch-the-index",

@@ -26,10 +26,9 @@ use std::process::ExitCode;
 
 use chatwal::dump;
 use chatwal::error::{Error, Result};
-use chatwal::gather::Limits;
 use chatwal::render::{self, Format, printable};
 use chatwal::report::{Report, ReportOptions, Told};
-use chatwal::scratch::Scratch;
+use chatwal::scratch::{Limits, Scratch};
 use chatwal::shell::quoted;
 use chatwal::storage::Disk;
 use chatwal::store::View;
@@ -249,8 +248,7 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
 }
 
 fn report_options(global: &Global) -> ReportOptions {
-    let (memory, temp) = (global.memory, global.temp.clone());
-    ReportOptions { threads: threads(global), memory, temp, ..ReportOptions::default() }
+    ReportOptions { limits: limits(global), ..ReportOptions::default() }
 }
 
 /// What an answer cost.

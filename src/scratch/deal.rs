@@ -43,6 +43,8 @@ impl Deal {
 
     /// Somebody who deals, and holds up to `most` bytes in memory; also for good, what is not dealt by the end.
     pub fn dealer(&self, most: usize) -> Dealer<'_> {
+        // All of it may be of one part, and a piece of a temporary file has less than 4 GiB.
+        let most = most.min(MOST);
         Dealer { deal: self, buffers: vec![Vec::new(); self.parts.len()], held: 0, most }
     }
 
@@ -129,6 +131,9 @@ pub trait Parted {
 
 /// So many deals follow one another at most: what has one hash at all levels is one thing, and is held whole.
 const DEEPEST: u32 = 8;
+
+/// The most bytes that one thread holds, whatever memory there is.
+const MOST: usize = 1 << 30;
 
 /// Parts into which one is dealt again at most.
 const AGAIN: u64 = 64;

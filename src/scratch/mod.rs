@@ -31,6 +31,32 @@ use crate::storage::TEMPORARY;
 /// Names that are tried before a directory is taken for one that refuses them.
 const ATTEMPTS: u32 = 64;
 
+/// Memory that a command takes, all threads together, unless told otherwise.
+pub const MEMORY: u64 = 128 << 20;
+
+/// What a piece of work may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Threads.
+    pub threads: usize,
+    /// Bytes of memory, all threads together.
+    pub memory: u64,
+    /// Where what does not fit is put aside.
+    pub scratch: Scratch,
+}
+
+impl Limits {
+    /// So many threads, the memory that a command takes unless told otherwise, and the temporary files of a reader.
+    pub fn new(threads: usize) -> Limits {
+        Limits { threads, memory: MEMORY, scratch: Scratch::for_readers(None) }
+    }
+
+    /// Bytes of memory, as large as they can be here.
+    pub(crate) fn bytes(&self) -> usize {
+        usize::try_from(self.memory).unwrap_or(usize::MAX / 2)
+    }
+}
+
 /// Where the temporary files of one piece of work are, and how much was written to them.
 #[derive(Clone, Debug)]
 pub struct Scratch {
