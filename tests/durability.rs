@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use chatwal::error::Result;
 use chatwal::format::Uid;
-use chatwal::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, ingest};
-use chatwal::input::repeats::Seek;
+use chatwal::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
 use chatwal::input::source::Source;
 use chatwal::log::{Log, LogOptions};
 use chatwal::storage::{File, Identity, Stamp, Storage, Taken};
+use chatwal::store::View;
 use support::cli::{CHATWAL, Running, Sandbox, message, possible, until};
 use support::lives;
+use support::naive::Naive;
 use support::sim::{Choices, Count, Fault, SimDisk, Tell};
-use support::store::{Model, os, sync};
+use support::store::{Model, os, report, sync, text};
 
 /// Crash images of the random test.
 const IMAGES: u64 = 100_000;
@@ -312,28 +313,19 @@ fn an_fsync_covers_only_what_was_appended_before_it() {
     assert_eq!(log.safe(), before);
 }
 
-/// What a crash makes a rerun read again has a bound, however many threads there are and however slow the disk is.
-#[test]
-fn no_more_is_read_ahead_of_the_disk_than_promised() {
+/// Ingests an input whose first fsync does not return before nothing more can be read, and `then` has seen how far that went.
+fn beside_a_slow_sync(input: &[u8], then: impl FnOnce(&Path, u64)) -> (SimDisk, Result<Outcome>) {
     let sandbox = Sandbox::new();
-    let mut lines = vec![b' '; 3 * IN_FLIGHT];
-    lines.iter_mut().step_by(1 << 16).for_each(|byte| *byte = b'\n');
-    sandbox.write("in.jsonl", &lines);
+    sandbox.write("in.jsonl", input);
     let (disk, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
-    let storage = Arc::new(SlowDisk { disk, gate: Arc::clone(&gate) });
+    let storage = Arc::new(SlowDisk { disk: disk.clone(), gate: Arc::clone(&gate) });
     let (mut log, view, _) = Log::open(storage, sync(64 << 20)).unwrap();
     let mut inputs = view.inputs;
     gate.set(At::Armed);
     let (appended, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
+    let outcome = std::thread::scope(|scope| {
         let ingesting = scope.spawn(|| {
-            let options = IngestOptions {
-                threads: 12,
-                max_rejects: MaxRejects::All,
-                from_start: false,
-                seek: Seek::default(),
-                ..IngestOptions::default()
-            };
+            let options = IngestOptions { threads: 12, max_rejects: MaxRejects::All, ..IngestOptions::default() };
             let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
             ingest(&mut log, &mut inputs, source, options, &stop, &mut |notice| {
                 if let Notice::Progress(outcome) = notice {
@@ -341,17 +333,57 @@ fn no_more_is_read_ahead_of_the_disk_than_promised() {
                 }
             })
         });
-        // The first sync has begun and does not return: at some moment nothing more can be read.
         gate.wait_while(At::Armed);
         let mut seen = u64::MAX;
         while seen != appended.load(Ordering::Relaxed) || seen == 0 {
             seen = appended.load(Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(300));
         }
+        then(&sandbox.path("in.jsonl"), seen);
         gate.set(At::Open);
-        assert_eq!(ingesting.join().unwrap().unwrap().offset, lines.len() as u64);
+        ingesting.join().unwrap()
+    });
+    log.settle().unwrap();
+    (disk, outcome)
+}
+
+/// What a crash makes a rerun read again has a bound, however many threads there are and however slow the disk is.
+#[test]
+fn no_more_is_read_ahead_of_the_disk_than_promised() {
+    let mut lines = vec![b' '; 3 * IN_FLIGHT];
+    lines.iter_mut().step_by(1 << 16).for_each(|byte| *byte = b'\n');
+    let (_, outcome) = beside_a_slow_sync(&lines, |_, seen| {
         assert!(seen <= IN_FLIGHT as u64, "{seen} bytes were read and appended, none of them safe");
     });
+    assert_eq!(outcome.unwrap().offset, lines.len() as u64);
+}
+
+/// A reader has claimed a piece and waits until it may read it. Meanwhile the file ends in that piece: it is given back, and what is
+/// left of it is read as ever.
+#[test]
+fn a_piece_that_is_cut_before_it_is_read_counts_up_to_the_cut() {
+    const LINE: usize = 1 << 16;
+    let line = |number: usize| {
+        let event = message("1", &format!("e{number}"), "v", number as i64);
+        format!("{}{:>2$}", event.trim_end(), "\n", LINE - event.trim_end().len())
+    };
+    let input: String = (0..3 * IN_FLIGHT / LINE).map(line).collect();
+    // In the piece that comes next, and at a line end of it or not.
+    for beyond in [5 * LINE, 5 * LINE + 7, 0] {
+        let mut cut = 0;
+        let (disk, outcome) = beside_a_slow_sync(input.as_bytes(), |path, seen| {
+            cut = seen as usize + beyond;
+            std::fs::File::options().write(true).open(path).unwrap().set_len(cut as u64).unwrap();
+        });
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("shrank"), "{error}");
+        let view = View::open(&disk).unwrap();
+        let ends: Vec<u64> = view.inputs.values().map(|input| input.checkpoint.end).collect();
+        assert_eq!(ends, [(cut / LINE * LINE) as u64], "cut at {cut}");
+        let mut naive = Naive::new();
+        naive.feed_input(&input.as_bytes()[..cut / LINE * LINE]);
+        assert_eq!(text(&report(&view).unwrap()), text(&naive.report()), "cut at {cut}");
+    }
 }
 
 /// The directory of a store is a name in another directory. What is acknowledged inside is lost with it.

@@ -266,9 +266,15 @@ BUGS = [
         (RANGES, "let (start, most) = (self.offset, self.offset + self.plan.range as u64);", "let (start, most) = (self.offset + self.carry.len() as u64, self.offset + self.plan.range as u64);"),
     ),
     Bug(
+        "what-is-given-back-is-not-read-again",
+        "of a file that is cut in a piece somebody has claimed, the lines before the cut are lost",
+        "durability a_piece_that_is_cut",
+        (INGEST, "        reader.chunker.give_back(range);\n", ""),
+    ),
+    Bug(
         "a-cut-file-goes-on-behind-the-cut",
         "of a file that is cut while it is read, what was claimed behind the cut counts",
-        "lib what_changed_after_it_was_claimed",
+        "durability a_piece_that_is_cut",
         (RANGES, "        if !is_whole || bytes.last() != Some(&b'\\n') {", "        if is_whole && bytes.is_empty() {"),
     ),
     Bug(
