@@ -138,7 +138,7 @@ impl Large {
         let begin = || {
             let mut gather = Gather::default();
             gather.begin(&task);
-            gather.only().map(Table::for_one_section);
+            gather.only().map(Table::without_lookup);
             (gather, self.dealer())
         };
         let workers = parallel(self.threads, pieces, begin, |(gather, rows), number| {
@@ -211,7 +211,7 @@ impl Large {
     }
 
     /// Runs that are merged at a time, each with a block.
-    pub(crate) fn runs(&self) -> usize {
+    fn runs(&self) -> usize {
         (self.share * self.threads / 4 / (self.share / 16).clamp(1 << 8, PIECE)).clamp(4, 256)
     }
 

@@ -10,7 +10,7 @@
 //! [`input`] cuts an input into chunks of whole lines and lines into [`event`]s. A worker collects those of a chunk in a
 //! [`table`] and packs them, grouped by shard, into the sections of a batch ([`format`](mod@format)). [`ingest`] hands the batches
 //! to the [`log`], which appends them to a [`segment`] and acknowledges what is proven durable. The [`store`] knows which
-//! files count and recovers them after a crash. [`report`] reads one shard after the other back into tables, [`merge`]
+//! files count and recovers them after a crash. [`report`] reads one shard after the other back into tables (what does not fit the memory is put aside, in [`scratch`]), [`merge`]
 //! orders them and drops copies, [`summary`] folds each site, [`render`] prints. [`verify`] checks a whole store, past any damage,
 //! [`repair`] saves what is intact of a damaged one, [`dump`] shows a file to people.
 //!

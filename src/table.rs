@@ -56,8 +56,8 @@ pub struct Table {
     sites: Texts,
     froms: Texts,
     ids: Heap,
-    /// It holds one section at a time, see [`Table::for_one_section`].
-    of_one: bool,
+    /// See [`Table::without_lookup`].
+    unsought: bool,
 }
 
 impl Table {
@@ -97,15 +97,16 @@ impl Table {
     /// The same for names that come in order, as they do in a section.
     pub fn from_in_order(&mut self, name: &[u8]) -> u32 {
         match self.froms.len().checked_sub(1) {
-            _ if !self.of_one => self.froms.intern(name),
+            _ if !self.unsought => self.froms.intern(name),
             Some(last) if self.froms.get(last as u32) == name => last as u32,
             _ => self.froms.push(name),
         }
     }
 
-    /// From now on it is cleared before each section that is decoded into it: names need not be looked up.
-    pub fn for_one_section(&mut self) {
-        self.of_one = true;
+    /// From now on names in order are not looked up: one may have a number for each section that has it. For those who go by the names
+    /// themselves.
+    pub fn without_lookup(&mut self) {
+        self.unsought = true;
     }
 
     /// Appends one event whose texts are known already.
