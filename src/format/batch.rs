@@ -5,7 +5,7 @@ use super::frame::{Entry, MAX_PAYLOAD, SectionKind};
 pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
 use super::{Digest, MAX_MARKS, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
-use crate::order::sort_texts;
+use crate::order::{shared_length, sort_texts};
 use crate::table::{Row, Table};
 
 /// What identifies an input at a place: its first bytes and those before the place.
@@ -159,6 +159,27 @@ fn actor_code(kind: Kind, disputed: bool) -> u8 {
     kind.code() + if disputed { Kind::ALL.len() as u8 } else { 0 }
 }
 
+/// Bits of a code beside the rank of a name.
+const CODE_BITS: u32 = 3;
+
+/// What a section says of a name.
+#[derive(Clone, Copy, Default)]
+struct Mentions {
+    /// The number of the section.
+    section: u32,
+    /// The place of its first actor in the dictionary.
+    first: u32,
+    /// The codes of its actors, a bit for each.
+    codes: u8,
+}
+
+impl Mentions {
+    /// The place of one of its actors in the dictionary.
+    fn place(self, code: u32) -> u32 {
+        self.first + (self.codes & ((1 << code) - 1)).count_ones()
+    }
+}
+
 /// Writes the sections of events: groups the rows of a table by shard and packs each shard's.
 #[derive(Default)]
 pub struct EventsEncoder {
@@ -168,12 +189,13 @@ pub struct EventsEncoder {
     ranks: Vec<u32>,
     /// Names in order: some of their bytes, and their numbers.
     sorted: Vec<(u64, u32)>,
-    /// By rank and code: the section it was last seen in and its place in that section's dictionary.
-    places: Vec<(u32, u32)>,
+    /// By rank: its mentions in the section that has it last.
+    mentions: Vec<Mentions>,
     /// The number of the section, from 1, since the names were ranked.
     number: u32,
-    actors: Vec<u32>,
-    /// By row: its actor.
+    /// The ranks of the names of a section.
+    mentioned: Vec<u32>,
+    /// By row: the rank of its name, and its code in the lowest bits.
     by_row: Vec<u32>,
     /// The numbers of the sites.
     numbers: Vec<u64>,
@@ -230,8 +252,8 @@ impl EventsEncoder {
         for (rank, (_, from)) in (0u32..).zip(&self.sorted) {
             self.ranks[*from as usize] = rank;
         }
-        self.places.clear();
-        self.places.resize(count as usize * ACTOR_CODES as usize, (0, 0));
+        self.mentions.clear();
+        self.mentions.resize(count as usize, Mentions::default());
         self.number = 0;
     }
 
@@ -243,28 +265,37 @@ impl EventsEncoder {
     /// Appends a section of some rows of the table that [`EventsEncoder::begin`] was given, ordered by site as
     /// [`Table::compare_sites`] does.
     pub fn section(&mut self, table: &Table, rows: &[Row], out: &mut Vec<u8>) {
-        let EventsEncoder { ranks, sorted, places, number: this, actors, by_row, numbers, .. } = self;
+        let EventsEncoder { ranks, sorted, mentions, number: this, mentioned, by_row, numbers, .. } = self;
         *this += 1;
         // The dictionary: each pair of a name and a code, so that an event needs no bits for its kind.
-        actors.clear();
+        mentioned.clear();
         by_row.clear();
         let (mut earliest, mut latest, mut texts) = (i64::MAX, i64::MIN, 0usize);
         by_row.extend(rows.iter().map(|row| {
-            let code = u32::from(actor_code(row.kind, row.disputed));
-            let actor = ranks[row.from as usize] * ACTOR_CODES as u32 + code;
-            let place = &mut places[actor as usize];
-            if place.0 != *this {
-                *place = (*this, 0);
-                actors.push(actor);
+            let code = actor_code(row.kind, row.disputed);
+            let rank = ranks[row.from as usize];
+            let mention = &mut mentions[rank as usize];
+            if mention.section != *this {
+                *mention = Mentions { section: *this, ..Mentions::default() };
+                mentioned.push(rank);
             }
+            mention.codes |= 1 << code;
             earliest = earliest.min(row.timestamp);
             latest = latest.max(row.timestamp);
             texts += usize::from(row.has_text_id());
-            actor
+            rank << CODE_BITS | u32::from(code)
         }));
-        actors.sort_unstable();
-        for (place, &actor) in (0u32..).zip(&*actors) {
-            places[actor as usize].1 = place;
+        if mentioned.len() > sorted.len() / 8 {
+            mentioned.clear();
+            mentioned.extend((0u32..).zip(&*mentions).filter(|(_, m)| m.section == *this).map(|(rank, _)| rank));
+        } else {
+            mentioned.sort_unstable();
+        }
+        let mut actors = 0;
+        for rank in &*mentioned {
+            let mention = &mut mentions[*rank as usize];
+            mention.first = actors;
+            actors += mention.codes.count_ones();
         }
 
         numbers.clear();
@@ -279,9 +310,9 @@ impl EventsEncoder {
         let gap_width = width_of(gaps().max().unwrap_or(0));
         let range = latest.wrapping_sub(earliest).cast_unsigned();
         let time_width = width_of(range);
-        let actor_width = width_of(actors.len() as u64 - 1);
+        let actor_width = width_of(u64::from(actors) - 1);
 
-        for count in [numbers.len(), names.len(), actors.len(), texts] {
+        for count in [numbers.len(), names.len(), actors as usize, texts] {
             put_varint(out, count as u64);
         }
         put_varint(out, zigzag(earliest));
@@ -297,11 +328,13 @@ impl EventsEncoder {
         }
         before = &[];
         let dictionary = out.len();
-        for &actor in &*actors {
-            let (rank, code) = (u64::from(actor) / ACTOR_CODES, u64::from(actor) % ACTOR_CODES);
-            let name = table.name_of(sorted[rank as usize].1);
-            put_front_coded(out, before, name, ACTOR_CODES, code);
-            before = name;
+        for rank in &*mentioned {
+            let name = table.name_of(sorted[*rank as usize].1);
+            let codes = mentions[*rank as usize].codes;
+            for code in (0..ACTOR_CODES).filter(|code| codes >> code & 1 > 0) {
+                put_front_coded(out, before, name, ACTOR_CODES, code);
+                before = name;
+            }
         }
         self.dictionary = out.len() - dictionary;
         let changes = rows.windows(2).map(|pair| u64::from(pair[0].site != pair[1].site));
@@ -311,7 +344,8 @@ impl EventsEncoder {
         }
         let since = |row: &Row| row.timestamp.wrapping_sub(earliest).cast_unsigned();
         put_packed(out, time_width, rows.iter().map(since));
-        put_packed(out, actor_width, by_row.iter().map(|actor| u64::from(places[*actor as usize].1)));
+        let place = |actor: u32| mentions[(actor >> CODE_BITS) as usize].place(actor & ((1 << CODE_BITS) - 1));
+        put_packed(out, actor_width, by_row.iter().map(|actor| u64::from(place(*actor))));
         let start = out.len();
         out.resize(start + 16 * (rows.len() - texts), 0);
         let (places, _) = out[start..].as_chunks_mut();
@@ -332,7 +366,7 @@ impl EventsEncoder {
 /// A text by how many bytes it shares with the one before it, how many follow (with `code`, one of `codes`, mixed in),
 /// and those.
 pub(super) fn put_front_coded(out: &mut Vec<u8>, before: &[u8], text: &[u8], codes: u64, code: u64) {
-    let shared = before.iter().zip(text).take_while(|(a, b)| a == b).count();
+    let shared = shared_length(before, text);
     let rest = &text[shared..];
     put_varint(out, shared as u64);
     put_varint(out, rest.len() as u64 * codes + code);
