@@ -286,7 +286,7 @@ impl Table {
     /// A hash of the event of a row, equal for its copies in any table.
     pub fn hash_event(&self, row: &Row) -> u64 {
         match (self.site_of(row), self.id_of(row)) {
-            (Site::Number(site), Id::Uuid(id)) => secret::hash((site, id)),
+            (Site::Number(site), Id::Uuid([high, low])) => secret::hash((site, u128::from(high) << 64 | u128::from(low))),
             (site, id) => secret::hash((site, id)),
         }
     }

@@ -58,7 +58,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub temp: Option<PathBuf>,
-    /// Threads that work [default: as many as there are processors]
+    /// Threads that work, four at most where there are fewer processors [default: as many as there are processors]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Say nothing but errors

@@ -221,8 +221,7 @@ fn take<'a>(
     // What it has open takes memory, and room on the disk once it is compacted.
     let view = args.check.then_some(view);
     let options = IngestOptions {
-        // More than there are processors would only wait, and make smaller frames of smaller pieces.
-        threads: threads(global).min(std::thread::available_parallelism().map_or(1, usize::from).max(8)),
+        threads: threads(global),
         memory: if args.no_compact { global.memory } else { global.memory - global.memory / BESIDE },
         max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
         from_start: args.from_start,

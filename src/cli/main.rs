@@ -225,9 +225,13 @@ fn open(global: &Global) -> std::result::Result<View, Stop> {
     Ok(View::open(&Disk::open(&store(global)?)?)?)
 }
 
+/// Threads that may take turns where there are fewer processors.
+const MOST_TURNS: usize = 4;
+
+/// Threads that a command starts: more than there are processors would take turns, and share the memory; some more do no harm.
 fn threads(global: &Global) -> usize {
-    let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
-    global.threads.map_or_else(all, usize::from)
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    global.threads.map_or(processors, usize::from).min(processors.max(MOST_TURNS))
 }
 
 fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
