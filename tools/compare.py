@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """chatwal beside DuckDB and ClickHouse on the same job: same answer, how fast, how much memory, how many bytes on disk.
 
-    cargo build --release && pip install duckdb==2.0.0 chdb==4.4.0 && tools/compare.py
+    cargo build --release && pip install duckdb==2.0.1 chdb==4.4.0 && tools/compare.py
 
 generates a workload, runs all of them in alternation (A B C A B C ...), chatwal into a fresh store each time, and prints
 medians as Markdown. Programs that are not installed are left out. What else there is:
@@ -9,7 +9,11 @@ medians as Markdown. Programs that are not installed are left out. What else the
     tools/compare.py --workloads all     each order, skew and layout of the lines, and compressed ones
     tools/compare.py phases              each part of the job alone, beside writing and fsyncing as many bytes
     tools/compare.py growth              1, 10 and 100 million lines; one thread and several (100 M lines: 17 GB, some minutes)
-    tools/compare.py workloads phases growth --workloads all --output tools/compare.md --chart tools/compare.svg
+
+The figures of the documentation are made by these two, in less than an hour with 22 GB of room on the disk:
+
+    tools/compare.py workloads phases --workloads all --lines 3M --output docs/performance.md --chart docs/performance.svg --readme README.md
+    tools/compare.py growth --rounds 5 --scales 10M,100M --append docs/performance.md
 
 In each round as many bytes as the store has are written and fsynced, since the disk's mood decides. The exit status is 1 if an
 answer differs. Needs python3 and Linux, for compressed workloads gzip and zstd. The versions above are those that the
@@ -59,6 +63,15 @@ WORKLOADS = {
 # These have so many times fewer lines: theirs are 3 KB long.
 SHORTER = {"long-names": 10}
 
+# Lines of a page between which a table goes, and how the page of figures begins.
+MARKS = ("<!-- figures: tools/compare.py -->", "<!-- end of figures -->")
+HEAD = """# Performance
+
+Made by `tools/compare.py`; not edited by hand. Absolute times are this machine's: the pairs are what to look at, since all programs
+of a round run one after the other, in turn. Make your own: `cargo build --release && pip install duckdb==2.0.1 chdb==4.4.0 &&
+tools/compare.py`.
+"""
+
 # The wide workload, packed: beside the unpacker, and not beside peers.
 PACKERS = {"gzip": ".gz", "zstd": ".zst"}
 
@@ -107,7 +120,7 @@ moment AS (
 sys.stdout.writelines("%s,messages=%d,emails=%d,operators=%d,visitors=%d\\n" % row for row in rows)
 """
 
-# The same, but that its window functions leave the default of `lagInFrame` where there is none before. It passes over a key
+# The same, in all the memory it wants: with a limit, and groups and sorts that go to the disk, it takes 1.6 times as long. Its window functions leave the default of `lagInFrame` where there is none before. It passes over a key
 # of `data` that is written with an escape, so of shuffled lines it knows some statuses less.
 CLICKHOUSE = """
 import chdb, sys
@@ -132,8 +145,8 @@ SELECT format('{},messages={},emails={},operators={},visitors={}', site_id,
     toString(countIf(NOT is_status AND present > 0)), toString(countIf(NOT is_status AND present <= 0)),
     toString(uniqExactIf(actor, is_status)), toString(uniqExactIf(actor, NOT is_status)))
 FROM moment GROUP BY site_id ORDER BY site_id
-SETTINGS max_threads = %s, max_memory_usage = %s, max_bytes_before_external_group_by = %d, max_bytes_before_external_sort = %d
-''' % (lines, id_type, threads, memory, int(memory) // 4, int(memory) // 4), 'TSVRaw', path=spill)
+SETTINGS max_threads = %s
+''' % (lines, id_type, threads), 'TSVRaw', path=spill)
 sys.stdout.buffer.write(answer.bytes())
 """
 
@@ -279,7 +292,8 @@ class Bench:
 
     def __init__(self, args, work):
         self.args, self.work, self.same, self.bars = args, work, True, []
-        self.output = open(args.output, "w") if args.output else None
+        path, mode = (args.append, "a") if args.append else (args.output, "w")
+        self.output = open(path, mode) if path else None
         # At 10 million lines the copies of an answer alone are 8 MB each; nothing is kept but figures.
         self.peers = {}
         for name, package, script in PEERS:
@@ -603,6 +617,30 @@ def chart(bars, footer):
             + "\n".join(out) + "\n</svg>\n")
 
 
+def summary(bars, footer):
+    """The workloads, a row for each."""
+    rows = []
+    for what, some in itertools.groupby(bars, key=lambda bar: (bar.workload, bar.what)):
+        own, *others = some
+        peers = [f"{bar.wall:.2f} s ({bar.ratio:.1f} ×)" for bar in others]
+        rows.append([f"{what[0]}: {what[1]}", f"{own.wall:.2f} s", f"{own.peak:.0f} MB", *peers])
+    names = [bar.program for bar in bars if bar.what == bars[0].what][1:]
+    most = max(len(row) for row in rows)
+    rows = [row + [""] * (most - len(row)) for row in rows]
+    return table(["workload", "chatwal run", "its peak memory", *names], rows) + "\n\n" + footer
+
+
+def rewrite(path, text):
+    """Puts a text between the marks of a file."""
+    with open(path) as file:
+        before, mark, rest = file.read().partition(MARKS[0] + "\n")
+    _, end, behind = rest.partition(MARKS[1])
+    if not (mark and end):
+        sys.exit(f"{path}: no lines {MARKS[0]!r} and {MARKS[1]!r}")
+    with open(path, "w") as file:
+        file.write(f"{before}{mark}{text}\n{end}{behind}")
+
+
 def counts(text):
     """Numbers such as 10000000, 10_000_000, 200k or 10M, separated by commas."""
     units = {"k": 10**3, "M": 10**6}
@@ -615,7 +653,8 @@ def main():
     parser.add_argument("modes", nargs="*", metavar="MODE", help="workloads (the default), phases, growth")
     parser.add_argument("--workloads", default="wide", metavar="NAME,...",
                         help=", ".join([*every, "all"]) + " [default: wide]")
-    parser.add_argument("--lines", type=counts, metavar="N,...", help="[default: 10M; growth: 1M,10M,100M]")
+    parser.add_argument("--lines", type=counts, metavar="N,...", help="[default: 10M]")
+    parser.add_argument("--scales", type=counts, metavar="N,...", help="of growth [default: 1M,10M,100M]")
     parser.add_argument("--sites", type=int, metavar="N", help="[default: one for every 50 lines; narrow: 5,000]")
     parser.add_argument("--rounds", type=int, default=9, metavar="N", help="after one that warms up [default: 9]")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each program [default: 2]")
@@ -624,6 +663,8 @@ def main():
     parser.add_argument("--directory", default=TARGET,
                         help="where to work; on a disk, with room for the input twice [default: target]")
     parser.add_argument("--output", metavar="FILE", help="write the Markdown here as well")
+    parser.add_argument("--append", metavar="FILE", help="write it behind what is there")
+    parser.add_argument("--readme", metavar="FILE", help=f"put a row for each workload between the lines {MARKS[0]!r} and {MARKS[1]!r} of it")
     parser.add_argument("--chart", metavar="FILE", help="write an SVG of the workloads here")
     args = parser.parse_args()
     modes = args.modes or ["workloads"]
@@ -652,7 +693,8 @@ def compare(args, modes, names, work):
     versions = ", ".join([build(), *bench.peers])
     date = datetime.date.today().isoformat()
     command = shlex.join(["tools/compare.py", *sys.argv[1:]])
-    bench.say(f"`{command}`\n\n{versions}; {args.threads} threads each, --durability {args.durability}, peers within "
+    head = "" if args.append else HEAD
+    bench.say(f"{head}\n`{command}`\n\n{versions}; {args.threads} threads each, --durability {args.durability}, DuckDB within "
               f"{PEER_MEMORY // 10**6:,} MB.\n{machine()}; {date}.")
     if "workloads" in modes:
         bench.say("\n## Workloads\n\nPeers answer from the file and keep nothing; chatwal leaves a durable store. Written is what "
@@ -667,7 +709,9 @@ def compare(args, modes, names, work):
         for lines in args.lines or [10_000_000]:
             bench.phases(lines)
     if "growth" in modes:
-        bench.growth(args.lines or [1_000_000, 10_000_000, 100_000_000])
+        bench.growth(args.scales or [1_000_000, 10_000_000, 100_000_000])
+    if args.readme and bench.bars:
+        rewrite(args.readme, summary(bench.bars, f"Medians of {args.rounds}, {versions}; {machine()}; {date}."))
     if args.chart and bench.bars:
         with open(args.chart, "w") as file:
             file.write(chart(bench.bars, [versions, f"medians of {args.rounds}; {machine()}; {date}"]))
