@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{CompactOptions, compact};
-use chatwal::dump;
+use chatwal::upkeep::compact::{CompactOptions, compact};
+use chatwal::show::dump;
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::format::batch::decode_rejects;
@@ -15,13 +15,13 @@ use chatwal::format::block::{
     BLOCK_HEADER, BLOCK_MAGIC, BlockKind, REGIONS, SNAPSHOT_HEADER, SNAPSHOT_MAGIC, SnapshotHeader,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SectionKind, SegmentHeader, crc};
-use chatwal::input::fast;
-use chatwal::input::parse::{Scratch, Text, filler, parse};
-use chatwal::log::Log;
-use chatwal::recover::publish_segment;
-use chatwal::scratch::Limits;
+use chatwal::intake::fast;
+use chatwal::intake::parse::{Scratch, Text, filler, parse};
+use chatwal::store::log::Log;
+use chatwal::store::recover::publish_segment;
+use chatwal::disk::scratch::Limits;
 use chatwal::store::{View, segment_name, snapshot_name};
-use chatwal::timeline::Timeline;
+use chatwal::query::timeline::Timeline;
 
 use super::naive::Naive;
 use super::sim::{Choices, Count, Fault, SimDisk};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::shell::quoted;
+use crate::base::shell::quoted;
 
 /// The result of everything in this library that can fail.
 pub type Result<T> = std::result::Result<T, Error>;

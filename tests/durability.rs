@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use chatwal::error::Result;
 use chatwal::format::Uid;
-use chatwal::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
-use chatwal::input::source::Source;
-use chatwal::log::{Log, LogOptions};
-use chatwal::storage::{File, Identity, Stamp, Storage, Taken};
+use chatwal::intake::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
+use chatwal::intake::source::Source;
+use chatwal::store::log::{Log, LogOptions};
+use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::store::View;
 use support::cli::{CHATWAL, Running, Sandbox, message, possible, until};
 use support::lives;

@@ -9,9 +9,9 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::error::{Error, Result};
-use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
-use chatwal::input::source::Source;
-use chatwal::log::{Log, LogOptions};
+use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::source::Source;
+use chatwal::store::log::{Log, LogOptions};
 use chatwal::store::{View, segment_name};
 use support::EVERY_LINE;
 use support::faults::{Case, at_every_call};

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{CompactOptions, compact};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::error::Error;
 use chatwal::event::Site;
 use chatwal::format::MAX_COUNT;
@@ -13,10 +13,10 @@ use chatwal::format::batch::{Reject, RejectsEncoder};
 use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, FrameKind, SectionKind};
-use chatwal::log::Log;
-use chatwal::scratch::Limits;
+use chatwal::store::log::Log;
+use chatwal::disk::scratch::Limits;
 use chatwal::store::{View, segment_name, snapshot_name};
-use chatwal::verify::verify;
+use chatwal::upkeep::verify::verify;
 use support::forge::{Forged, reforged};
 use support::sim::{Choices, SimDisk};
 use support::store::{Sample, report, sync, text};
@@ -28,7 +28,7 @@ fn fold(disk: &SimDisk) -> chatwal::error::Result<()> {
 }
 
 /// A store of one batch, sealed.
-fn sealed(forge: impl FnOnce(&mut chatwal::log::Batch)) -> SimDisk {
+fn sealed(forge: impl FnOnce(&mut chatwal::store::log::Batch)) -> SimDisk {
     let (disk, mut choices) = (SimDisk::new(1), Choices::Random(1));
     let (mut log, ..) = Log::open(disk.storage(), sync(1 << 20)).unwrap();
     let sample = Sample::new(1, 20, &mut choices);

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{CompactOptions, compact};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::error::Result;
 use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::batch::{Checkpoint, EventsEncoder, Reject, RejectsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::{Uid, digest};
-use chatwal::log::{Batch, Log, LogOptions};
-use chatwal::storage::{Disk, File, Identity, Stamp, Storage, Taken};
-use chatwal::table::Table;
+use chatwal::store::log::{Batch, Log, LogOptions};
+use chatwal::disk::{Disk, File, Identity, Stamp, Storage, Taken};
+use chatwal::event::table::Table;
 
 /// A disk whose random bytes are those of the page.
 struct Fixed(Disk);

@@ -10,13 +10,13 @@ mod support;
 
 use std::time::Instant;
 
-use chatwal::dump;
+use chatwal::show::dump;
 use chatwal::error::Error;
-use chatwal::recover::recover;
-use chatwal::repair::{RepairOptions, repair};
-use chatwal::scratch::Limits;
+use chatwal::store::recover::recover;
+use chatwal::upkeep::repair::{RepairOptions, repair};
+use chatwal::disk::scratch::Limits;
 use chatwal::store::{View, segment_name};
-use chatwal::verify::verify;
+use chatwal::upkeep::verify::verify;
 use support::forge::Forged;
 use support::setting;
 use support::sim::{Choices, SimDisk};

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use chatwal::event::{Event, Id, Kind, Site};
-use chatwal::input::fast;
-use chatwal::input::parse::{MAX_OBJECT, Reason, Scratch, Text, filler, parse};
+use chatwal::intake::fast;
+use chatwal::intake::parse::{MAX_OBJECT, Reason, Scratch, Text, filler, parse};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chatwal::error::Result;
 use chatwal::format::Uid;
-use chatwal::storage::{File, Identity, Stamp, Storage, Taken};
+use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::store::View;
 use support::beside::{Prefixes, can_trace, only_reads, report_beside};
 use support::cli::{Dice, Sandbox, generated};

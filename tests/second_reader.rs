@@ -18,11 +18,11 @@ use std::time::Instant;
 
 use chatwal::error::Error;
 use chatwal::format::hex;
-use chatwal::repair::{RepairOptions, repair};
-use chatwal::report::{Report, ReportOptions};
-use chatwal::scratch::Limits;
+use chatwal::upkeep::repair::{RepairOptions, repair};
+use chatwal::query::report::{Report, ReportOptions};
+use chatwal::disk::scratch::Limits;
 use chatwal::store::View;
-use chatwal::verify::verify;
+use chatwal::upkeep::verify::verify;
 use serde_json::{Value, json};
 use support::forgeries::{Files, KINDS, spoil};
 use support::histories::history;
@@ -281,7 +281,7 @@ fn intact(reader: &mut Reader, files: &Files) -> BTreeSet<String> {
     reader.answer().as_array().unwrap().iter().map(Value::to_string).collect()
 }
 
-fn repaired(disk: &SimDisk) -> Result<Option<chatwal::repair::Repair>, Error> {
+fn repaired(disk: &SimDisk) -> Result<Option<chatwal::upkeep::repair::Repair>, Error> {
     let options = RepairOptions { threads: 1, memory: 1 << 20, temp: None, dry_run: false };
     repair(disk, &options, &AtomicBool::new(false), &|_| ())
 }

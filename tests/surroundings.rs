@@ -16,7 +16,7 @@ use std::time::Duration;
 use chatwal::error::Error;
 use chatwal::format::block::BlockKind;
 use chatwal::snapshot::Snapshot;
-use chatwal::storage::{Disk, Storage as _};
+use chatwal::disk::{Disk, Storage as _};
 use serde_json::Value;
 use support::cli::{
     CHATWAL, GENERATE, PATIENCE, Ran, Running, SEGMENT_DUMP, Sandbox, generated, message, possible, run, spread,

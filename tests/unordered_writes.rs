@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use chatwal::log::Log;
+use chatwal::store::log::Log;
 use support::cli::until;
 use support::sim::{Choices, Count, Fault, SimDisk, Tell};
 use support::store::{Hand, Model, os, sync};

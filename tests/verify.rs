@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chatwal::compact::{CompactOptions, compact};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::error::{Corruption, Error};
 use chatwal::event::{Event, Id};
 use chatwal::format::batch::{EventsDecoder, EventsEncoder};
@@ -15,12 +15,12 @@ use chatwal::format::block::{
     each_site, put_input, put_site,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, SectionKind, crc};
-use chatwal::repair::{RepairOptions, repair};
-use chatwal::scratch::Limits;
-use chatwal::storage::{Disk, Storage};
+use chatwal::upkeep::repair::{RepairOptions, repair};
+use chatwal::disk::scratch::Limits;
+use chatwal::disk::{Disk, Storage};
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
-use chatwal::table::Table;
-use chatwal::verify::{Verification, verify};
+use chatwal::event::table::Table;
+use chatwal::upkeep::verify::{Verification, verify};
 use support::cli::{Sandbox, generated};
 use support::forge::reforged;
 use support::sim::{Choices, Count, Fault, SimDisk};
@@ -74,7 +74,7 @@ fn of_a_sound_store_everything_is_checked_and_nothing_found() {
     assert_eq!(checked.events, folded.sum::<u64>() + appended.sum::<u64>());
     // An empty store is a store.
     let empty = SimDisk::new(1);
-    drop(chatwal::log::Log::open(empty.storage(), sync(1 << 20)).unwrap());
+    drop(chatwal::store::log::Log::open(empty.storage(), sync(1 << 20)).unwrap());
     assert_eq!(verified(&empty).findings, []);
     assert!(matches!(verify(&SimDisk::new(1), &Limits::new(1), &|_| ()), Err(Error::NoStore { .. })));
 }

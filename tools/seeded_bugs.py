@@ -34,35 +34,36 @@ PATIENCE, BUILDING = 240, 1800
 
 
 class Bug:
-    """`test` is the name of a file or folder in tests/, or `lib`, and what the names of its tests are filtered by, if anything."""
+    """Edits are a room, a text that is in one of its files once, and what it becomes: a room is a file without `.rs`, and the folder
+    of that name, if there is one. `test` is the name of a file or folder in tests/, or `lib`, and what the names of its tests are filtered by, if anything."""
 
     def __init__(self, name, breaks, test, *edits):
         self.name, self.breaks, self.test, self.edits = name, breaks, test, edits
 
 
-LOG, STORAGE, RECOVER, STORE = "src/log.rs", "src/storage.rs", "src/recover.rs", "src/store/mod.rs"
-JUDGE, CONTENT = "src/segment/judge.rs", "src/segment/content.rs"
-SEGMENT, FRAME, BATCH = "src/segment/mod.rs", "src/format/frame.rs", "src/format/batch.rs"
-DISK, HOLDER, PLACE = "src/storage/disk.rs", "src/storage/holder.rs", "src/place.rs"
-TURNS, LARGE, SCRATCH, SORTER = "src/turns.rs", "src/large.rs", "src/scratch/mod.rs", "src/scratch/sorter.rs"
-COMPACT, INGEST, REPEATS, BLOCK = "src/compact.rs", "src/ingest.rs", "src/input/repeats.rs", "src/format/block.rs"
-MERGE, TABLE, REPORT, GATHER = "src/merge.rs", "src/table.rs", "src/report.rs", "src/gather.rs"
-SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot.rs", "src/repair.rs", "src/survey.rs", "src/verify.rs"
-ACKNOWLEDGED = "src/format/acknowledged.rs"
-DUMP, SEARCH, STORE_INPUTS = "src/dump.rs", "src/search.rs", "src/store/inputs.rs"
-CHUNK_PARSER, CHUNK, FRAMER, SHAPE = "src/ingest/chunk_parser.rs", "src/input/chunk.rs", "src/input/framer.rs", "src/input/shape.rs"
-RANGES, ROOM_OF_INGEST = "src/input/chunk/ranges.rs", "src/ingest/room.rs"
-PARSE, FAST = "src/input/parse.rs", "src/input/fast.rs"
-REJECTS, KNOWN, ROOM = "src/format/rejects.rs", "src/input/known.rs", "src/compact/room.rs"
-THREADS, MEMORY, SHELL, SOURCE = "src/threads.rs", "src/memory.rs", "src/shell.rs", "src/input/source.rs"
-MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main.rs", "src/cli/inputs.rs", "src/cli/process.rs", "src/cli/descriptors.rs"
-RENDER, SIGNALS = "src/render.rs", "src/cli/signals.rs"
-EXPLAIN, SCAN, FIELDS, NEAR = [f"src/input/explain{name}.rs" for name in ("", "/scan", "/fields", "/near")]
-WORDS, LISTS = "src/input/explain/words.rs", "src/cli/lists.rs"
-PACKED, MEMBERS, AHEAD = "src/input/packed.rs", "src/input/packed/members.rs", "src/input/packed/ahead.rs"
-LZ4, SEEK, FOREIGN = "src/input/packed/lz4.rs", "src/input/seek.rs", "src/input/foreign.rs"
-ALLOW, FILES, FORGET = "src/cli/allow.rs", "src/cli/files.rs", "src/cli/forget.rs"
-RAW, TIMES = "src/cli/raw.rs", "src/cli/times.rs"
+LOG, STORAGE, RECOVER, STORE = "src/store/log", "src/disk", "src/store/recover", "src/store"
+JUDGE, CONTENT = "src/segment/judge", "src/segment/content"
+SEGMENT, FRAME, BATCH = "src/segment", "src/format/frame", "src/format/batch"
+DISK, HOLDER, PLACE = "src/disk/disk", "src/disk/holder", "src/store/place"
+TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
+COMPACT, INGEST, REPEATS, BLOCK = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats", "src/format/block"
+MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/report", "src/query/gather"
+SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot", "src/upkeep/repair", "src/upkeep/survey", "src/upkeep/verify"
+ACKNOWLEDGED = "src/format/acknowledged"
+DUMP, SEARCH, STORE_INPUTS = "src/show/dump", "src/disk/search", "src/store/inputs"
+CHUNK_PARSER, CHUNK, FRAMER, SHAPE = "src/intake/ingest/chunk_parser", "src/intake/chunk", "src/intake/framer", "src/intake/shape"
+RANGES, ROOM_OF_INGEST = "src/intake/chunk/ranges", "src/intake/ingest/room"
+PARSE, FAST = "src/intake/parse", "src/intake/fast"
+REJECTS, KNOWN, ROOM = "src/format/rejects", "src/intake/known", "src/upkeep/compact/room"
+THREADS, MEMORY, SHELL, SOURCE = "src/base/threads", "src/base/memory", "src/base/shell", "src/intake/source"
+MAIN, INPUTS, PROCESS, DESCRIPTORS = "src/cli/main", "src/cli/inputs", "src/cli/process", "src/cli/descriptors"
+RENDER, SIGNALS, TEXT = "src/show/render", "src/cli/signals", "src/base/text"
+EXPLAIN, SCAN, FIELDS, NEAR = [f"src/intake/explain{name}" for name in ("", "/scan", "/fields", "/near")]
+WORDS, LISTS = "src/intake/explain/words", "src/cli/lists"
+PACKED, MEMBERS, AHEAD = "src/intake/packed", "src/intake/packed/members", "src/intake/packed/ahead"
+LZ4, SEEK, FOREIGN = "src/intake/packed/lz4", "src/intake/seek", "src/intake/foreign"
+ALLOW, FILES, FORGET = "src/cli/allow", "src/cli/files", "src/cli/forget"
+RAW, TIMES = "src/cli/raw", "src/cli/times"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -445,7 +446,7 @@ BUGS = [
         "escaped-keys-mean-nothing",
         "a required key that is written with an escape is skipped",
         "parser_agreement",
-        ("src/input/fast/rare.rs", "if !means_something(member) {", "if !means_something(member) || true {"),
+        ("src/intake/fast/rare", "if !means_something(member) {", "if !means_something(member) || true {"),
     ),
     Bug(
         "parts-stay-as-they-lie",
@@ -457,13 +458,13 @@ BUGS = [
         "any-bytes-are-text",
         "the fast path takes a message that is not UTF-8",
         "parser_agreement",
-        ("src/input/fast.rs", "        if wide {\n", "        if wide && self.rest.is_empty() {\n"),
+        ("src/intake/fast", "        if wide {\n", "        if wide && self.rest.is_empty() {\n"),
     ),
     Bug(
         "columns-end-early",
         "the last values of a column, which have less than eight bytes behind them, are unpacked as zeros",
         "lib packed_values_come_back",
-        ("src/format/coding.rs", "onward.len().saturating_sub(8) * 8 / width", "onward.len() * 8 / width"),
+        ("src/format/coding", "onward.len().saturating_sub(8) * 8 / width", "onward.len() * 8 / width"),
     ),
     Bug(
         "a-replaced-snapshot-counts",
@@ -734,7 +735,7 @@ BUGS = [
         "acknowledged-in-silence",
         "that all of a silent pipe is acknowledged is said only when the next line comes",
         "cli what_comes_on_an_open_pipe_is_acknowledged",
-        ("src/cli/console.rs", "was_behind && !self.behind || ", ""),
+        ("src/cli/console", "was_behind && !self.behind || ", ""),
     ),
     Bug(
         "pipes-are-opened",
@@ -758,25 +759,25 @@ BUGS = [
         "compact-makes-a-store",
         "a compaction of an empty directory makes a store of it",
         "bad_input an_empty_directory",
-        ("src/cli/compaction.rs", "    refuse_no_store(&*disk)?;\n", ""),
+        ("src/cli/compaction", "    refuse_no_store(&*disk)?;\n", ""),
     ),
     Bug(
         "an-input-named-twice",
         "the rejects of an input that is named twice are added up",
         "cli an_input_that_is_named_twice",
-        ("src/cli/inputs.rs", "taken.rejects.insert(outcome.instance, outcome.rejects_held);", "*taken.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
+        ("src/cli/inputs", "taken.rejects.insert(outcome.instance, outcome.rejects_held);", "*taken.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
     ),
     Bug(
         "marks-of-direction",
         "an invisible character turns the order of what a terminal shows",
         "lib nothing_printable_moves",
-        (RENDER, "            | '\\u{61c}'\n", ""),
+        (TEXT, "            | '\\u{61c}'\n", ""),
     ),
     Bug(
         "spaces-of-other-kinds-are-spaces",
         "a space of another kind is shown as it is, and two names that differ by it look alike",
         "lib what_deceives",
-        (RENDER, "            | '\\u{2000}'..='\\u{200f}'\n", "            | '\\u{200b}'..='\\u{200f}'\n"),
+        (TEXT, "            | '\\u{2000}'..='\\u{200f}'\n", "            | '\\u{200b}'..='\\u{200f}'\n"),
     ),
     Bug(
         "a-path-with-a-space-of-another-kind",
@@ -922,13 +923,13 @@ BUGS = [
         "a-compaction-fails-the-ingest",
         "an ingest fails because the compaction beside it did",
         "surroundings a_compaction_that_fails",
-        ("src/cli/compaction.rs", "                quoted(store)\n            ));\n            false", "                quoted(store)\n            ));\n            true"),
+        ("src/cli/compaction", "                quoted(store)\n            ));\n            false", "                quoted(store)\n            ));\n            true"),
     ),
     Bug(
         "damage-beside-an-ingest",
         "damage that a compaction beside an ingest met does not show in the exit status",
         "surroundings damage_that_a_compaction_meets",
-        ("src/cli/compaction.rs", "            console.error(&error);\n            true", "            console.error(&error);\n            false"),
+        ("src/cli/compaction", "            console.error(&error);\n            true", "            console.error(&error);\n            false"),
     ),
     Bug(
         "a-print-that-panics",
@@ -964,7 +965,7 @@ BUGS = [
         "a-dumb-terminal",
         "a terminal that only prints gets colours and a bar",
         "surroundings a_terminal_that_only_prints",
-        ("src/cli/console.rs", 'set("TERM").is_none_or(|term| term == "dumb")', 'set("TERM").is_some_and(|term| term == "smart")'),
+        ("src/cli/console", 'set("TERM").is_none_or(|term| term == "dumb")', 'set("TERM").is_some_and(|term| term == "smart")'),
     ),
     Bug(
         "hints-without-quotes",
@@ -1006,13 +1007,13 @@ BUGS = [
         "names-that-look-alike",
         "characters that are not seen stand in what people read",
         "surroundings names_that_deceive",
-        (RENDER, "            | '\\u{2000}'..='\\u{200f}'\n", "            | '\\u{2000}'..='\\u{200a}'\n            | '\\u{200e}'..='\\u{200f}'\n"),
+        (TEXT, "            | '\\u{2000}'..='\\u{200f}'\n", "            | '\\u{2000}'..='\\u{200a}'\n            | '\\u{200e}'..='\\u{200f}'\n"),
     ),
     Bug(
         "names-that-deceive-unsaid",
         "nobody is warned of names in data that deceive the eye",
         "surroundings names_that_deceive",
-        ("src/cli/output.rs", "            self.look(&bytes[..count]);\n", "            self.look(&bytes[..count.min(0)]);\n"),
+        ("src/cli/output", "            self.look(&bytes[..count]);\n", "            self.look(&bytes[..count.min(0)]);\n"),
     ),
     # Hostile shapes.
     Bug(
@@ -1128,7 +1129,7 @@ BUGS = [
         "a-table-in-memory",
         "a table of millions of rows is held until its last row",
         "lib a_table_is_written",
-        ("src/render.rs", "match self.rows.len() < MEASURED_ROWS && self.held < MEASURED_BYTES {", "match self.rows.len() < usize::MAX {"),
+        ("src/show/render", "match self.rows.len() < MEASURED_ROWS && self.held < MEASURED_BYTES {", "match self.rows.len() < usize::MAX {"),
     ),
     Bug(
         "a-nearer-place-will-do",
@@ -1691,7 +1692,7 @@ BUGS = [
         "repeats-untold-by-dump",
         "a dump says nothing of repeated lines",
         "cli dump_tells_every_frame",
-        ("src/dump.rs", "rejects={} repeats={} input", "rejects={} repeated={} input"),
+        ("src/show/dump", "rejects={} repeats={} input", "rejects={} repeated={} input"),
     ),
     Bug(
         "repeats-sought-for-nothing",
@@ -2198,14 +2199,23 @@ def tracked():
     return [name for name in out.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
-def patched(bug, read):
-    """The files of a bug, by name, as it makes them; `read` gives them as they are."""
+def files_of(room):
+    """The sources of a room."""
+    own = ROOT / f"{room}.rs"
+    return [*([own] if own.is_file() else []), *sorted((ROOT / room).rglob("*.rs"))]
+
+
+def patched(bug):
+    """The files of a bug, by name, as it makes them."""
     files = {}
-    for name, old, new in bug.edits:
-        text = files.get(name) or read(name)
-        if (count := text.count(old)) != 1:
-            raise ValueError(f"{bug.name}: in {name}, {count} times: {old!r}")
-        files[name] = text.replace(old, new)
+    for room, old, new in bug.edits:
+        known = {str(path.relative_to(ROOT)): path for path in files_of(room)}
+        texts = {name: files.get(name) or path.read_text() for name, path in known.items()}
+        places = {name: count for name, text in texts.items() if (count := text.count(old))}
+        if list(places.values()) != [1]:
+            raise ValueError(f"{bug.name}: in {room}, not once but {places}: {old!r}")
+        (name,) = places
+        files[name] = texts[name].replace(old, new)
     return files
 
 
@@ -2271,7 +2281,7 @@ def check(bugs):
         if target != "lib" and not any(file.is_file() for file in files):
             wrong.append(f"{bug.name}: no tests/{target}.rs")
         try:
-            patched(bug, lambda name: (ROOT / name).read_text())
+            patched(bug)
         except ValueError as error:
             wrong.append(str(error))
     for problem in wrong:
@@ -2317,12 +2327,13 @@ def main():
     print("| bug | what it breaks | killed by | seconds |\n|---|---|---|---|", flush=True)
     for bug in bugs:
         started = time.monotonic()
+        files = patched(bug)
         try:
-            for name, text in patched(bug, lambda name: (ROOT / name).read_text()).items():
+            for name, text in files.items():
                 put(name, text)
             outcome, failed, said = run(bug.test)
         finally:
-            for name, _, _ in bug.edits:
+            for name in files:
                 put(name, (ROOT / name).read_bytes())
         killed += outcome == "red"
         shown = " ".join([bug.test.split()[0], *failed[:2], *(["…"] if len(failed) > 2 else [])])

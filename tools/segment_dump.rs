@@ -12,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chatwal::render::printable;
+use chatwal::base::text::printable;
 use clap::Parser;
 
 /// Print a line a frame of segments, with checksums; needs no store and no lock
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Err(help) => return ended(descriptors::stdout().and_then(|()| help.print()), say),
     };
     match descriptors::stdout() {
-        Ok(()) => ExitCode::from(chatwal::dump::command(&args.files, args.events, &say)),
+        Ok(()) => ExitCode::from(chatwal::show::dump::command(&args.files, args.events, &say)),
         closed => ended(closed, say),
     }
 }

@@ -1,6 +1,6 @@
 //! `--allow-rejects`: how many rejects of the inputs named are no reason for exit status 3.
 
-use chatwal::shell::quoted;
+use chatwal::base::shell::quoted;
 use std::path::Path;
 
 use crate::console::{Console, count};

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use chatwal::format::MAX_KEPT;
-use chatwal::ingest::MaxRejects;
-use chatwal::input::shape::Shape;
-use chatwal::render::Format;
+use chatwal::intake::ingest::MaxRejects;
+use chatwal::intake::shape::Shape;
+use chatwal::show::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

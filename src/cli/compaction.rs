@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{
+use chatwal::upkeep::compact::{
     Background, CompactOptions, Outcome, Plan, compact as compact_store, measure, needed_for, refuse_no_room, room_of,
 };
 use chatwal::error::Error;
-use chatwal::log::{Log, LogOptions};
-use chatwal::shell::quoted;
-use chatwal::storage::{Disk, Storage};
+use chatwal::store::log::{Log, LogOptions};
+use chatwal::base::shell::quoted;
+use chatwal::disk::{Disk, Storage};
 use chatwal::store::{View, refuse_no_store};
 use indicatif::HumanBytes;
 

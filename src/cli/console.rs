@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatwal::error::Error;
-use chatwal::ingest::Outcome;
-use chatwal::render::{json, printable};
+use chatwal::intake::ingest::Outcome;
+use chatwal::base::text::json;
+use chatwal::base::text::printable;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 
 use crate::args::{Color, Global, ProgressStyle};

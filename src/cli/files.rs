@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chatwal::error::Error;
-use chatwal::shell::{files_in, quoted};
+use chatwal::base::shell::{files_in, quoted};
 
 use crate::args::InputArgs;
 use crate::console::Console;

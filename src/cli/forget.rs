@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chatwal::format::{MAX_SOURCE_NAME, Uid, hex, unhex};
-use chatwal::log::{Log, LogOptions};
-use chatwal::render::printable;
-use chatwal::shell::quoted;
-use chatwal::storage::Disk;
+use chatwal::store::log::{Log, LogOptions};
+use chatwal::base::text::printable;
+use chatwal::base::shell::quoted;
+use chatwal::disk::Disk;
 use chatwal::store::{Input, View};
 use glob::Pattern;
 

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use chatwal::error::Error;
 use chatwal::format::hex;
 use chatwal::format::hole::LostInput;
-use chatwal::render::printable;
-use chatwal::repair::{Repair, RepairOptions, repair as repair_store};
-use chatwal::shell::quoted;
-use chatwal::storage::Disk;
-use chatwal::verify::verify as verify_store;
+use chatwal::base::text::printable;
+use chatwal::upkeep::repair::{Repair, RepairOptions, repair as repair_store};
+use chatwal::base::shell::quoted;
+use chatwal::disk::Disk;
+use chatwal::upkeep::verify::verify as verify_store;
 
 use crate::args::{Global, RepairArgs};
 use crate::console::{Console, count};

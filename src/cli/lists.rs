@@ -5,10 +5,11 @@ use std::io::{self, Write};
 
 use chatwal::format::batch::{self, Rejects};
 use chatwal::format::hex;
-use chatwal::input::explain::{Explanation, explain};
-use chatwal::input::parse::Reason;
-use chatwal::render::{Format, Record, Writer, printable};
-use chatwal::report::Report;
+use chatwal::intake::explain::{Explanation, explain};
+use chatwal::intake::parse::Reason;
+use chatwal::show::render::{Format, Record, Writer};
+use chatwal::base::text::printable;
+use chatwal::query::report::Report;
 use chatwal::store::{Input, View};
 use serde::Serialize;
 

@@ -24,15 +24,16 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chatwal::dump;
+use chatwal::show::dump;
 use chatwal::error::{Error, Result};
-use chatwal::render::{self, Format, printable};
-use chatwal::report::{Report, ReportOptions, Told};
-use chatwal::scratch::{Limits, Scratch};
-use chatwal::shell::quoted;
-use chatwal::storage::Disk;
+use chatwal::show::render::{self, Format};
+use chatwal::base::text::printable;
+use chatwal::query::report::{Report, ReportOptions, Told};
+use chatwal::disk::scratch::{Limits, Scratch};
+use chatwal::base::shell::quoted;
+use chatwal::disk::Disk;
 use chatwal::store::View;
-use chatwal::threads::refused;
+use chatwal::base::threads::refused;
 use clap::Parser as _;
 
 use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
@@ -45,7 +46,7 @@ mod status {
     pub const FAILURE: u8 = 1;
     pub const USAGE: u8 = 2;
     pub const PARTLY: u8 = 3;
-    pub const CORRUPT: u8 = chatwal::dump::CORRUPT;
+    pub const CORRUPT: u8 = chatwal::show::dump::CORRUPT;
     pub const NO_STORE: u8 = 10;
     pub const LOCKED: u8 = 11;
 }
@@ -142,7 +143,7 @@ impl Shares {
     fn measured() -> Option<Shares> {
         let is_wanted = std::env::var_os("CHATWAL_SHARES").is_some_and(|value| value == "1");
         is_wanted.then(|| {
-            chatwal::shares::switch_on();
+            chatwal::base::shares::switch_on();
             Shares
         })
     }
@@ -150,7 +151,7 @@ impl Shares {
 
 impl Drop for Shares {
     fn drop(&mut self) {
-        chatwal::shares::lines().iter().for_each(|line| process::say(&format!("shares: {line}")));
+        chatwal::base::shares::lines().iter().for_each(|line| process::say(&format!("shares: {line}")));
     }
 }
 

@@ -6,7 +6,8 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chatwal::render::{DECEPTIVE, has_deceptive};
+use chatwal::show::render::DECEPTIVE;
+use chatwal::base::text::has_deceptive;
 
 /// Something deceptive was written.
 static DECEIVED: AtomicBool = AtomicBool::new(false);

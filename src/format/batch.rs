@@ -5,8 +5,8 @@ use super::frame::{Entry, MAX_PAYLOAD, SectionKind};
 pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
 use super::{Digest, MAX_MARKS, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
-use crate::order::{shared_length, sort_texts};
-use crate::table::{Row, Table};
+use crate::event::order::{shared_length, sort_texts};
+use crate::event::table::{Row, Table};
 
 /// What identifies an input at a place: its first bytes and those before the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

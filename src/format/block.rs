@@ -5,7 +5,7 @@ use super::batch::{Checkpoint, front_coded, put_front_coded};
 use super::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
 use super::frame::{BadSegment, MAX_PAYLOAD, crc, fixed, open_file_header};
 use super::{MAX_COUNT, SHARDS, VERSION};
-use crate::summary::Summary;
+use crate::event::summary::Summary;
 
 /// Bytes of a snapshot's header.
 pub const SNAPSHOT_HEADER: usize = 192;

@@ -6,7 +6,7 @@ use crate::format::batch::{Checkpoint, EventsDecoder, decode_rejects};
 use crate::format::coding::{Decoded, Malformed};
 use crate::format::frame::SectionKind;
 use crate::format::hole::Hole;
-use crate::table::Table;
+use crate::event::table::Table;
 
 /// Checks the contents of frames, one after the other; keeps its buffers.
 #[derive(Default)]

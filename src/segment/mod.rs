@@ -12,9 +12,9 @@ use crate::format::frame::{
     BadDirectory, BadSegment, Entry, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER,
     SectionKind, SegmentHeader, crc, decode_directory, is_whole,
 };
-use crate::memory;
-use crate::search::{Bytes, Search, read_header};
-use crate::storage::File;
+use crate::base::memory;
+use crate::disk::search::{Bytes, Search, read_header};
+use crate::disk::File;
 
 /// Read at once at the start of a frame: its header and, nearly always, its directory.
 const FIRST_READ: usize = 8192;

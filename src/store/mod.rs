@@ -1,9 +1,12 @@
 //! The directory of a store: which files count, what the log in them says, and recovery.
 //!
 //! The listing is the manifest: there is no second file that could disagree with it. [`View::open`] reads and never
-//! changes anything; [`crate::recover`] is the only place that cuts or rewrites.
+//! changes anything; [`crate::store::recover`] is the only place that cuts or rewrites.
 
 mod inputs;
+pub mod log;
+mod place;
+pub mod recover;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +25,7 @@ use crate::segment::content::Contents;
 use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
 use crate::segment::{Frame, Link, Segment};
 use crate::snapshot::Snapshot;
-use crate::storage::{Storage, TEMPORARY, path_of};
+use crate::disk::{Storage, TEMPORARY, path_of};
 pub(crate) use inputs::{Known, add_input, each_section_of_rejects};
 
 const SEGMENT: &str = ".wal";

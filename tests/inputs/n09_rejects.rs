@@ -212,7 +212,7 @@ fn an_input_is_forgotten_by_its_instance_its_name_or_a_pattern() {
         command.args(&arguments);
         let mut ran = crate::support::cli::run(command).expect(0);
         for (name, instance) in &forgotten {
-            let name = chatwal::render::printable(name);
+            let name = chatwal::base::text::printable(name);
             ran = ran.says(&[&format!("forgot {name} (input {instance}): 2 events kept, 1 reject dropped")]);
         }
         let sum =

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{CompactOptions, Outcome, compact};
+use chatwal::upkeep::compact::{CompactOptions, Outcome, compact};
 use chatwal::error::Result;
-use chatwal::log::{Log, LogOptions};
+use chatwal::store::log::{Log, LogOptions};
 use chatwal::store::View;
 
 use super::sim::{Choices, SimDisk};

@@ -17,7 +17,7 @@ pub mod sim;
 pub mod store;
 pub mod town;
 
-use chatwal::input::repeats::Seek;
+use chatwal::intake::repeats::Seek;
 
 /// Every line is looked up among those before it, however few there are; of some, the memory of it is soon gone.
 pub const EVERY_LINE: Seek = Seek { memory: 1 << 12, always: true };

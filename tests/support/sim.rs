@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
-use chatwal::storage::{File, Identity, LOCK, Stamp, Storage, Taken};
+use chatwal::disk::{File, Identity, LOCK, Stamp, Storage, Taken};
 
 /// What the device writes whole or not at all.
 pub const SECTOR: usize = 512;

@@ -9,12 +9,12 @@ use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::batch::{Checkpoint, EventsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::FrameKind;
-use chatwal::log::{Batch, Durability, Log, LogOptions, Placed};
-use chatwal::render::{self, Format};
-use chatwal::report::{Report, ReportOptions};
-use chatwal::storage::Storage;
+use chatwal::store::log::{Batch, Durability, Log, LogOptions, Placed};
+use chatwal::show::render::{self, Format};
+use chatwal::query::report::{Report, ReportOptions};
+use chatwal::disk::Storage;
 use chatwal::store::{ACKNOWLEDGED_NAME, Place, View};
-use chatwal::table::Table;
+use chatwal::event::table::Table;
 
 use super::naive::{Naive, NaiveKind};
 use super::sim::{Choices, SimDisk};

@@ -9,15 +9,15 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use chatwal::compact::{CompactOptions, compact};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::event::Site;
 use chatwal::format::batch::decode_rejects;
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, split_rejects};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{FrameKind, SectionKind};
-use chatwal::ingest::{IngestOptions, MaxRejects, ingest};
-use chatwal::input::source::Source;
-use chatwal::log::Log;
+use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::source::Source;
+use chatwal::store::log::Log;
 use chatwal::segment::{Frame, Section};
 use chatwal::snapshot::Stretch;
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
@@ -223,7 +223,7 @@ impl Town {
 
     /// The blocks of a snapshot.
     pub fn blocks(&self, snapshot: &str) -> Vec<BlockHeader> {
-        let file = chatwal::storage::Storage::open(&self.disk, snapshot, false).unwrap();
+        let file = chatwal::disk::Storage::open(&self.disk, snapshot, false).unwrap();
         let snapshot = chatwal::snapshot::Snapshot::open(snapshot.into(), file).unwrap();
         let mut blocks = Vec::new();
         snapshot

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
-use chatwal::render::printable;
+use chatwal::base::text::printable;
 use clap::{Parser, ValueEnum};
 
 use output::write_lines;

@@ -1,0 +1,439 @@
+//! Where an input comes from, and where to go on in it.
+//!
+//! An input is known by its content, not by its name: the digests of its first bytes and of those before the place it was
+//! read to. So a file that grew, was renamed, copied or compressed is gone on with where it was left, and one that was
+//! changed is read from its start, which the identity of events makes harmless.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::chunk::{is_array, last_of};
+use super::framer::Framer;
+use super::known::Known;
+pub use super::marks::Span;
+use super::marks::Spans;
+use super::packed::{Findings, Refused, Trailing, Unpacked, is_packed};
+pub(crate) use super::pipe::no_thread;
+use super::pipe::{Pipe, stdin};
+pub(super) use super::seek::keep_last;
+use super::seek::{seek_packed, seek_plain};
+use super::{foreign, read_full};
+use crate::error::{Error, Result};
+use crate::format::{MAX_SOURCE_NAME, Uid};
+use crate::base::shell::files_in;
+
+/// One input.
+pub struct Source {
+    /// As it was named, for messages.
+    pub name: String,
+    /// Bytes of the file, if it is one.
+    pub size: Option<u64>,
+    /// Bytes read of it so far, compressed as they are.
+    pub taken: Arc<AtomicU64>,
+    /// What is found out about it while it is read, also for those who have not got it any more then.
+    pub findings: Findings,
+    options: SourceOptions,
+    path: PathBuf,
+    body: Body,
+}
+
+/// How to read an input.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceOptions {
+    /// Bytes that the windows and dictionaries of compressed data may take. Those of up to
+    /// [`LEAST_WINDOW`](super::packed::LEAST_WINDOW) may in any case.
+    pub memory: u64,
+    /// Refuse a file that is no JSON at all, and say what it is.
+    pub foreign: bool,
+}
+
+impl Default for SourceOptions {
+    fn default() -> SourceOptions {
+        SourceOptions { memory: 64 << 20, foreign: true }
+    }
+}
+
+enum Body {
+    Plain(Whole),
+    /// A compressed file, decompressed.
+    Packed(Box<Unpacked>),
+    /// Something that can be read only once, by a thread of its own, so that a silent writer blocks nobody.
+    Piped(Pipe),
+}
+
+/// Where to begin, and the bytes that make the digests of the first checkpoint.
+#[derive(Default)]
+pub struct Start {
+    /// The instance whose checkpoint matches best.
+    pub found: Option<Uid>,
+    /// The first bytes of the input, 4,096 at most; fewer only where the place is nearer or nothing was found.
+    pub head: Vec<u8>,
+    /// The bytes before the place, 4,096 at most.
+    pub tail: Vec<u8>,
+    /// Bytes between the last `\n` before the place, or the input's start, and the place.
+    pub column: u64,
+    /// Bytes before the place that were others when they were read, if some are known to be.
+    pub changed: Option<Range<u64>>,
+}
+
+/// What a read gave.
+pub enum Got {
+    /// Bytes; none at the end of the input.
+    Bytes(usize),
+    /// Nothing for now: the writer at the other end is silent.
+    Idle,
+}
+
+impl Source {
+    /// Opens a file, or anything else that has a path and can be read, as is usual.
+    pub fn open(path: &Path) -> Result<Source> {
+        Source::open_with(path, SourceOptions::default())
+    }
+
+    /// Opens a file, or anything else that has a path and can be read.
+    pub fn open_with(path: &Path, options: SourceOptions) -> Result<Source> {
+        let name = path.display().to_string();
+        let wrong = |error: io::Error| unreadable(&name, &error);
+        let meta = std::fs::metadata(path).map_err(wrong)?;
+        if meta.is_dir() {
+            let (problem, hint) = ("a directory".into(), format!("name the files in it: {}", files_in(path)));
+            return Err(Error::Input { input: name, problem, hint });
+        }
+        let (taken, findings) = (Arc::new(AtomicU64::new(0)), Findings::default());
+        let (body, size) = if meta.is_file() {
+            let file = Whole::open(path).map_err(wrong)?;
+            let mut magic = [0; 16];
+            let length = crate::disk::File::read_at(&*file.file, &mut magic, 0).map_err(wrong)?;
+            let body = match is_packed(&magic[..length]) {
+                false => Body::Plain(file),
+                true => {
+                    let reader = Box::new(Counted(file, taken.clone()));
+                    Body::Packed(Box::new(Unpacked::new(reader, options.memory, findings.clone())))
+                }
+            };
+            (body, Some(meta.len()))
+        } else {
+            // Opened by the thread behind it: that may take as long as nobody opens the other end.
+            let path = path.to_owned();
+            let pipe = Pipe::new(move || File::open(path), taken.clone(), options.memory, findings.clone());
+            (Body::Piped(pipe.map_err(|error| no_thread(&name, &error))?), None)
+        };
+        let mut source = Source { name, size, taken, findings, options, path: path.into(), body };
+        source.check_format()?;
+        Ok(source)
+    }
+
+    /// Standard input.
+    pub fn stdin(options: SourceOptions) -> Result<Source> {
+        let (taken, findings) = (Arc::new(AtomicU64::new(0)), Findings::default());
+        let pipe = Pipe::new(stdin, taken.clone(), options.memory, findings.clone());
+        let body = Body::Piped(pipe.map_err(|error| no_thread("-", &error))?);
+        Ok(Source { name: "-".into(), size: None, taken, findings, options, path: "-".into(), body })
+    }
+
+    /// That it can be unpacked, and is not known to be something else.
+    fn check_format(&mut self) -> Result<()> {
+        let head = match self.head(foreign::HEAD) {
+            Ok(head) => head,
+            Err(error) if Refused::of(&error).is_some() => return Err(self.error(0, &error)),
+            // Whoever reads meets it again.
+            Err(_) => return Ok(()),
+        };
+        let layers = match &self.body {
+            Body::Packed(unpacked) => unpacked.layers(),
+            _ => &[],
+        };
+        match foreign::of(&head).filter(|_| self.options.foreign) {
+            Some(foreign) => Err(foreign.error_of(&self.name, Some(&self.path), layers)),
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes behind the compressed data that were not taken, as far as it was read: of an input that was packed twice there may
+    /// be some in each layer.
+    pub fn trailing(&self) -> Vec<Trailing> {
+        self.findings.trailing()
+    }
+
+    /// The name as a checkpoint keeps it.
+    pub fn name_bytes(&self) -> Vec<u8> {
+        let bytes = self.path.as_os_str().as_bytes();
+        bytes[..bytes.len().min(MAX_SOURCE_NAME)].to_vec()
+    }
+
+    /// What it is if it begins with these bytes and is no JSON, and nobody says that it is: an error that names it.
+    pub fn foreign(&self, head: &[u8]) -> Option<Error> {
+        foreign::of(head).filter(|_| self.options.foreign).map(|foreign| foreign.error(&self.name))
+    }
+
+    /// Whether it can be read only once, and may fall silent.
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.body, Body::Piped(_))
+    }
+
+    /// An error while reading it.
+    pub fn error(&self, offset: u64, error: &io::Error) -> Error {
+        if let Some(shrank) = error.get_ref().and_then(|inner| inner.downcast_ref::<Shrank>()) {
+            let hint = "the whole lines before that are stored; something cuts it or writes it anew: run again when it is \
+                        at rest";
+            return Error::Input { input: self.name.clone(), problem: shrank.to_string(), hint: hint.into() };
+        }
+        if let Some(refused) = Refused::of(error) {
+            return refused.error(&self.name, (!self.is_pipe()).then_some(&*self.path));
+        }
+        let problem = format!("cannot read on at byte {offset}: {error}");
+        let hint = match self.body {
+            Body::Packed(..) => {
+                "what came before is stored; complete the input and run again, or mend it and run with --from-start"
+            }
+            Body::Piped(_) => {
+                "what came before is stored; mend or complete the input and send it again from its start: what is \
+                 stored counts once"
+            }
+            Body::Plain(_) => "what came before is stored; see to the cause and run again",
+        };
+        Error::Input { input: self.name.clone(), problem, hint: hint.into() }
+    }
+
+    /// Finds the checkpoint that this input matches and that is the furthest, and moves there; to the start if there is
+    /// none. An input is matched if both digests verify over the checkpoint's own lengths; a pipe never is.
+    pub fn seek(&mut self, known: &Known) -> Result<Start> {
+        let name = self.name_bytes();
+        let start = match &mut self.body {
+            Body::Piped(_) => Ok(Start::default()),
+            Body::Plain(whole) => seek_plain(&whole.file, &name, known, &self.taken),
+            Body::Packed(unpacked) => {
+                let reopen = || open_packed(&self.path, self.options, &self.taken, &self.findings);
+                seek_packed(unpacked, reopen, &name, known)
+            }
+        };
+        start.map_err(|error| unreadable(&self.name, &error))
+    }
+
+    /// The first bytes, `most` of them or all there are; the source stays where it is. None of a pipe, which can be read only once.
+    /// Of a packed input that is damaged: those before the damage, which whoever reads on meets again.
+    pub fn head(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        match &mut self.body {
+            Body::Piped(_) => Ok(Vec::new()),
+            Body::Plain(whole) => {
+                let mut head = vec![0; most];
+                let length = crate::disk::File::read_at(&*whole.file, &mut head, 0)?;
+                head.truncate(length);
+                Ok(head)
+            }
+            Body::Packed(unpacked) => {
+                if let Some(head) = unpacked.peek(most)? {
+                    return Ok(head.to_vec());
+                }
+                let mut again = open_packed(&self.path, self.options, &Arc::default(), &Findings::default())?;
+                let mut head = vec![0; most];
+                let length = read_good(&mut again, &mut head)?;
+                head.truncate(length);
+                Ok(head)
+            }
+        }
+    }
+
+    /// Reads it from its start up to the last of some places, and gives the first stretch that is not as expected; it stands
+    /// somewhere then. Of a pipe, none. An input that ends before has changed from there on.
+    pub fn check(&mut self, expected: &[Span]) -> Result<Option<Range<u64>>> {
+        if self.is_pipe() {
+            return Ok(None);
+        }
+        self.rewind()?;
+        let mut spans = Spans::new(expected);
+        let (mut buffer, mut offset) = (vec![0; 256 << 10], 0);
+        while let Some(end) = spans.end().filter(|end| offset < *end) {
+            match self.read(&mut buffer).map_err(|error| self.error(offset, &error))? {
+                Got::Bytes(0) => return Ok(spans.changed.or(Some(offset..end))),
+                Got::Bytes(count) => {
+                    spans.pass(offset, &buffer[..count]);
+                    offset += count as u64;
+                }
+                Got::Idle => {}
+            }
+        }
+        Ok(spans.changed)
+    }
+
+    /// How many brackets of a document are open at `offset`, where it stands: what is before it was read in another run. It may have to
+    /// be read again, where an array may have ended or not.
+    pub fn open_brackets(&mut self, offset: u64, start: &Start) -> Result<i64> {
+        match (is_array(&start.head), last_of(&start.tail)) {
+            (true, Some(b',' | b'[')) => return Ok(1),
+            (true, Some(b'}')) => self.rewind()?,
+            _ => return Ok(0),
+        }
+        let (mut framer, mut items, mut buffer) = (Framer::new(0), Vec::new(), vec![0; 256 << 10]);
+        while framer.at() < offset {
+            let most = usize::try_from(offset - framer.at()).unwrap_or(usize::MAX).min(buffer.len());
+            match self.read(&mut buffer[..most]).map_err(|error| self.error(framer.at(), &error))? {
+                Got::Bytes(0) => break,
+                Got::Bytes(count) => framer.feed(&buffer[..count], &mut items, usize::MAX),
+                Got::Idle => {}
+            }
+            items.clear();
+        }
+        Ok(framer.level())
+    }
+
+    /// Back to the start. A pipe is always there when it is asked for: it matches no checkpoint.
+    pub fn rewind(&mut self) -> Result<()> {
+        let result = match &mut self.body {
+            Body::Piped(_) => Ok(()),
+            Body::Plain(whole) => (&*whole.file).seek(SeekFrom::Start(0)).map(|_| ()),
+            Body::Packed(unpacked) => {
+                open_packed(&self.path, self.options, &self.taken, &self.findings).map(|again| **unpacked = again)
+            }
+        };
+        self.taken.store(0, Ordering::Relaxed);
+        result.map_err(|error| unreadable(&self.name, &error))
+    }
+
+    /// The file, if it is a plain one, and the bytes that it had when it was opened.
+    pub(super) fn plain(&self) -> Option<(Arc<File>, u64)> {
+        match &self.body {
+            Body::Plain(whole) => Some((Arc::clone(&whole.file), whole.length)),
+            _ => None,
+        }
+    }
+
+    /// Moves to a place in a plain file.
+    pub(super) fn move_to(&mut self, offset: u64) -> io::Result<()> {
+        if let Body::Plain(whole) = &self.body {
+            (&*whole.file).seek(SeekFrom::Start(offset))?;
+            self.pass_to(offset);
+        }
+        Ok(())
+    }
+
+    /// Takes note that what comes before a place in a plain file is taken by somebody else.
+    pub(super) fn pass_to(&self, offset: u64) {
+        self.taken.store(offset, Ordering::Relaxed);
+    }
+
+    /// The next bytes.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
+        match &mut self.body {
+            Body::Plain(whole) => {
+                let count = read_full(&mut &*whole.file, buffer)?;
+                self.taken.fetch_add(count as u64, Ordering::Relaxed);
+                // What came before it is taken first.
+                if count == 0 && !buffer.is_empty() {
+                    whole.check_end()?;
+                }
+                Ok(Got::Bytes(count))
+            }
+            // What decompresses before an error is a reader's last word on good bytes, so it reads piece by piece.
+            Body::Packed(unpacked) => match unpacked.read(buffer) {
+                // It found nothing for long, and asks whether to go on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Got::Idle),
+                other => other.map(Got::Bytes),
+            },
+            Body::Piped(pipe) => pipe.read(buffer),
+        }
+    }
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Error {
+    let (problem, hint) = match error.kind() {
+        io::ErrorKind::NotFound => ("no such file".into(), "check the path"),
+        io::ErrorKind::PermissionDenied => ("not readable: permission denied".into(), "check the permissions"),
+        _ => (format!("cannot read it: {error}"), "see to the cause and run again"),
+    };
+    Error::Input { input: name.into(), problem, hint: hint.into() }
+}
+
+/// A packed file, from its start.
+fn open_packed(
+    path: &Path,
+    options: SourceOptions,
+    taken: &Arc<AtomicU64>,
+    findings: &Findings,
+) -> io::Result<Unpacked> {
+    taken.store(0, Ordering::Relaxed);
+    findings.clear();
+    let reader = Box::new(Counted(Whole::open(path)?, taken.clone()));
+    Ok(Unpacked::new(reader, options.memory, findings.clone()))
+}
+
+/// Reads until the buffer is full, the input ends, or an error comes; gives the number of bytes read before that, or the error if
+/// there are none.
+fn read_good(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if filled == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(filled)
+}
+
+/// A file of which the end has to be at least as far as it was when it was opened, or as far as it was read. Of one that had
+/// no length then it says nothing: some that are made as they are read, such as those in `/proc`, never have one.
+pub(super) struct Whole {
+    pub(super) file: Arc<File>,
+    length: u64,
+}
+
+impl Whole {
+    fn open(path: &Path) -> io::Result<Whole> {
+        Whole::of(File::open(path)?)
+    }
+
+    pub(super) fn of(file: File) -> io::Result<Whole> {
+        let length = file.metadata()?.len();
+        Ok(Whole { file: Arc::new(file), length })
+    }
+
+    /// Where a read found nothing more: that this is the end and no cut. What was read of a file that was cut and written
+    /// anew would otherwise be taken for all there is.
+    fn check_end(&mut self) -> io::Result<()> {
+        let from = self.length.max((&*self.file).stream_position()?);
+        let to = self.file.metadata()?.len();
+        if to < from && self.length > 0 { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
+    }
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (&*self.file).read(buffer)?;
+        if count == 0 && !buffer.is_empty() {
+            self.check_end()?;
+        }
+        Ok(count)
+    }
+}
+
+/// An input got shorter while it was read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("shrank from {from} to {to} bytes while it was read")]
+pub(super) struct Shrank {
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+/// That error once more, if it is one.
+pub(super) fn shrank_again(error: &io::Error) -> Option<io::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Shrank>()).map(|shrank| io::Error::other(shrank.clone()))
+}
+
+/// Counts what is read.
+pub(super) struct Counted<R>(pub(super) R, pub(super) Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

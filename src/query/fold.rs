@@ -1,0 +1,113 @@
+//! The fold: the events of one site, in order and each once, become its line of the report.
+
+use crate::event::Kind;
+use crate::event::summary::{Summary, Window};
+use crate::event::table::Row;
+
+/// What is known of one `from`; each field holds the number of the site it was last true for, so that the next site
+/// starts with a clean slate and nothing is cleared.
+#[derive(Clone, Copy, Default)]
+struct Actor {
+    operator: u32,
+    visitor: u32,
+    online: u32,
+}
+
+/// Folds one site after the other; keeps its buffer.
+#[derive(Default)]
+pub struct Fold {
+    actors: Vec<Actor>,
+    site: u32,
+}
+
+impl Fold {
+    /// The summary of a site from its rows, of which those before the window only say who was online at its start. `names`
+    /// is a number that all the rows' [`Row::from`] are below.
+    pub fn site(&mut self, rows: &[Row], names: usize, window: Window) -> Summary {
+        if self.actors.len() < names {
+            self.actors.resize(names, Actor::default());
+        }
+        self.site = match self.site.checked_add(1) {
+            Some(next) => next,
+            None => {
+                self.actors.fill(Actor::default());
+                1
+            }
+        };
+        let site = self.site;
+        let mut summary = Summary::default();
+        let mut online = 0u64;
+        for row in window.of(rows) {
+            let counts = row.timestamp >= window.from;
+            let actor = &mut self.actors[row.from as usize];
+            match row.kind {
+                Kind::Message if !counts => {}
+                Kind::Message => {
+                    summary.visitors += u64::from(actor.visitor != site);
+                    actor.visitor = site;
+                    if online > 0 {
+                        summary.messages += 1;
+                    } else {
+                        summary.emails += 1;
+                    }
+                }
+                status => {
+                    if counts {
+                        summary.operators += u64::from(actor.operator != site);
+                        actor.operator = site;
+                    }
+                    let (was, is) = (actor.online == site, status == Kind::Online);
+                    online = online + u64::from(is) - u64::from(was);
+                    actor.online = if is { site } else { 0 };
+                }
+            }
+        }
+        summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Id, Site};
+    use crate::event::table::Table;
+
+    fn fold(events: &[(&str, Kind)]) -> Summary {
+        let mut table = Table::default();
+        for (at, (from, kind)) in (0i64..).zip(events) {
+            let id = at.to_string();
+            let (site, id) = (Site::Number(1), Id::new(id.as_bytes()));
+            table.push(&Event { site, id, from: from.as_bytes(), timestamp: at, kind: *kind }, 0);
+        }
+        let mut fold = Fold::default();
+        // Of an earlier site nothing must be left.
+        fold.site(&table.rows, table.names(), Window::ALL);
+        fold.site(&table.rows, table.names(), Window::ALL)
+    }
+
+    #[test]
+    fn a_message_is_a_chat_while_any_operator_is_online() {
+        use Kind::{Message, Offline, Online};
+        let summary = fold(&[
+            ("v1", Message),
+            ("o1", Online),
+            ("o1", Online),
+            ("v1", Message),
+            ("o2", Online),
+            ("o1", Offline),
+            ("v2", Message),
+            ("o2", Offline),
+            ("o2", Offline),
+            ("v3", Message),
+            ("o3", Offline),
+            ("v3", Message),
+        ]);
+        assert_eq!(summary, Summary { messages: 2, emails: 3, operators: 3, visitors: 3 });
+    }
+
+    #[test]
+    fn a_visitor_and_an_operator_of_one_name_are_one_of_each() {
+        let summary = fold(&[("x", Kind::Online), ("x", Kind::Message)]);
+        assert_eq!(summary, Summary { messages: 1, emails: 0, operators: 1, visitors: 1 });
+    }
+}
