@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
-use chatwal::show::dump;
+use chatwal::disk::scratch::Limits;
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::format::batch::decode_rejects;
@@ -17,11 +16,12 @@ use chatwal::format::block::{
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SectionKind, SegmentHeader, crc};
 use chatwal::intake::fast;
 use chatwal::intake::parse::{Scratch, Text, filler, parse};
+use chatwal::query::timeline::Timeline;
+use chatwal::show::dump;
 use chatwal::store::log::Log;
 use chatwal::store::recover::publish_segment;
-use chatwal::disk::scratch::Limits;
 use chatwal::store::{View, segment_name, snapshot_name};
-use chatwal::query::timeline::Timeline;
+use chatwal::upkeep::compact::{CompactOptions, compact};
 
 use super::naive::Naive;
 use super::sim::{Choices, Count, Fault, SimDisk};

@@ -17,7 +17,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER};
@@ -26,6 +25,7 @@ use chatwal::intake::source::Source;
 use chatwal::store::log::Log;
 use chatwal::store::recover::recover;
 use chatwal::store::{ACKNOWLEDGED_NAME, Input, View, segment_name, snapshot_name};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use support::EVERY_LINE;
 use support::naive::Naive;
 use support::sim::{Choices, SECTOR, SimDisk};

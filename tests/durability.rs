@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
 use chatwal::format::Uid;
 use chatwal::intake::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
 use chatwal::intake::source::Source;
-use chatwal::store::log::{Log, LogOptions};
-use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::store::View;
+use chatwal::store::log::{Log, LogOptions};
 use support::cli::{CHATWAL, Running, Sandbox, message, possible, until};
 use support::lives;
 use support::naive::Naive;

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
+use chatwal::disk::scratch::Limits;
 use chatwal::error::Error;
 use chatwal::event::Site;
 use chatwal::format::MAX_COUNT;
@@ -14,8 +14,8 @@ use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, FrameKind, SectionKind};
 use chatwal::store::log::Log;
-use chatwal::disk::scratch::Limits;
 use chatwal::store::{View, segment_name, snapshot_name};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::upkeep::verify::verify;
 use support::forge::{Forged, reforged};
 use support::sim::{Choices, SimDisk};

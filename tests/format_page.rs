@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
+use chatwal::disk::{Disk, File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
+use chatwal::event::table::Table;
 use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::batch::{Checkpoint, EventsEncoder, Reject, RejectsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::{Uid, digest};
 use chatwal::store::log::{Batch, Log, LogOptions};
-use chatwal::disk::{Disk, File, Identity, Stamp, Storage, Taken};
-use chatwal::event::table::Table;
+use chatwal::upkeep::compact::{CompactOptions, compact};
 
 /// A disk whose random bytes are those of the page.
 struct Fixed(Disk);

@@ -7,12 +7,12 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{Background, CompactOptions};
+use chatwal::disk::{Disk, Storage};
 use chatwal::intake::ingest::{IngestOptions, Intake, MaxRejects};
 use chatwal::intake::repeats::Seek;
 use chatwal::intake::source::Source;
 use chatwal::store::log::{Log, LogOptions};
-use chatwal::disk::{Disk, Storage};
+use chatwal::upkeep::compact::{Background, CompactOptions};
 use support::cli::{Sandbox, message};
 use support::setting;
 

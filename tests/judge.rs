@@ -10,12 +10,12 @@ mod support;
 
 use std::time::Instant;
 
-use chatwal::show::dump;
-use chatwal::error::Error;
-use chatwal::store::recover::recover;
-use chatwal::upkeep::repair::{RepairOptions, repair};
 use chatwal::disk::scratch::Limits;
+use chatwal::error::Error;
+use chatwal::show::dump;
+use chatwal::store::recover::recover;
 use chatwal::store::{View, segment_name};
+use chatwal::upkeep::repair::{RepairOptions, repair};
 use chatwal::upkeep::verify::verify;
 use support::forge::Forged;
 use support::setting;

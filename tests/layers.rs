@@ -84,11 +84,10 @@ fn what_is_imported_points_down() {
 
 #[test]
 fn an_import_that_points_up_or_across_is_found() {
-    assert_eq!(imports("use crate::store::View;\n// crate::cli\nlet a = crate::event::X + crate::disk;"), [
-        (1, "store"),
-        (3, "event"),
-        (3, "disk")
-    ]);
+    assert_eq!(
+        imports("use crate::store::View;\n// crate::cli\nlet a = crate::event::X + crate::disk;"),
+        [(1, "store"), (3, "event"), (3, "disk")]
+    );
     for (room, other, may) in [
         ("store", "format", true),
         ("format", "store", false),

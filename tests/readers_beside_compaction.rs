@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
+use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
 use chatwal::format::Uid;
-use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::store::View;
 use support::beside::{Prefixes, can_trace, only_reads, report_beside};
 use support::cli::{Dice, Sandbox, generated};

@@ -5,15 +5,15 @@ mod support;
 
 use std::sync::atomic::AtomicBool;
 
+use chatwal::disk::scratch::Limits;
 use chatwal::error::Error;
 use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
+use chatwal::query::report::{Report, ReportOptions, Totals};
 use chatwal::store::log::Log;
 use chatwal::store::recover::publish_segment;
-use chatwal::upkeep::repair::{Repair, RepairOptions, repair};
-use chatwal::query::report::{Report, ReportOptions, Totals};
-use chatwal::disk::scratch::Limits;
 use chatwal::store::{ACKNOWLEDGED_NAME, View, segment_name, snapshot_name};
+use chatwal::upkeep::repair::{Repair, RepairOptions, repair};
 use chatwal::upkeep::verify::verify;
 use support::cli::{Sandbox, generated};
 use support::faults::at_every_call;

@@ -16,12 +16,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
+use chatwal::disk::scratch::Limits;
 use chatwal::error::Error;
 use chatwal::format::hex;
-use chatwal::upkeep::repair::{RepairOptions, repair};
 use chatwal::query::report::{Report, ReportOptions};
-use chatwal::disk::scratch::Limits;
 use chatwal::store::View;
+use chatwal::upkeep::repair::{RepairOptions, repair};
 use chatwal::upkeep::verify::verify;
 use serde_json::{Value, json};
 use support::forgeries::{Files, KINDS, spoil};

@@ -13,10 +13,10 @@ use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::Duration;
 
+use chatwal::disk::{Disk, Storage as _};
 use chatwal::error::Error;
 use chatwal::format::block::BlockKind;
 use chatwal::snapshot::Snapshot;
-use chatwal::disk::{Disk, Storage as _};
 use serde_json::Value;
 use support::cli::{
     CHATWAL, GENERATE, PATIENCE, Ran, Running, SEGMENT_DUMP, Sandbox, generated, message, possible, run, spread,

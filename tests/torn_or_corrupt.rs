@@ -5,12 +5,12 @@
 
 mod support;
 
+use chatwal::disk::scratch::Limits;
 use chatwal::error::{Corruption, Error, Result};
 use chatwal::format::acknowledged::Acknowledged;
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, crc};
 use chatwal::store::log::Log;
 use chatwal::store::recover::publish_segment;
-use chatwal::disk::scratch::Limits;
 use chatwal::store::{ACKNOWLEDGED_NAME, View, segment_name, snapshot_name};
 use chatwal::upkeep::verify::verify;
 use support::forge::Forged;

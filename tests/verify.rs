@@ -6,8 +6,10 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
+use chatwal::disk::scratch::Limits;
+use chatwal::disk::{Disk, Storage};
 use chatwal::error::{Corruption, Error};
+use chatwal::event::table::Table;
 use chatwal::event::{Event, Id};
 use chatwal::format::batch::{EventsDecoder, EventsEncoder};
 use chatwal::format::block::{
@@ -15,11 +17,9 @@ use chatwal::format::block::{
     each_site, put_input, put_site,
 };
 use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, SectionKind, crc};
-use chatwal::upkeep::repair::{RepairOptions, repair};
-use chatwal::disk::scratch::Limits;
-use chatwal::disk::{Disk, Storage};
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
-use chatwal::event::table::Table;
+use chatwal::upkeep::compact::{CompactOptions, compact};
+use chatwal::upkeep::repair::{RepairOptions, repair};
 use chatwal::upkeep::verify::{Verification, verify};
 use support::cli::{Sandbox, generated};
 use support::forge::reforged;

@@ -4,19 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use chatwal::base::shell::quoted;
+use chatwal::disk::{Disk, Storage};
+use chatwal::error::Error;
+use chatwal::store::log::{Log, LogOptions};
+use chatwal::store::{View, refuse_no_store};
 use chatwal::upkeep::compact::{
     Background, CompactOptions, Outcome, Plan, compact as compact_store, measure, needed_for, refuse_no_room, room_of,
 };
-use chatwal::error::Error;
-use chatwal::store::log::{Log, LogOptions};
-use chatwal::base::shell::quoted;
-use chatwal::disk::{Disk, Storage};
-use chatwal::store::{View, refuse_no_store};
 use indicatif::HumanBytes;
 
 use crate::args::{CompactArgs, Global};
 use crate::console::{Console, count};
-use crate::inputs::tell_recovery;
+use crate::recovery::tell_recovery;
 use crate::signals::Signals;
 use crate::{Stop, status, store, threads};
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chatwal::error::Error;
-use chatwal::intake::ingest::Outcome;
 use chatwal::base::text::json;
 use chatwal::base::text::printable;
+use chatwal::error::Error;
+use chatwal::intake::ingest::Outcome;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 
 use crate::args::{Color, Global, ProgressStyle};

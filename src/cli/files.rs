@@ -8,8 +8,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use chatwal::error::Error;
 use chatwal::base::shell::{files_in, quoted};
+use chatwal::error::Error;
 
 use crate::args::InputArgs;
 use crate::console::Console;

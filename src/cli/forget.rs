@@ -6,17 +6,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use chatwal::base::shell::quoted;
+use chatwal::base::text::printable;
+use chatwal::disk::Disk;
 use chatwal::format::{MAX_SOURCE_NAME, Uid, hex, unhex};
 use chatwal::store::log::{Log, LogOptions};
-use chatwal::base::text::printable;
-use chatwal::base::shell::quoted;
-use chatwal::disk::Disk;
 use chatwal::store::{Input, View};
 use glob::Pattern;
 
 use crate::args::Global;
 use crate::console::{Console, count};
-use crate::inputs::tell_recovery;
+use crate::recovery::tell_recovery;
 use crate::{Stop, status, store};
 
 /// Digits of the shortest prefix of an instance.

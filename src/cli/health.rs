@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use chatwal::base::shell::quoted;
+use chatwal::base::text::printable;
+use chatwal::disk::Disk;
 use chatwal::error::Error;
 use chatwal::format::hex;
 use chatwal::format::hole::LostInput;
-use chatwal::base::text::printable;
 use chatwal::upkeep::repair::{Repair, RepairOptions, repair as repair_store};
-use chatwal::base::shell::quoted;
-use chatwal::disk::Disk;
 use chatwal::upkeep::verify::verify as verify_store;
 
 use crate::args::{Global, RepairArgs};

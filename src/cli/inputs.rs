@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use chatwal::upkeep::compact::{Background, CompactOptions};
+use chatwal::base::threads::beside;
+use chatwal::disk::{Disk, Names, Storage};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::intake::ingest::{IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
@@ -16,17 +17,16 @@ use chatwal::intake::packed::{Findings, Trailing};
 use chatwal::intake::repeats::Seek;
 use chatwal::intake::shape::Shape;
 use chatwal::intake::source::{Source, SourceOptions};
-use chatwal::store::log::{Durability, Log, LogOptions};
-use chatwal::store::recover::Recovery;
 use chatwal::query::report::Report;
-use chatwal::disk::{Disk, Names, Storage};
 use chatwal::store::View;
-use chatwal::base::threads::beside;
+use chatwal::store::log::{Durability, Log, LogOptions};
+use chatwal::upkeep::compact::{Background, CompactOptions};
 
 use crate::allow::{Allowed, judge};
 use crate::args::{DurabilityArg, Global, InputArgs, RunArgs};
 use crate::console::{Console, Share, count};
 use crate::files::{Files, find};
+use crate::recovery::tell_recovery;
 use crate::signals::Signals;
 use crate::{
     Stop, compaction, descriptors, led_somewhere, print_report, report_options, shown, status, status_of, store,
@@ -360,22 +360,6 @@ fn check(file: &OsString, args: &InputArgs, global: &Global) -> Result<()> {
         Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
         // Opening says what is wrong with it.
         _ => open(file, args, global).map(|_| ()),
-    }
-}
-
-pub fn tell_recovery(recovery: &Recovery, console: &Console) {
-    if let Some(torn) = &recovery.cut {
-        console.note(&format!(
-            "{} (byte {}): cut {} bytes that a crash left behind and that were never acknowledged",
-            torn.what.file, torn.what.offset, torn.bytes
-        ));
-    }
-    for name in &recovery.removed {
-        console.note(&format!("{name}: removed, the leftover of an interrupted publish"));
-    }
-    if console.verbose && recovery.rewritten > 0 {
-        console
-            .note(&format!("written again, since nothing proved it durable: {}", count(recovery.rewritten, "frame")));
     }
 }
 

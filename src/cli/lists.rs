@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use chatwal::base::text::printable;
 use chatwal::format::batch::{self, Rejects};
 use chatwal::format::hex;
 use chatwal::intake::explain::{Explanation, explain};
 use chatwal::intake::parse::Reason;
-use chatwal::show::render::{Format, Record, Writer};
-use chatwal::base::text::printable;
 use chatwal::query::report::Report;
+use chatwal::show::render::{Format, Record, Writer};
 use chatwal::store::{Input, View};
 use serde::Serialize;
 

@@ -16,6 +16,7 @@ mod output;
 mod periods;
 mod process;
 mod raw;
+mod recovery;
 mod signals;
 mod times;
 
@@ -24,16 +25,16 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chatwal::show::dump;
-use chatwal::error::{Error, Result};
-use chatwal::show::render::{self, Format};
-use chatwal::base::text::printable;
-use chatwal::query::report::{Report, ReportOptions, Told};
-use chatwal::disk::scratch::{Limits, Scratch};
 use chatwal::base::shell::quoted;
-use chatwal::disk::Disk;
-use chatwal::store::View;
+use chatwal::base::text::printable;
 use chatwal::base::threads::refused;
+use chatwal::disk::Disk;
+use chatwal::disk::scratch::{Limits, Scratch};
+use chatwal::error::{Error, Result};
+use chatwal::query::report::{Report, ReportOptions, Told};
+use chatwal::show::dump;
+use chatwal::show::render::{self, Format};
+use chatwal::store::View;
 use clap::Parser as _;
 
 use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};

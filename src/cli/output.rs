@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chatwal::show::render::DECEPTIVE;
+use chatwal::base::text::DECEPTIVE;
 use chatwal::base::text::has_deceptive;
 
 /// Something deceptive was written.

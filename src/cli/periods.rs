@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use chatwal::show::render::{Format, Record, Writer};
 use chatwal::query::timeline::{Period, Timeline};
+use chatwal::show::render::{Format, Record, Writer};
 use serde::Serialize;
 
 use crate::args::{Global, TimelineArgs};

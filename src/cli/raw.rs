@@ -1,7 +1,7 @@
 //! The command `rejects --raw`: the rejected lines as they were, to be mended and ingested again.
 
-use chatwal::format::MAX_KEPT;
 use chatwal::base::shell::quoted;
+use chatwal::format::MAX_KEPT;
 use chatwal::store::View;
 
 use crate::args::Global;

@@ -3,9 +3,9 @@
 //! A store has no unit: timestamps are integers, and whoever wrote the events knows what they count. So a date means something only
 //! once the unit is known: it is said with `--unit`, or told by the magnitude of the timestamps, which is then said.
 
+use chatwal::event::summary::Window;
 use chatwal::query::report::{Report, Totals};
 use chatwal::store::View;
-use chatwal::event::summary::Window;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 

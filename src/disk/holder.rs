@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{major, minor};
 use rustix::io::Errno;
 
-use crate::error::{Error, Result, Unfit};
 use crate::base::shell::quoted;
+use crate::error::{Error, Result, Unfit};
 
 /// Takes the lock of a file of the store at `store`, or of its directory; others can take it as well if the store's modes are
 /// `loose`.

@@ -3,8 +3,8 @@
 
 use memchr::memmem;
 
-use crate::error::Result;
 use crate::disk::File;
+use crate::error::Result;
 
 /// Read at once.
 const PIECE: usize = 1 << 20;

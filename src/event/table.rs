@@ -4,8 +4,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
-use crate::event::{Event, Id, Kind, Site, Uuid, uuid_of};
 use crate::base::secret;
+use crate::event::{Event, Id, Kind, Site, Uuid, uuid_of};
 
 /// Set in [`Row::site`] where the rest is the number of a text; numbers of sites stay below 2^60.
 const TEXT: u64 = 1 << 63;
@@ -286,7 +286,9 @@ impl Table {
     /// A hash of the event of a row, equal for its copies in any table.
     pub fn hash_event(&self, row: &Row) -> u64 {
         match (self.site_of(row), self.id_of(row)) {
-            (Site::Number(site), Id::Uuid([high, low])) => secret::hash((site, u128::from(high) << 64 | u128::from(low))),
+            (Site::Number(site), Id::Uuid([high, low])) => {
+                secret::hash((site, u128::from(high) << 64 | u128::from(low)))
+            }
             (site, id) => secret::hash((site, id)),
         }
     }

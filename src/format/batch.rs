@@ -4,9 +4,9 @@ use super::coding::{self, Decoded, Reader, put_packed, put_varint, site_hash, un
 use super::frame::{Entry, MAX_PAYLOAD, SectionKind};
 pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
 use super::{Digest, MAX_MARKS, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
-use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
 use crate::event::order::{shared_length, sort_texts};
 use crate::event::table::{Row, Table};
+use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
 
 /// What identifies an input at a place: its first bytes and those before the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

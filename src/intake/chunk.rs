@@ -10,10 +10,10 @@ use super::framer::{Framer, Item};
 use super::parse::{self, MAX_OBJECT, Reason, Scratch, Text};
 use super::shape::Shape;
 use super::source::{Got, Source, Start, keep_last};
+use crate::base::memory::Zeros;
 use crate::error::{Error, Result};
 use crate::format::batch::Windows;
 use crate::format::{Digest, KEPT, WINDOW, digest};
-use crate::base::memory::Zeros;
 
 /// Bytes of a chunk, and the longest stretch without an end that is held in memory, where there is room for it.
 pub const CHUNK: usize = 4 << 20;

@@ -9,11 +9,11 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 
 use super::packed::{Packing, through};
+use crate::base::shell::quoted;
 use crate::error::Error;
 use crate::format::acknowledged::ACKNOWLEDGED_MAGIC;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::SEGMENT_MAGIC;
-use crate::base::shell::quoted;
 
 /// So many first bytes are looked at.
 pub const HEAD: usize = 4096;

@@ -28,6 +28,9 @@ use std::time::Duration;
 use chunk_parser::ChunkParser;
 use room::Room;
 
+use crate::base::memory::Zeros;
+use crate::base::shares::{Guard, Lock, busy, idle};
+use crate::base::threads::{others, refused};
 use crate::error::{Error, Result};
 use crate::format::batch::{Checkpoint, Mark, Reject, Windows, decode_rejects};
 use crate::format::frame::SectionKind;
@@ -40,10 +43,7 @@ use crate::intake::repeats::{Repeats, Seek};
 use crate::intake::shape::{HEAD, Shape};
 use crate::intake::source::{Source, Span, Start, no_thread};
 use crate::store::log::{Batch, Log, Placed, Prepared, Watch};
-use crate::base::memory::Zeros;
-use crate::base::shares::{Guard, Lock, busy, idle};
 use crate::store::{Input, View};
-use crate::base::threads::{others, refused};
 
 /// The most input that is read and not yet safe.
 pub const IN_FLIGHT: usize = 32 << 20;

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
+use crate::base::secret;
 use crate::format::batch::Checkpoint;
 use crate::format::{Digest, Digester, Uid, WINDOW, digest};
-use crate::base::secret;
 use crate::store::{Input, add_input};
 
 /// Checkpoints that have a head in common: by their end, and the digest of the bytes before it.

@@ -8,8 +8,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::Error;
 use crate::base::shell::quoted;
+use crate::error::Error;
 
 mod ahead;
 #[cfg(feature = "more-compression")]

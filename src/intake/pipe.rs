@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::packed::{Findings, Unpacked};
 use super::source::{Counted, Got, Whole};
-use crate::error::Error;
 use crate::base::threads::start;
+use crate::error::Error;
 
 /// Bytes of one piece that the thread behind a pipe hands over.
 const PIECE: usize = 256 << 10;

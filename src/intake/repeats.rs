@@ -16,8 +16,8 @@ use std::hint::black_box;
 use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::event::{Event, Id};
 use crate::base::memory::Zeros;
+use crate::event::{Event, Id};
 
 /// One of so many is enough for lines to be looked up.
 const ENOUGH: u64 = 4;

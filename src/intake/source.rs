@@ -23,9 +23,9 @@ use super::pipe::{Pipe, stdin};
 pub(super) use super::seek::keep_last;
 use super::seek::{seek_packed, seek_plain};
 use super::{foreign, read_full};
+use crate::base::shell::files_in;
 use crate::error::{Error, Result};
 use crate::format::{MAX_SOURCE_NAME, Uid};
-use crate::base::shell::files_in;
 
 /// One input.
 pub struct Source {

@@ -69,8 +69,8 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Id, Site};
     use crate::event::table::Table;
+    use crate::event::{Event, Id, Site};
 
     fn fold(events: &[(&str, Kind)]) -> Summary {
         let mut table = Table::default();

@@ -8,24 +8,24 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::base::memory;
+use crate::base::shares;
+use crate::base::threads::together;
+use crate::disk::scratch::Limits;
 use crate::error::Result;
 use crate::event::Site;
+use crate::event::summary::Window;
+use crate::event::table::{Row, Table};
 use crate::format::SHARDS;
 use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::SectionKind;
 use crate::query::large::Large;
-use crate::base::memory;
 use crate::query::merge::{Merge, Merged};
-use crate::disk::scratch::Limits;
 use crate::segment::{Section, Segment, next_section};
-use crate::base::shares;
 use crate::snapshot::{IndexedSite, Snapshot};
 use crate::store::{Place, View, misencoded};
-use crate::event::summary::Window;
-use crate::event::table::{Row, Table};
-use crate::base::threads::together;
 use std::thread::available_parallelism;
 
 /// Memory that an event takes while its shard is worked on, but for texts.
@@ -578,7 +578,8 @@ mod tests {
             assert!(plan.work.iter().all(|work| matches!(work, Work::Task(_))), "{threads}");
             assert!(plan.workers as u64 * need <= 16 << 20 && plan.workers <= threads);
             assert!(plan.workers == threads.min(16), "{threads}: {}", plan.workers);
-            let limits = Limits { threads, memory: 32 << 20, scratch: crate::disk::scratch::Scratch::for_readers(None) };
+            let limits =
+                Limits { threads, memory: 32 << 20, scratch: crate::disk::scratch::Scratch::for_readers(None) };
             assert_eq!(limits.for_large().threads, threads.min(4), "8 MiB each");
         }
     }

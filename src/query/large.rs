@@ -19,24 +19,24 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Result;
-use crate::event::{Id, Kind, Site, SiteName};
-use crate::format::block::BlockKind;
-use crate::format::coding::{Reader, put_varint, unzigzag, zigzag};
-use crate::query::gather::{Gather, Task, by_site, parallel};
-use crate::snapshot::lines::{Finder, Line, Lines};
 use crate::base::memory;
-use crate::query::merge::Merge;
+use crate::base::secret;
 use crate::disk::scratch::Limits;
 use crate::disk::scratch::deal::{Deal, Dealer, Parted, part_of};
 use crate::disk::scratch::sorter::{Collector, Sorted, Sorter};
 use crate::disk::scratch::{Extent, Scratch, Spill};
-use crate::base::secret;
-use crate::segment::Segment;
-use crate::snapshot::Snapshot;
-use crate::store::Place;
+use crate::error::Result;
 use crate::event::summary::{Summary, Window};
 use crate::event::table::{Row, Table, Texts};
+use crate::event::{Id, Kind, Site, SiteName};
+use crate::format::block::BlockKind;
+use crate::format::coding::{Reader, put_varint, unzigzag, zigzag};
+use crate::query::gather::{Gather, Task, by_site, parallel};
+use crate::query::merge::Merge;
+use crate::segment::Segment;
+use crate::snapshot::Snapshot;
+use crate::snapshot::lines::{Finder, Line, Lines};
+use crate::store::Place;
 
 /// Bytes of memory that a part takes as a table at most, whatever there is: as much as the caches hold.
 const PART: usize = 4 << 20;

@@ -1,7 +1,7 @@
 //! Events in order, each once. Copies are dropped here and nowhere else.
 
-use crate::error::Result;
 use crate::base::memory;
+use crate::error::Result;
 use crate::event::table::{Row, Table};
 
 /// What was dropped and found on the way.

@@ -13,23 +13,23 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use crate::base::secret;
+use crate::base::shares::busy;
+use crate::base::turns::Turns;
+use crate::disk::scratch::Limits;
+use crate::disk::scratch::deal::{Deal, Dealer};
 use crate::error::Result;
+use crate::event::summary::{Summary, Window};
 use crate::event::{Site, SiteName};
 use crate::format::SHARDS;
 use crate::format::block::SiteEntry;
 use crate::format::coding::{Decoded, Reader, put_varint, shard, site_hash};
+use crate::query::fold::Fold;
 use crate::query::gather::{Gather, Gathered, Load, Plan, Task, Work, by_site, loads_of, parallel};
 use crate::query::large::Large;
-use crate::snapshot::lines::{Finder, Line, Lines, SortedLines};
-use crate::disk::scratch::Limits;
-use crate::disk::scratch::deal::{Deal, Dealer};
-use crate::base::secret;
-use crate::base::shares::busy;
 use crate::snapshot::IndexedSite;
+use crate::snapshot::lines::{Finder, Line, Lines, SortedLines};
 use crate::store::{View, copies_of};
-use crate::query::fold::Fold;
-use crate::event::summary::{Summary, Window};
-use crate::base::turns::Turns;
 
 /// How to make a report.
 #[derive(Clone, Debug)]

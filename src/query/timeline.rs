@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use crate::disk::scratch::Limits;
+use crate::disk::scratch::sorter::{Sorted, Sorter};
 use crate::error::Result;
 use crate::event::Kind;
 use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
 use crate::query::gather::each_of_site;
-use crate::disk::scratch::Limits;
-use crate::disk::scratch::sorter::{Sorted, Sorter};
 use crate::store::View;
 
 /// A stretch of time in which somebody was online at the site, or nobody was.
@@ -165,9 +165,9 @@ impl<'v> Periods<'v> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::table::Table;
     use crate::event::{Event, Id, Site};
     use crate::query::merge::Merge;
-    use crate::event::table::Table;
 
     fn of(events: &[(i64, &str, Kind)]) -> Vec<Period> {
         let mut table = Table::default();

@@ -2,11 +2,11 @@
 
 use super::{Frame, Segment, next_section};
 use crate::error::{Corruption, Result};
+use crate::event::table::Table;
 use crate::format::batch::{Checkpoint, EventsDecoder, decode_rejects};
 use crate::format::coding::{Decoded, Malformed};
 use crate::format::frame::SectionKind;
 use crate::format::hole::Hole;
-use crate::event::table::Table;
 
 /// Checks the contents of frames, one after the other; keeps its buffers.
 #[derive(Default)]

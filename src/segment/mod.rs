@@ -6,15 +6,15 @@ pub mod judge;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::memory;
+use crate::disk::File;
+use crate::disk::search::{Bytes, Search, read_header};
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::frame::{
     BadDirectory, BadSegment, Entry, FRAME_HEADER, FRAME_MAGIC, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER,
     SectionKind, SegmentHeader, crc, decode_directory, is_whole,
 };
-use crate::base::memory;
-use crate::disk::search::{Bytes, Search, read_header};
-use crate::disk::File;
 
 /// Read at once at the start of a frame: its header and, nearly always, its directory.
 const FIRST_READ: usize = 8192;

@@ -7,20 +7,20 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::base::text::json;
+use crate::base::text::{is_plain, printable};
+use crate::disk::{File, open_regular};
 use crate::error::{Corruption, Error, Result};
+use crate::event::table::Table;
 use crate::event::{Event, Kind, UUID_TEXT};
 use crate::format::acknowledged::{ACKNOWLEDGED, ACKNOWLEDGED_MAGIC, Acknowledged};
 use crate::format::batch::EventsDecoder;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::{FrameKind, SectionKind};
 use crate::format::hex;
-use crate::base::text::{is_plain, printable};
-use crate::base::text::json;
 use crate::segment::judge::{Here, Next, Stop, Verdict as Judgement, judge};
 use crate::segment::{Found, Frame, Gap, Link, Segment};
-use crate::disk::{File, open_regular};
 use crate::store::{ACKNOWLEDGED_NAME, Place, blame, misencoded};
-use crate::event::table::Table;
 
 /// What a dump says of a file; a segment is judged as if it were the last of its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

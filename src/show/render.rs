@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::base::text::{json, printable};
 use crate::error::Result;
 use crate::event::decimal;
-use crate::query::report::{Report, Told};
 use crate::event::summary::Summary;
+use crate::query::report::{Report, Told};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

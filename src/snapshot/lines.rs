@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Result;
-use crate::event::Site;
-use crate::format::block::SiteEntry;
-use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
 use crate::disk::scratch::sorter::{Collector, Merge, Sorted, Sorter};
 use crate::disk::scratch::{Limits, Scratch};
+use crate::error::Result;
+use crate::event::Site;
 use crate::event::summary::{Summary, Window};
 use crate::event::table::Row;
+use crate::format::block::SiteEntry;
+use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
 
 /// A piece of what is known of a site, or all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

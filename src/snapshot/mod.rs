@@ -9,6 +9,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::memory;
+use crate::disk::search::{Bytes, Search, read_header};
+use crate::disk::{File, Publication, Storage, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Site, SiteName};
 use crate::format::block::{
@@ -20,9 +23,6 @@ use crate::format::coding::Malformed;
 use crate::format::frame::{BadSegment, crc};
 use crate::format::{MAX_COUNT, SHARDS, Uid};
 use crate::snapshot::lines::SortedLines;
-use crate::base::memory;
-use crate::disk::search::{Bytes, Search, read_header};
-use crate::disk::{File, Publication, Storage, path_of};
 
 /// Read at once, unless a block is longer.
 const PIECE: usize = 1 << 20;

@@ -20,6 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::base::shares::{Guard, Lock, idle};
+use crate::base::threads::start;
+use crate::disk::{File, Storage, explained, leads_to, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::acknowledged::Acknowledged;
@@ -27,13 +30,10 @@ use crate::format::batch::Checkpoint;
 use crate::format::frame::{
     ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, SegmentHeader, crc,
 };
+use crate::segment::{Link, Segment};
 use crate::store::place::Place;
 use crate::store::recover::{Recovery, publish_segment, recover};
-use crate::segment::{Link, Segment};
-use crate::base::shares::{Guard, Lock, idle};
-use crate::disk::{File, Storage, explained, leads_to, path_of};
 use crate::store::{ACKNOWLEDGED_NAME, View, segment_name};
-use crate::base::threads::start;
 
 /// How long a segment grows before the next begins.
 pub const SEGMENT_SIZE: u64 = 128 << 20;

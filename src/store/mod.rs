@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 
+use crate::disk::{Storage, TEMPORARY, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::acknowledged::{ACKNOWLEDGED, Acknowledged};
@@ -25,7 +26,6 @@ use crate::segment::content::Contents;
 use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
 use crate::segment::{Frame, Link, Segment};
 use crate::snapshot::Snapshot;
-use crate::disk::{Storage, TEMPORARY, path_of};
 pub(crate) use inputs::{Known, add_input, each_section_of_rejects};
 
 const SEGMENT: &str = ".wal";

@@ -4,8 +4,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{Error, Result};
 use crate::disk::{File, Stamp, Storage, explained, leads_to, path_of};
+use crate::error::{Error, Result};
 use crate::store::{Listing, RETRIES, segment_name};
 
 /// Watches over the place of a log.

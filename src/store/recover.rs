@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::disk::{LOCK, Storage, path_of, publish};
 use crate::error::{Error, Result};
 use crate::format::Uid;
 use crate::format::frame::SegmentHeader;
 use crate::segment::Segment;
-use crate::disk::{LOCK, Storage, path_of, publish};
 use crate::store::{Depth, Name, Torn, View, all_gone, parse_name, read_acknowledged, segment_name};
 
 /// What opening for writing did to the store.

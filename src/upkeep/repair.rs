@@ -26,8 +26,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use crate::upkeep::compact::{CompactOptions, Inputs};
+use crate::disk::scratch::Limits;
+use crate::disk::scratch::Scratch;
+use crate::disk::{Publication, Storage, TEMPORARY, explained, path_of, publish, publish_over};
 use crate::error::{Corruption, Error, Result};
+use crate::event::table::Table;
 use crate::format::Uid;
 use crate::format::acknowledged::Acknowledged;
 use crate::format::batch::{Checkpoint, EventsDecoder, decode_rejects};
@@ -39,18 +42,15 @@ use crate::format::frame::{
     Entry, FRAME_HEADER, FrameHeader, FrameKind, SectionKind, SegmentHeader, crc, encode_directory,
 };
 use crate::format::hole::{Hole, LostInput};
-use crate::store::recover::segment_header;
-use crate::disk::scratch::Limits;
-use crate::disk::scratch::Scratch;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Found, Frame, Link, Section, Segment};
 use crate::snapshot::{Snapshot, SnapshotWriter, Stretch};
-use crate::disk::{Publication, Storage, TEMPORARY, explained, path_of, publish, publish_over};
+use crate::store::recover::segment_header;
 use crate::store::{
     COPY, Input, Known, Name, Place, add_input, parse_name, refuse_no_store, segment_name, snapshot_name,
 };
+use crate::upkeep::compact::{CompactOptions, Inputs};
 use crate::upkeep::survey::{Content, Frames, Part};
-use crate::event::table::Table;
 use crate::upkeep::verify::Examined;
 
 /// Copied at once.

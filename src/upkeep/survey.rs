@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 
+use crate::disk::{Storage, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::format::acknowledged::Acknowledged;
@@ -15,7 +16,6 @@ use crate::format::frame::FrameKind;
 use crate::segment::judge::{Here, Next, Stop, Verdict, Why, judge};
 use crate::segment::{Claims, Found, Frame, Gap, Link, Segment};
 use crate::snapshot::{Snapshot, Stretch};
-use crate::disk::{Storage, path_of};
 use crate::store::{
     Name, Place, RETRIES, View, all_gone, another_history, blame, next_of, not_the_successor, parse_name,
     read_acknowledged, segment_name, snapshot_name,

@@ -13,26 +13,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::base::text::printable;
+use crate::disk::scratch::Limits;
+use crate::disk::{Storage, path_of};
 use crate::error::{Corruption, Error, Result};
+use crate::event::summary::{Summary, Window};
+use crate::event::table::{Row, Table};
 use crate::event::{Site, SiteName};
 use crate::format::batch::{EventsDecoder, decode_rejects};
 use crate::format::block::{BlockHeader, BlockKind, ShardEntry, SiteEntry, split_rejects};
 use crate::format::frame::SectionKind;
 use crate::format::{SHARDS, Uid, hex};
+use crate::query::fold::Fold;
 use crate::query::gather::{Load, Plan, Work, by_site, parallel};
 use crate::query::large::Large;
-use crate::snapshot::lines::{Finder, Line, Lines, Stretch as LineStretch};
 use crate::query::merge::Merge;
-use crate::base::text::printable;
-use crate::disk::scratch::Limits;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Frame, Segment};
+use crate::snapshot::lines::{Finder, Line, Lines, Stretch as LineStretch};
 use crate::snapshot::{IndexedSite, Snapshot, Stretch};
-use crate::disk::{Storage, path_of};
-use crate::query::fold::Fold;
-use crate::event::summary::{Summary, Window};
 use crate::upkeep::survey::{Content, Survey};
-use crate::event::table::{Row, Table};
 
 /// What was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{CompactOptions, Outcome, compact};
 use chatwal::error::Result;
-use chatwal::store::log::{Log, LogOptions};
 use chatwal::store::View;
+use chatwal::store::log::{Log, LogOptions};
+use chatwal::upkeep::compact::{CompactOptions, Outcome, compact};
 
 use super::sim::{Choices, SimDisk};
 use super::store::{Model, sync};

@@ -5,16 +5,16 @@
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
+use chatwal::event::table::Table;
 use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::Uid;
 use chatwal::format::batch::{Checkpoint, EventsEncoder, Mark, Reject, RejectsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{Entry, SectionKind};
+use chatwal::store::View;
 use chatwal::store::log::{Batch, Log};
 use chatwal::store::recover::publish_segment;
-use chatwal::store::View;
-use chatwal::event::table::Table;
+use chatwal::upkeep::compact::{CompactOptions, compact};
 
 use super::sim::{Choices, SimDisk};
 use super::store::{os, sync};

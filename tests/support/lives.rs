@@ -5,9 +5,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use chatwal::upkeep::compact::{Background, CompactOptions, compact};
 use chatwal::error::{Error, Result};
 use chatwal::store::log::{Log, LogOptions};
+use chatwal::upkeep::compact::{Background, CompactOptions, compact};
 
 use super::setting;
 use super::sim::{Choices, SimDisk, Tell};

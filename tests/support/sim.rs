@@ -27,9 +27,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chatwal::disk::{File, Identity, LOCK, Stamp, Storage, Taken};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
-use chatwal::disk::{File, Identity, LOCK, Stamp, Storage, Taken};
 
 /// What the device writes whole or not at all.
 pub const SECTOR: usize = 512;

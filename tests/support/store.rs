@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
+use chatwal::disk::Storage;
 use chatwal::error::Result;
+use chatwal::event::table::Table;
 use chatwal::event::{Event, Id, Kind, Site};
 use chatwal::format::batch::{Checkpoint, EventsEncoder, Windows};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::FrameKind;
-use chatwal::store::log::{Batch, Durability, Log, LogOptions, Placed};
-use chatwal::show::render::{self, Format};
 use chatwal::query::report::{Report, ReportOptions};
-use chatwal::disk::Storage;
+use chatwal::show::render::{self, Format};
+use chatwal::store::log::{Batch, Durability, Log, LogOptions, Placed};
 use chatwal::store::{ACKNOWLEDGED_NAME, Place, View};
-use chatwal::event::table::Table;
 
 use super::naive::{Naive, NaiveKind};
 use super::sim::{Choices, SimDisk};

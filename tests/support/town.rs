@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::event::Site;
 use chatwal::format::batch::decode_rejects;
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, split_rejects};
@@ -17,10 +16,11 @@ use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{FrameKind, SectionKind};
 use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
 use chatwal::intake::source::Source;
-use chatwal::store::log::Log;
 use chatwal::segment::{Frame, Section};
 use chatwal::snapshot::Stretch;
+use chatwal::store::log::Log;
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
+use chatwal::upkeep::compact::{CompactOptions, compact};
 use tempfile::TempDir;
 
 use super::EVERY_LINE;

@@ -3,8 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Extent, Scratch, Spill};
-use crate::error::Result;
 use crate::base::secret;
+use crate::error::Result;
 
 /// The parts, and what was dealt to them.
 pub struct Deal {

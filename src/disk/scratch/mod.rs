@@ -21,12 +21,12 @@ use std::time::SystemTime;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Error, Result, Unfit};
-use crate::format::frame::crc;
 use crate::base::memory;
 use crate::base::secret;
 use crate::base::shell::quoted;
 use crate::disk::TEMPORARY;
+use crate::error::{Error, Result, Unfit};
+use crate::format::frame::crc;
 
 /// Names that are tried before a directory is taken for one that refuses them.
 const ATTEMPTS: u32 = 64;

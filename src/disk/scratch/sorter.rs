@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Extent, Scratch, Spill};
-use crate::error::{Error, Result};
 use crate::base::memory;
+use crate::error::{Error, Result};
 use crate::event::order::{prefix, sort_texts};
 
 /// Bytes before a record: the lengths of its key and its payload.

@@ -16,12 +16,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Chunk, ChunkKind, Chunker, keep_last};
+use crate::base::memory::Zeros;
+use crate::disk::File as _;
 use crate::error::Result;
 use crate::format::batch::Windows;
 use crate::format::{Digest, WINDOW, digest};
 use crate::intake::shape::Shape;
-use crate::base::memory::Zeros;
-use crate::disk::File as _;
 
 /// How many of the last bytes of a range are looked at for a line end: first few, since most lines are short.
 const LOOKS: [usize; 3] = [512, 8 << 10, 64 << 10];

@@ -1,6 +1,6 @@
 use super::*;
-use crate::intake::parse::{self, Scratch};
 use crate::base::text::is_plain;
+use crate::intake::parse::{self, Scratch};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;

@@ -4,9 +4,9 @@ use super::fields::{Fault, Fields, Required};
 use super::scan::{self, End, Kind, Next, Scan, Token, What, closing_quote};
 use super::string::{self, Unescaped};
 use super::value;
+use crate::base::text::{is_unprintable, printable};
 use crate::event::MAX_NAME;
 use crate::intake::parse::Reason;
-use crate::base::text::{is_unprintable, printable};
 
 /// Characters of a text that are shown.
 const SHOWN: usize = 40;

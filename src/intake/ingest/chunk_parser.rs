@@ -1,8 +1,10 @@
 //! What a worker makes of a chunk: rows of events, rejects, and their sections.
 
 use super::{Left, Parsed, Rejected, SHORTEST, SHRINKS, TOLD, Turn};
+use crate::base::memory;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::table::Table;
 use crate::format::batch::{EventsEncoder, Reject, RejectsEncoder};
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::{Entry, SectionKind};
@@ -12,8 +14,6 @@ use crate::intake::framer::Item;
 use crate::intake::parse::{self, Reason, Scratch, Text, filler};
 use crate::intake::repeats::{BLOCK, Filter, Line, Repeats};
 use crate::store::log::Batch;
-use crate::base::memory;
-use crate::event::table::Table;
 
 /// A worker's buffers.
 #[derive(Default)]

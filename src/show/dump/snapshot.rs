@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use super::{Verdict, line, written};
+use crate::base::text::printable;
+use crate::disk::File;
 use crate::error::Result;
+use crate::event::table::Table;
 use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
 use crate::format::hex;
-use crate::base::text::printable;
 use crate::snapshot::{Snapshot, Stretch};
-use crate::disk::File;
-use crate::event::table::Table;
 
 /// Goes through the blocks, past any damage, and judges the file.
 fn walk(snapshot: &Snapshot, mut visit: impl FnMut(Stretch<'_>) -> Result<()>) -> Result<Verdict> {

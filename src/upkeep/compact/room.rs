@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::{CompactOptions, Inputs, Plan};
+use crate::disk::{File, Identity, Stamp, Storage, Taken, path_of};
 use crate::error::{Error, Result};
 use crate::format::Uid;
-use crate::store::log::Tail;
 use crate::snapshot::SnapshotWriter;
-use crate::disk::{File, Identity, Stamp, Storage, Taken, path_of};
+use crate::store::log::Tail;
 use crate::store::{View, snapshot_name};
 
 /// So many times the bytes of what is folded are plenty: names in the index and in the blocks of events make it twice as much.
