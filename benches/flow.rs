@@ -39,12 +39,9 @@ const LINES: &str = "150k";
 /// The shards that decode, merge and fold work on: as many events as a task has on many more lines.
 const SHARDS: usize = 32;
 
-/// The lines that `generate` makes for these options.
+/// The lines that `chatwal-generate` makes for these options.
 fn generate(options: &str) -> Vec<u8> {
-    let output = Command::new(env!("CARGO_BIN_EXE_generate")).args(options.split(' ')).output();
-    let output = output.expect("generate, which cargo builds beside this");
-    assert!(output.status.success(), "generate {options}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+    chatwal_tools::generated(options).expect("options of the generator")
 }
 
 /// The lines as the ingest cuts them.

@@ -30,8 +30,5 @@ fn run_prints_its_expected_report() {
 
 #[test]
 fn generate_makes_it() {
-    let arguments = ["--lines", "1000", "--sites", "20", "--copies", "0.1", "--seed", "7"];
-    let output = Command::new(env!("CARGO_BIN_EXE_generate")).args(arguments).output().unwrap();
-    assert!(output.status.success());
-    assert_eq!(output.stdout, file(INPUT));
+    assert_eq!(chatwal_tools::generated("--lines 1000 --sites 20 --copies 0.1 --seed 7").unwrap(), file(INPUT));
 }

@@ -27,7 +27,7 @@ fn chatwal(store: &Path, arguments: &[&str]) -> Command {
 
 /// Pipes a workload into a fresh store and reports on it; gives the peaks of both in KiB.
 fn peaks(store: &Path, generate: &[&str]) -> (u64, u64) {
-    let workload = Command::new(env!("CARGO_BIN_EXE_generate")).args(generate).output().unwrap().stdout;
+    let workload = chatwal_tools::generated(&generate.join(" ")).unwrap();
     let mut ingest = chatwal(store, &["ingest", "--progress", "json", "-"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = ingest.stdin.take().unwrap();
     stdin.write_all(&workload).unwrap();

@@ -19,7 +19,7 @@ use chatwal::format::block::BlockKind;
 use chatwal::snapshot::Snapshot;
 use serde_json::Value;
 use support::cli::{
-    CHATWAL, GENERATE, PATIENCE, Ran, Running, SEGMENT_DUMP, Sandbox, generated, message, possible, run, spread,
+    CHATWAL, PATIENCE, Ran, Running, SEGMENT_DUMP, Sandbox, generated, message, possible, run, spread,
     status, until,
 };
 use support::naive;
@@ -333,10 +333,8 @@ fn without_stderr_the_exit_status_is_right() {
             ("$dump --frobnicate", 2),
             ("$dump damaged.wal", 4),
             ("$dump none", 1),
-            ("$generate --frobnicate", 2),
-            ("$generate -n 1 --output none/x", 1),
         ] {
-            let script = format!("dump={SEGMENT_DUMP} generate={GENERATE}; {command} {lost} > out");
+            let script = format!("dump={SEGMENT_DUMP}; {command} {lost} > out");
             let ran = sandbox.shell(&script);
             assert_eq!((ran.code, ran.err.as_str()), (Some(code), ""), "{command} {lost}");
             if !sandbox.has("s/0000000001.wal") {

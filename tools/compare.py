@@ -40,13 +40,13 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 CHATWAL = os.path.join(TARGET, "release", "chatwal")
-GENERATE = os.path.join(TARGET, "release", "generate")
+GENERATE = os.path.join(TARGET, "release", "chatwal-generate")
 
 # What peers may use; chatwal gets as many threads.
 PEER_MEMORY = 1_600_000_000
 
 # By name: lines for each site (10 million lines have 200,000 sites, or 2,000; none: they all have one), and what else
-# `generate` is told.
+# `chatwal-generate` is told.
 WORKLOADS = {
     "wide": (50, ["--copies", "0.1"]),
     "narrow": (5000, ["--copies", "0.1"]),

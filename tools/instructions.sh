@@ -34,7 +34,7 @@ build() {
     fi
     echo "building $2 ..." >&2
     # Each has its own target directory: neither build can be taken for the other's.
-    (cd "$tree" && CARGO_TARGET_DIR=$tree/target cargo build --quiet --release --locked --bin chatwal --bin generate)
+    (cd "$tree" && CARGO_TARGET_DIR=$tree/target cargo build --quiet --release --locked --bin chatwal)
 }
 
 # count SIDE NAME ARGUMENT...: the instructions of chatwal with these arguments.
@@ -61,7 +61,8 @@ measure() {
 case "$work" in *[[:space:]]*) echo "instructions.sh: works only under a path without spaces" >&2; exit 1 ;; esac
 build before "$before"
 build after "$after"
-"$work/after/target/release/generate" --lines "$lines" --sites $((lines / 50 + 1)) --copies 0.1 --output "$work/lines.jsonl"
+(cd "$work/after" && CARGO_TARGET_DIR=$work/after/target cargo build --quiet --release --bin chatwal-generate)
+"$work/after/target/release/chatwal-generate" --lines "$lines" --sites $((lines / 50 + 1)) --copies 0.1 --output "$work/lines.jsonl"
 echo "counting ..." >&2
 measure before >"$work/before.counts"
 measure after >"$work/after.counts"

@@ -35,7 +35,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 CHATWAL = os.path.join(TARGET, "release", "chatwal")
-GENERATE = os.path.join(TARGET, "release", "generate")
+GENERATE = os.path.join(TARGET, "release", "chatwal-generate")
 
 MIB = 1 << 20
 # What a process may use above --memory, and what its cgroup may.
@@ -45,7 +45,7 @@ UNLIMITED = ["--memory", "16G"]
 # A count in Python takes about 1 KB of memory a line, and 10 µs.
 MOST_COUNTED = 300_000
 
-# By name: what `generate` is told for N lines.
+# By name: what `chatwal-generate` is told for N lines.
 SHAPES = {
     "one-site": lambda lines: ["--sites", 1, "--visitors", max(1, lines // 3), "--operators", 1000],
     "long-names": lambda lines: ["--name-bytes", 1000],

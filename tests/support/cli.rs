@@ -29,8 +29,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const CHATWAL: &str = env!("CARGO_BIN_EXE_chatwal");
 /// `dump` on its own.
 pub const SEGMENT_DUMP: &str = env!("CARGO_BIN_EXE_segment-dump");
-/// Makes inputs.
-pub const GENERATE: &str = env!("CARGO_BIN_EXE_generate");
 
 /// A directory that is gone with the test.
 pub struct Sandbox {
@@ -387,11 +385,9 @@ pub fn possible(program: &str, arguments: &[&str], what: &str) -> bool {
     possible
 }
 
-/// What `generate` writes with these options.
+/// What `chatwal-generate` writes with these options.
 pub fn generated(options: &str) -> Vec<u8> {
-    let output = Command::new(GENERATE).args(options.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    output.stdout
+    chatwal_tools::generated(options).unwrap()
 }
 
 /// The same lines with long blank ones between them, so that they are so many bytes, and cut into several frames, and yet

@@ -11,7 +11,7 @@ use crate::output::write_lines;
 use crate::workload::Workload;
 
 pub fn workload(arguments: &str) -> Workload {
-    Workload::new(&Options::try_parse_from(format!("generate {arguments}").split(' ')).unwrap())
+    Workload::new(&Options::try_parse_from(format!("chatwal-generate {arguments}").split(' ')).unwrap())
 }
 
 pub fn bytes(arguments: &str) -> Vec<u8> {

@@ -2,21 +2,17 @@
 //! some of the reruns at each of theirs as well, and does the same at random moments. The long runs are made by hand:
 //! `crash-harness calls` and `crash-harness random --seconds N`, see `--help`.
 
-mod support;
-
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use support::cli::{CHATWAL, Sandbox, possible};
+use std::process::{Command, Stdio};
 
 const HARNESS: &str = env!("CARGO_BIN_EXE_crash-harness");
 
 /// Memory where there is some: a kill leaves the page cache alone, so nothing is lost with the disk's fsyncs but time.
-fn place(sandbox: &Sandbox) -> PathBuf {
+fn place(directory: &Path) -> PathBuf {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {
         true => memory.join(format!("chatwal-crash-calls-{}", std::process::id())),
-        false => sandbox.path("work"),
+        false => directory.join("work"),
     }
 }
 
@@ -32,11 +28,13 @@ fn harness(arguments: &str, directory: &Path) -> (Option<i32>, String) {
 
 #[test]
 fn killed_before_every_call_that_changes_the_disk() {
-    if !possible("strace", &["-f", "-qq", "-o", "/dev/null", "true"], "kills before every system call") {
+    let strace = Command::new("strace").args(["-f", "-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    if !strace.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED, for want of strace: kills before every system call");
         return;
     }
-    let sandbox = Sandbox::new();
-    let (code, said) = harness("calls --follow 80", &place(&sandbox));
+    let directory = tempfile::tempdir().unwrap();
+    let (code, said) = harness("calls --follow 80", &place(directory.path()));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("verdict: no difference"));
     let kills: u64 =
@@ -46,25 +44,27 @@ fn killed_before_every_call_that_changes_the_disk() {
 
 #[test]
 fn killed_at_random_moments() {
-    let sandbox = Sandbox::new();
-    let (code, said) = harness("random --rounds 12 --lines 8000", &sandbox.path("work"));
+    let directory = tempfile::tempdir().unwrap();
+    let (code, said) = harness("random --rounds 12 --lines 8000", &directory.path().join("work"));
     assert_eq!(code, Some(0), "{said}");
 }
 
 /// A harness that cannot fail proves nothing: this program under test forgets what it was told.
 #[test]
 fn a_program_that_loses_what_it_acknowledged_is_told() {
-    let sandbox = Sandbox::new();
+    let directory = tempfile::tempdir().unwrap();
+    let (chatwal, forgets) = (Path::new(HARNESS).with_file_name("chatwal"), directory.path().join("forgets"));
     // Once an ingest was killed, the next one begins with an empty store.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *ingest*) test -e mark && rm -rf \"$2\"; touch mark ;; esac\nexec {CHATWAL} \"$@\"\n"
+        "#!/bin/sh\ncase \"$*\" in *ingest*) test -e mark && rm -rf \"$2\"; touch mark ;; esac\nexec {} \"$@\"\n",
+        chatwal.display()
     );
-    sandbox.write("forgets", script);
-    let chmod = Command::new("chmod").arg("755").arg(sandbox.path("forgets")).status().unwrap();
+    std::fs::write(&forgets, script).unwrap();
+    let chmod = Command::new("chmod").arg("755").arg(&forgets).status().unwrap();
     assert!(chmod.success());
     let arguments =
-        format!("random --workload compact-all --rounds 1 --lines 400 --chatwal {}", sandbox.path("forgets").display());
-    let (code, said) = harness(&arguments, &sandbox.path("work"));
+        format!("random --workload compact-all --rounds 1 --lines 400 --chatwal {}", forgets.display());
+    let (code, said) = harness(&arguments, &directory.path().join("work"));
     assert_eq!(code, Some(1));
     assert!(said.contains("verdict: DIFFERENCE in round 0: compact-all, seed 1"), "{said}");
     assert!(said.contains("again: crash-harness random --rounds 1 --seed 1 --lines 400"), "{said}");

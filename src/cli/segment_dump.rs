@@ -2,10 +2,8 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)] // They panic where they fail.
 
-#[path = "../src/cli/descriptors.rs"]
 #[allow(dead_code, reason = "it reads no standard input")]
 mod descriptors;
-#[path = "../src/cli/process.rs"]
 mod process;
 
 use std::io;
