@@ -1,4 +1,4 @@
-//! The rooms of the library, from the ground up: what is imported points down.
+//! The rooms of the library, from the ground up: what is imported points down, and a file can be read in one go.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ const LAYERS: &[&[&str]] = &[
 
 /// Errors name paths in quotes, and refused memory is an error: these two know each other.
 const GROUND: &[&str] = LAYERS[0];
+
+/// The most lines of a file, its unit tests not counted.
+const MOST_LINES: usize = 400;
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {
@@ -98,4 +101,26 @@ fn an_import_that_points_up_or_across_is_found() {
     ] {
         assert_eq!(may_use(room, other), may, "{room} uses {other}");
     }
+}
+
+/// The lines of a source but for the unit tests, which are at its end.
+fn lines(source: &str) -> usize {
+    source.lines().take_while(|line| *line != "#[cfg(test)]").count()
+}
+
+#[test]
+fn a_file_can_be_read_in_one_go() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    sources(&root.join("tools"), &mut files);
+    let mut long = Vec::new();
+    for path in files.iter().filter(|path| path.file_stem().is_none_or(|name| name != "tests")) {
+        let count = lines(&std::fs::read_to_string(path).unwrap());
+        if count > MOST_LINES {
+            long.push(format!("{}: {count}", path.strip_prefix(root).unwrap().display()));
+        }
+    }
+    assert!(long.is_empty(), "more than {MOST_LINES} lines without their tests:\n{}", long.join("\n"));
+    assert_eq!(lines("a\nb\n#[cfg(test)]\nmod tests {\n}\n"), 2);
 }
