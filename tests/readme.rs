@@ -31,11 +31,7 @@ const NOT_RUN: [(&str, &str, Why); 24] = [
     ("docs/promises.md", "cargo test --test failed_writes --test compaction --test repair", Why::Test("failed_writes")),
     ("docs/promises.md", "cargo test --test failing_disk --test bad_input", Why::Test("failing_disk")),
     ("docs/promises.md", "CHATWAL_MOVES=1000 cargo test --test directory -- --nocapture", Why::Test("directory")),
-    (
-        "docs/promises.md",
-        "CHATWAL_STORES=100000 cargo test --release --test second_reader",
-        Why::Test("second_reader"),
-    ),
+    ("docs/promises.md", "CHATWAL_STORES=100000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_REPAIRS=2000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_LOGS=300000 cargo test --test judge", Why::Test("judge")),
     ("docs/promises.md", "CHATWAL_FLIPS=all cargo test --test damage -- --nocapture", Why::Test("damage")),
@@ -178,15 +174,17 @@ fn every_shell_block_runs() {
 
 #[test]
 fn what_does_not_run_here_has_a_reason() {
+    let pages = pages();
     let mut listed: BTreeSet<(&str, &str)> = NOT_RUN.iter().map(|(page, command, _)| (*page, *command)).collect();
     let known = listed.clone();
-    for (name, page) in &pages() {
+    for (name, page) in &pages {
+        let name = name.as_str();
         for (language, line) in lines(page) {
             match language {
                 Some("console") => {
                     let command = line.strip_prefix("$ ").unwrap_or_else(|| panic!("{name}: no command: {line}"));
                     assert!(known.contains(&(name, command)), "{name}: not run, and no reason is given: {command}");
-                    listed.remove(&(name.as_str(), command));
+                    listed.remove(&(name, command));
                 }
                 // What a program says, diagrams, bytes.
                 Some("text" | "json") => assert!(!line.starts_with("$ "), "{name}: a command: {line}"),
@@ -217,21 +215,16 @@ fn what_does_not_run_here_has_a_reason() {
 }
 
 /// The help of a command, and that of the commands below it, by name.
-fn helps(command: &[String], helps: &mut BTreeMap<String, String>) {
+fn collect_helps(command: &[&str], helps: &mut BTreeMap<String, String>) {
     let output = Command::new(env!("CARGO_BIN_EXE_chatwal")).args(command).arg("--help").output().unwrap();
     assert!(output.status.success(), "{command:?}");
     let help = String::from_utf8(output.stdout).unwrap();
     let below = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // Lines that go on with the one before stand further to the right.
+    // Lines that continue the one before are indented further.
     for name in below.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next()) {
-        helps_of(command, name, helps);
+        collect_helps(&[command, &[name]].concat(), helps);
     }
     helps.insert(command.join(" "), help);
-}
-
-fn helps_of(command: &[String], name: &str, into: &mut BTreeMap<String, String>) {
-    let below: Vec<String> = command.iter().cloned().chain([name.to_string()]).collect();
-    helps(&below, into);
 }
 
 /// The long options in a text: `--name`.
@@ -270,7 +263,7 @@ fn explained() -> Vec<(String, String)> {
 #[test]
 fn every_option_and_every_command_is_explained() {
     let mut all = BTreeMap::new();
-    helps(&[], &mut all);
+    collect_helps(&[], &mut all);
     assert!(all.len() > 10 && all.contains_key("sources forget"), "{:?}", all.keys());
     let rows = explained();
     let in_rows: BTreeSet<String> = rows.iter().flat_map(|(_, cell)| spans(cell)).flat_map(long_options).collect();
@@ -289,7 +282,8 @@ fn every_option_and_every_command_is_explained() {
         assert!(command.is_empty() || rows.iter().any(has_row), "no table under docs/ explains `chatwal {command}`");
     }
     // And the other way round: the guide's tables name nothing that is not there.
-    let guide = rows.iter().filter(|(name, cell)| name == "docs/guide.md" && cell.starts_with('`') && cell.contains("`-"));
+    let guide =
+        rows.iter().filter(|(name, cell)| name == "docs/guide.md" && cell.starts_with('`') && cell.contains("`-"));
     for option in guide.flat_map(|(_, cell)| spans(cell)).filter(|span| span.starts_with('-')).flat_map(long_options) {
         assert!(options.contains(&option), "docs/guide.md explains {option}, which no help lists");
     }
@@ -398,6 +392,9 @@ fn every_link_leads_to_something() {
 fn the_readme_is_short() {
     let page = text("README.md");
     assert!(page.lines().count() < 150, "{} lines", page.lines().count());
+    for line in text("examples/chat.report").lines().take(3) {
+        assert!(page.contains(&format!("\n    {line}\n")), "the bundled example prints {line}");
+    }
     // A script puts a table between them.
     assert_eq!(page.matches("\n<!-- figures: tools/compare.py -->\n").count(), 1);
     assert_eq!(page.matches("\n<!-- end of figures -->\n").count(), 1);
