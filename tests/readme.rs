@@ -10,7 +10,7 @@ use std::process::Command;
 /// Commands in `console` blocks, which no test here runs, each with the reason.
 const NOT_RUN: [(&str, &str, Why); 24] = [
     ("docs/guide.md", "cargo install --path .", Why::Installs),
-    ("docs/guide.md", "cargo install --path . --no-default-features", Why::Installs),
+    ("docs/guide.md", "cargo install --path . --no-default-features --features cli", Why::Installs),
     (
         "docs/guide.md",
         "cargo build --release && pip install duckdb==2.0.1 chdb==4.4.0 && tools/compare.py",
@@ -386,6 +386,27 @@ fn every_link_leads_to_something() {
         }
     }
     assert!(followed > 40, "{followed}");
+}
+
+#[test]
+fn every_path_is_there() {
+    // The pages are written for the layout in rooms.
+    if !root().join("src/event").is_dir() {
+        return;
+    }
+    let mut looked_for = 0;
+    for (name, page) in &pages() {
+        for (_, line) in lines(page).filter(|(language, _)| language.is_none()) {
+            for path in spans(line).filter_map(|span| span.split(' ').next()) {
+                let own = ["src/", "tests/", "tools/", "benches/", "fuzz/", "examples/", "docs/"];
+                if own.iter().any(|room| path.starts_with(room)) && !path.ends_with(".chatwal") {
+                    assert!(root().join(path).exists(), "{name}: there is no {path}");
+                    looked_for += 1;
+                }
+            }
+        }
+    }
+    assert!(looked_for > 80, "{looked_for}");
 }
 
 #[test]
