@@ -4,8 +4,8 @@ use super::coding::{self, Decoded, Reader, put_packed, put_varint, site_hash, un
 use super::frame::{Entry, MAX_PAYLOAD, SectionKind};
 pub use super::rejects::{Reject, Rejects, RejectsEncoder, decode_rejects};
 use super::{Digest, MAX_MARKS, MAX_OFFSET, MAX_SOURCE_NAME, SHARDS, Uid, WINDOW};
-use crate::event::order::{shared_length, sort_texts};
-use crate::event::table::{Row, Table};
+use crate::event::order::{Keyed, shared_length, sort_texts};
+use crate::event::table::{Numbered, Row, Table};
 use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_bytes, uuid_of};
 
 /// What identifies an input at a place: its first bytes and those before the place.
@@ -187,8 +187,8 @@ pub struct EventsEncoder {
     order: Vec<u64>,
     /// By the number of a `from`: its place in the order of all of them.
     ranks: Vec<u32>,
-    /// Names in order: some of their bytes, and their numbers.
-    sorted: Vec<(u64, u32)>,
+    /// The names in order.
+    sorted: Vec<Keyed>,
     /// By rank: its mentions in the section that has it last.
     mentions: Vec<Mentions>,
     /// The number of the section, from 1, since the names were ranked.
@@ -245,12 +245,12 @@ impl EventsEncoder {
     pub fn begin(&mut self, table: &Table) {
         let count = table.names() as u32;
         self.sorted.clear();
-        self.sorted.extend((0..count).map(|from| (0, from)));
+        self.sorted.extend((0..count).map(Keyed::new));
         sort_texts(&mut self.sorted, |from| table.name_of(from));
         self.ranks.clear();
         self.ranks.resize(count as usize, 0);
-        for (rank, (_, from)) in (0u32..).zip(&self.sorted) {
-            self.ranks[*from as usize] = rank;
+        for (rank, name) in (0u32..).zip(&self.sorted) {
+            self.ranks[name.number as usize] = rank;
         }
         self.mentions.clear();
         self.mentions.resize(count as usize, Mentions::default());
@@ -329,7 +329,7 @@ impl EventsEncoder {
         before = &[];
         let dictionary = out.len();
         for rank in &*mentioned {
-            let name = table.name_of(sorted[*rank as usize].1);
+            let name = table.name_of(sorted[*rank as usize].number);
             let codes = mentions[*rank as usize].codes;
             for code in (0..ACTOR_CODES).filter(|code| codes >> code & 1 > 0) {
                 put_front_coded(out, before, name, ACTOR_CODES, code);
@@ -514,12 +514,13 @@ impl EventsDecoder {
         let wanted = self.by_event.iter().zip(&self.places).zip(&self.times);
         let mut wanted = wanted.map(|((site, place), time)| {
             let (from, kind, disputed) = actors[*place as usize];
-            (*site, earliest.wrapping_add_unsigned(*time), from, kind, disputed)
+            let timestamp = earliest.wrapping_add_unsigned(*time);
+            Numbered { site: *site, timestamp, from, kind, disputed }
         });
         let Some(textual) = textual else {
             let (uuids, _) = uuids.as_chunks::<16>();
             if self.sites.contains(&UNWANTED) {
-                table.push_rows(shard, wanted.zip(uuids).filter(|((site, ..), _)| *site != UNWANTED));
+                table.push_rows(shard, wanted.zip(uuids).filter(|(event, _)| event.site != UNWANTED));
             } else {
                 table.push_rows(shard, wanted.zip(uuids));
             }
@@ -539,9 +540,7 @@ impl EventsDecoder {
                 _ => Id::Uuid(uuid_of(uuids.array("as many UUIDs as the bits say")?)),
             };
             match wanted.next() {
-                Some((site, timestamp, from, kind, disputed)) if site != UNWANTED => {
-                    table.push_row(site, timestamp, id, from, kind, shard, disputed);
-                }
+                Some(event) if event.site != UNWANTED => table.push_row(event, id, shard),
                 _ => {}
             }
         }

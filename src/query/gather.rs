@@ -485,6 +485,7 @@ pub fn each_of_site(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::table::Numbered;
     use crate::event::{Id, Kind};
 
     /// So many rows in sections of 100, site by `site`; they are in the order of their sites unless they are `mixed`.
@@ -497,7 +498,8 @@ mod tests {
                 site if mixed && site.is_multiple_of(2) => table.site(Site::Text(format!("x{site}").as_bytes())),
                 site => site,
             };
-            table.push_row(site, number as i64, Id::Uuid([0, number]), 0, Kind::Message, 0, false);
+            let event = Numbered { site, timestamp: number as i64, from: 0, kind: Kind::Message, disputed: false };
+            table.push_row(event, Id::Uuid([0, number]), 0);
             sum += number as i64;
             if number % 100 == 99 {
                 parts.take(&mut table, mixed).unwrap();

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{Extent, Scratch, Spill};
 use crate::base::memory;
 use crate::error::{Error, Result};
-use crate::event::order::{prefix, sort_texts};
+use crate::event::order::{Keyed, prefix, sort_texts};
 
 /// Bytes before a record: the lengths of its key and its payload.
 const LENGTHS: usize = 4;
@@ -48,9 +48,6 @@ fn put(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// A part of a key, by which most are in order, and the place of its record.
-type At = (u64, u32);
-
 /// All threads' runs.
 pub struct Sorter {
     spill: Spill,
@@ -63,7 +60,7 @@ pub struct Sorter {
 /// Records in order.
 enum Run {
     /// The records as they came, and the place of each, in order.
-    Held(Vec<u8>, Vec<At>),
+    Held(Vec<u8>, Vec<Keyed>),
     /// In a temporary file, block by block.
     Aside(Vec<Block>),
 }
@@ -137,7 +134,7 @@ pub struct Collector<'c> {
     sorter: &'c Sorter,
     bytes: Vec<u8>,
     /// Of each record; the parts of keys once they are in order.
-    places: Vec<At>,
+    places: Vec<Keyed>,
     most: usize,
 }
 
@@ -145,13 +142,13 @@ impl Collector<'_> {
     /// Collects one record; key and payload have less than 65,536 bytes each.
     pub fn put(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let more = LENGTHS + key.len() + payload.len();
-        let held = self.bytes.len() + size_of::<At>() * self.places.len();
+        let held = self.bytes.len() + size_of::<Keyed>() * self.places.len();
         if held + more > self.most && !self.places.is_empty() {
             self.put_aside()?;
         }
         memory::reserve(&mut self.places, 1, RECORDS)?;
         memory::reserve(&mut self.bytes, more, RECORDS)?;
-        self.places.push((0, self.bytes.len() as u32));
+        self.places.push(Keyed::new(self.bytes.len() as u32));
         put(&mut self.bytes, key, payload);
         Ok(())
     }
@@ -159,8 +156,8 @@ impl Collector<'_> {
     fn put_aside(&mut self) -> Result<()> {
         sort_texts(&mut self.places, |at| key_at(&self.bytes, at));
         let mut run = self.sorter.run();
-        for (_, at) in &self.places {
-            if let Some((key, payload, _)) = record(&self.bytes[*at as usize..]) {
+        for place in &self.places {
+            if let Some((key, payload, _)) = record(&self.bytes[place.number as usize..]) {
                 run.put(key, payload)?;
             }
         }
@@ -175,7 +172,7 @@ impl Collector<'_> {
         if self.places.is_empty() {
             return Ok(());
         }
-        let takes = self.bytes.len() + size_of::<At>() * self.places.len();
+        let takes = self.bytes.len() + size_of::<Keyed>() * self.places.len();
         let taken = self.sorter.held.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(takes));
         if taken.is_err() {
             return self.put_aside();
@@ -256,7 +253,7 @@ impl Sorted {
                 Run::Held(bytes, places) => {
                     // About as many bytes as a block has.
                     let step = (places.len() * BLOCK / 4 / bytes.len().max(1)).max(1);
-                    some.extend(places.iter().step_by(step).map(|(_, at)| key_at(bytes, *at)));
+                    some.extend(places.iter().step_by(step).map(|place| key_at(bytes, place.number)));
                 }
                 Run::Aside(blocks) => some.extend(blocks.iter().map(|block| &*block.fence)),
             }
@@ -307,7 +304,7 @@ impl Sorted {
 /// One place in a run.
 struct Cursor<'r> {
     spill: &'r Spill,
-    held: Option<(&'r [u8], std::slice::Iter<'r, At>)>,
+    held: Option<(&'r [u8], std::slice::Iter<'r, Keyed>)>,
     blocks: std::slice::Iter<'r, Block>,
     /// The block at hand, and where the next record in it begins.
     buffer: Vec<u8>,
@@ -323,7 +320,7 @@ impl<'r> Cursor<'r> {
     fn new(spill: &'r Spill, run: &'r Run, least: &[u8]) -> Cursor<'r> {
         let (held, blocks) = match run {
             Run::Held(bytes, places) => {
-                let before = places.partition_point(|(_, at)| key_at(bytes, *at) < least);
+                let before = places.partition_point(|place| key_at(bytes, place.number) < least);
                 (Some((&**bytes, places[before..].iter())), [].iter())
             }
             Run::Aside(blocks) => {
@@ -348,7 +345,7 @@ impl<'r> Cursor<'r> {
     fn advance(&mut self) -> Result<bool> {
         let at = match &mut self.held {
             Some((_, places)) => match places.next() {
-                Some((_, at)) => *at as usize,
+                Some(place) => place.number as usize,
                 None => return Ok(false),
             },
             None => {
