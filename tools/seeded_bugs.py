@@ -43,10 +43,11 @@ class Bug:
 
 LOG, STORAGE, RECOVER, STORE = "src/store/log", "src/disk", "src/store/recover", "src/store"
 JUDGE, CONTENT = "src/segment/judge", "src/segment/content"
-SEGMENT, FRAME, BATCH = "src/segment", "src/format/frame", "src/format/batch"
+SEGMENT, FRAME, DIRECTORY = "src/segment", "src/format/frame", "src/format/directory"
+EVENTS, CHECKPOINT, FILE_HEADER, TABLES = [f"src/format/{name}" for name in ("events", "checkpoint", "file_header", "tables")]
 DISK, HOLDER, PLACE = "src/disk/disk", "src/disk/holder", "src/store/place"
 TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
-COMPACT, INGEST, REPEATS, BLOCK = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats", "src/format/block"
+COMPACT, INGEST, REPEATS = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats"
 MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/report", "src/query/gather"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot", "src/upkeep/repair", "src/upkeep/survey", "src/upkeep/verify"
 ACKNOWLEDGED = "src/format/acknowledged"
@@ -394,7 +395,7 @@ BUGS = [
         "memory is taken by a number in a file before anything has checked it (bounded here, for the sake of this machine)",
         "mutated_files whatever_is_in_a_file",
         (
-            BATCH,
+            EVENTS,
             "let events = count as usize;",
             "let events = count as usize;\n        std::hint::black_box(vec![1u8; events.min(100 << 20)]);",
         ),
@@ -1480,7 +1481,7 @@ BUGS = [
         "a-header-of-any-length",
         "a segment header that says another length is accepted, appended to, and then refused",
         "torn_or_corrupt a_newer_format_is_refused",
-        (FRAME, "(true, VERSION) if length == own => Ok(reader),", "(true, VERSION) if length >= own => Ok(reader),"),
+        (FILE_HEADER, "(true, VERSION) if length == own => Ok(reader),", "(true, VERSION) if length >= own => Ok(reader),"),
     ),
     Bug(
         "newer-headers-are-as-long-as-ours",
@@ -1505,13 +1506,13 @@ BUGS = [
         "events-of-no-site",
         "a section of events without a site is counted, and no report has them",
         "forged events_without_a_site",
-        (BATCH, "if numbers + names == 0 {", "if numbers + names == usize::MAX {"),
+        (EVENTS, "if numbers + names == 0 {", "if numbers + names == usize::MAX {"),
     ),
     Bug(
         "widths-of-what-is-not-there",
         "a width of more bits than there are passes where nothing has it",
         "forged a_width",
-        (BATCH, "if gap_width.max(time_width).max(actor_width) > 64 {", "if time_width.max(actor_width) > 64 {"),
+        (EVENTS, "if gap_width.max(time_width).max(actor_width) > 64 {", "if time_width.max(actor_width) > 64 {"),
     ),
     Bug(
         "two-tables-of-shards",
@@ -1523,7 +1524,7 @@ BUGS = [
         "shards-of-nothing",
         "a shard without events stands in the table",
         "forged tables_of_a_snapshot",
-        (BLOCK, "if length == 0 || events == 0 {", "if length == u64::MAX {"),
+        (TABLES, "if length == 0 || events == 0 {", "if length == u64::MAX {"),
     ),
     Bug(
         "forgotten-inputs-uncounted",
@@ -1570,7 +1571,7 @@ BUGS = [
         "verify-decodes-nothing",
         "a section that cannot be decoded passes, since its checksum is right",
         "verify a_section_that_cannot_be_decoded",
-        (CONTENT, "SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),", "SectionKind::Events => Ok(()),"),
+        (CONTENT, "SectionKind::Events => decode_events(decoder, entry.packed_events(bytes), table),", "SectionKind::Events => Ok(()),"),
     ),
     Bug(
         "verify-believes-the-index",
@@ -1662,13 +1663,13 @@ BUGS = [
         "repeats-unbounded-by-input",
         "a snapshot is written whose count of an input's events no reader takes, and the log is deleted",
         "forged counts_of_repeated",
-        (BLOCK, "input.events.min(MAX_COUNT - 1)", "input.events"),
+        (TABLES, "input.events.min(MAX_COUNT - 1)", "input.events"),
     ),
     Bug(
         "repeats-of-any-shape",
         "a section that counts repeated lines may count none, or have bytes that nobody checks",
         "forged counts_of_repeated",
-        (FRAME, "SectionKind::Repeats => entry.count > 0 && entry.length == 0,", "SectionKind::Repeats => true,"),
+        (DIRECTORY, "SectionKind::Repeats => entry.count > 0 && entry.length == 0,", "SectionKind::Repeats => true,"),
     ),
     Bug(
         "repeats-newest-forgotten",
@@ -2078,7 +2079,7 @@ BUGS = [
         "marks-of-the-last-place-alone",
         "of the places at which an input can be checked only the last one is kept",
         "lib marks_are_at_growing",
-        (BATCH, "newer - next.end <= MARK_GAP.max(end - newer)", "newer - next.end <= u64::MAX - end"),
+        (CHECKPOINT, "newer - next.end <= MARK_GAP.max(end - newer)", "newer - next.end <= u64::MAX - end"),
     ),
     Bug(
         "holes-are-gone-for-good",

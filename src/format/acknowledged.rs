@@ -4,7 +4,9 @@
 //! to an older copy of itself. This record tells: it is written after the fsync that makes it true, so it may be older than
 //! the log, and is never ahead of it. It is overwritten in place and not fsynced; one that is torn says nothing.
 
-use super::frame::{FrameHeader, SEGMENT_HEADER, crc, fixed, open_file_header};
+use super::coding::{crc, fixed};
+use super::file_header::open_file_header;
+use super::frame::{FrameHeader, SEGMENT_HEADER};
 use super::{MAX_COUNT, Uid, VERSION};
 
 /// Bytes of the record.

@@ -238,10 +238,10 @@ impl Gather {
             for section in sections {
                 let bytes = next_section(&mut run, section);
                 segment.check(section, bytes)?;
-                let (shard, count) = (section.entry.shard, section.entry.count);
-                let table = &mut self.tables[usize::from(shard - self.first)];
-                make_room(table, bytes, count)?;
-                let decoded = self.decoder.decode(bytes, count, shard, table, &wanted);
+                let entry = section.entry;
+                let table = &mut self.tables[usize::from(entry.shard - self.first)];
+                make_room(table, bytes, entry.count)?;
+                let decoded = self.decoder.decode(entry.packed_events(bytes), table, &wanted);
                 decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
                 self.parts.take(table, true)?;
             }
@@ -265,7 +265,7 @@ impl Gather {
                 return Err(snapshot.corrupt(header.offset, "a block of the shard that lies here", found).into());
             };
             make_room(table, bytes, header.count)?;
-            let decoded = decoder.decode(bytes, header.count, header.shard, table, &wanted);
+            let decoded = decoder.decode(header.packed_events(bytes), table, &wanted);
             decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
             parts.take(table, false)
         })

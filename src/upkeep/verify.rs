@@ -478,7 +478,7 @@ impl<'a> Shards<'a> {
                 let (expected, found) = (format!("a block of shard {number}"), format!("shard {}", header.shard));
                 return Err(snapshot.corrupt(header.offset, expected, found).into());
             }
-            decode_events(decoder, bytes, header.count, number, table)
+            decode_events(decoder, header.packed_events(bytes), table)
                 .map_err(|malformed| snapshot.misencoded(header, malformed))?;
             checked.blocks += 1;
             checked.events += u64::from(header.count);
