@@ -46,6 +46,7 @@ JUDGE, CONTENT = "src/segment/judge", "src/segment/content"
 SEGMENT, FRAME, DIRECTORY = "src/segment", "src/format/frame", "src/format/directory"
 EVENTS, CHECKPOINT, FILE_HEADER, TABLES = [f"src/format/{name}" for name in ("events", "checkpoint", "file_header", "tables")]
 DISK, HOLDER, PLACE = "src/disk/disk", "src/disk/holder", "src/store/place"
+NAMES, RENAME = "src/disk/names", "src/disk/rename"
 TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
 COMPACT, INGEST, REPEATS = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats"
 MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/report", "src/query/gather"
@@ -126,13 +127,13 @@ BUGS = [
         "fsync-of-the-store's-name",
         "the directory of a new store vanishes, with all that was acknowledged in it",
         "durability the_name_of_a_new_store",
-        (DISK, "let unsynced = sync_directory_at(&disk.directory, Path::new(\"..\"), names, missing > 0);", "let unsynced = io::Result::Ok(missing > 999);"),
+        (DISK, "let synced = sync_directory_at(&disk.directory, Path::new(\"..\"), names, Made::of(missing > 0));", "let synced = io::Result::Ok(Synced::Durable);"),
     ),
     Bug(
         "fsync-of-the-names-around-a-store",
         "the directory around a new store, which was made with it, vanishes with it",
         "durability the_name_of_a_new_store",
-        (DISK, "            sync_name_of(parent, names, made > 0)?;\n", "            let _ = (parent, made);\n"),
+        (DISK, "            sync_name_of(parent, names, Made::of(made > 0))?;\n", "            let _ = (parent, made);\n"),
     ),
     Bug(
         "fsync-of-the-seal",
@@ -569,13 +570,13 @@ BUGS = [
         "names-taken-over",
         "a new segment replaces a file that has its name",
         "strange_files a_roll_takes_no_name",
-        (DISK, "            Taken::Refuse => match rename_to_new(directory, from, to) {", "            Taken::Refuse => match rustix::fs::renameat(directory, from, directory, to) {"),
+        (RENAME, "    match by_call(directory, from, to) {", "    match rustix::fs::renameat(directory, from, directory, to) {"),
     ),
     Bug(
         "no-way-to-rename",
         "on an older Linux no segment gets its name",
         "failing_disk a_system_without_a_renaming",
-        (DISK, "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.rename_by_link(from, to),", "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) if from == to => self.rename_by_link(from, to),"),
+        (RENAME, "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => by_link(directory, from, to),", "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) if from == to => by_link(directory, from, to),"),
     ),
     Bug(
         "a-link-that-is-its-own",
@@ -587,7 +588,7 @@ BUGS = [
         "taken-by-a-look-too-late",
         "where there are no links, a name that is taken is taken over",
         "lib a_name_that_is_taken",
-        (DISK, "            Ok(_) => Err(Errno::EXIST),", "            Ok(_) => rustix::fs::renameat(directory, from, directory, to),"),
+        (RENAME, "        Ok(_) => Err(Errno::EXIST),", "        Ok(_) => rustix::fs::renameat(directory, from, directory, to),"),
     ),
     Bug(
         "links-are-followed",
@@ -653,19 +654,19 @@ BUGS = [
         "loose-modes-unsaid",
         "that any user can hold the lock is not said where one does",
         "one_writer a_holder_that_is_no_chatwal",
-        (HOLDER, "    if loose {", "    if loose && pid.is_none() {"),
+        (HOLDER, "    if modes == Modes::Loose {", "    if modes == Modes::Loose && pid.is_none() {"),
     ),
     Bug(
         "directories-that-cannot-be-fsynced",
         "names that no fsync made durable are called durable",
         "failing_disk a_file_system_that_cannot",
-        (DISK, "if names == Names::DurableIfPossible => Ok(true),", "if names == Names::DurableIfPossible || true => Ok(true),"),
+        (NAMES, "if names == Names::DurableIfPossible => {", "if names == Names::DurableIfPossible || true => {"),
     ),
     Bug(
         "any-failed-fsync-of-a-directory-will-do",
         "with --durability os a directory's fsync that fails is taken for one that cannot be",
         "failing_disk a_file_system_that_cannot",
-        (DISK, "        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if names", "        Err(_) if names"),
+        (NAMES, "        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if names", "        Err(_) if names"),
     ),
     Bug(
         "no-locks-no-matter",
@@ -748,7 +749,7 @@ BUGS = [
         "directory-that-cannot-be-opened",
         "a directory that cannot be opened for its sync counts as synced",
         "failing_disk files_and_directories",
-        (DISK, "        directory if made => sync_names(directory?, names),\n", "        Err(_) => Ok(false),\n        directory if made => sync_names(directory?, names),\n"),
+        (NAMES, "        directory if made == Made::Now => sync_names(directory?, names),\n", "        Err(_) => Ok(Synced::Durable),\n        directory if made == Made::Now => sync_names(directory?, names),\n"),
     ),
     Bug(
         "compactor-fails-in-silence",

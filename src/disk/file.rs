@@ -12,8 +12,10 @@ use rustix::io::retry_on_intr;
 use super::{File, Identity};
 use crate::error::Unfit;
 
-/// What is opened is closed if the process becomes another program; a terminal does not become the process's own.
+/// A file that is opened is closed if the process becomes another program. A terminal does not become the process's own.
 pub(super) const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOCTTY);
+/// The same for a directory.
+pub(super) const DIRECTORY: OFlags = ALWAYS.union(OFlags::DIRECTORY);
 
 /// Opens a file that somebody named, for reading. A link is followed, since it was asked for; a pipe is not waited for.
 pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
@@ -23,7 +25,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// What stands in the place of a file.
+/// The error for what stands in the place of a file.
 pub(super) fn irregular(what: &str) -> io::Error {
     Unfit::because(
         format!("not a regular file but {what}"),
@@ -31,7 +33,7 @@ pub(super) fn irregular(what: &str) -> io::Error {
     )
 }
 
-/// Refuses what is no file: reading a pipe would wait for its other end.
+/// Refuses what is not a file: reading a pipe would wait for its other end.
 pub(super) fn refuse_non_file(metadata: &fs::Metadata) -> io::Result<()> {
     match metadata.file_type() {
         kind if kind.is_file() => Ok(()),
