@@ -12,6 +12,7 @@ pub struct Deal {
     parts: Vec<Mutex<Part>>,
 }
 
+/// What was dealt to one part.
 #[derive(Default)]
 struct Part {
     extents: Vec<Extent>,
@@ -41,7 +42,7 @@ impl Deal {
         self.parts.len()
     }
 
-    /// Somebody who deals, and holds up to `most` bytes in memory; also for good, what is not dealt by the end.
+    /// A dealer that holds up to `most` bytes in memory. What it holds at its end stays there.
     pub fn dealer(&self, most: usize) -> Dealer<'_> {
         // All of it may be of one part, and a piece of a temporary file has less than 4 GiB.
         let most = most.min(MOST);
@@ -129,28 +130,33 @@ pub trait Parted {
     fn finish(&mut self) -> Result<()>;
 }
 
-/// So many deals follow one another at most: what has one hash at all levels is one thing, and is held whole.
+/// The most deals that follow one another. What has one hash at all levels is one thing, and is held whole.
 const DEEPEST: u32 = 8;
 
 /// The most bytes that one thread holds, whatever memory there is.
 const MOST: usize = 1 << 30;
 
-/// Parts into which one is dealt again at most.
+/// The most parts that one part is dealt to again.
 const AGAIN: u64 = 64;
+
+/// How a part is dealt again that does not fit.
+#[derive(Clone, Copy)]
+struct Deeper<'s> {
+    scratch: &'s Scratch,
+    /// Bytes that each of its parts is expected to take at most.
+    most: usize,
+    /// See [`Parted::deal`].
+    level: u32,
+}
 
 impl Deal {
     /// Works on a part; deals it again, if it does not fit, so that each of those parts is expected to take up to `most` bytes.
     pub fn work(&self, part: usize, scratch: &Scratch, most: usize, work: &mut impl Parted) -> Result<()> {
-        self.work_at(part, (scratch, most), 1, work)
+        self.work_at(part, Deeper { scratch, most, level: 1 }, work)
     }
 
-    fn work_at(
-        &self,
-        part: usize,
-        (scratch, most): (&Scratch, usize),
-        level: u32,
-        work: &mut impl Parted,
-    ) -> Result<()> {
+    fn work_at(&self, part: usize, deal: Deeper<'_>, work: &mut impl Parted) -> Result<()> {
+        let Deeper { scratch, most, level } = deal;
         let parts = (self.length(part) / (most as u64).max(1)).clamp(2, AGAIN).next_power_of_two();
         let again = Deal::new(scratch, parts as usize);
         let mut deeper: Option<Dealer<'_>> = None;
@@ -167,7 +173,7 @@ impl Deal {
         })?;
         let Some(dealer) = deeper else { return work.finish() };
         dealer.end();
-        (0..again.parts()).try_for_each(|part| again.work_at(part, (scratch, most), level + 1, work))
+        (0..again.parts()).try_for_each(|part| again.work_at(part, Deeper { level: level + 1, ..deal }, work))
     }
 }
 

@@ -1,11 +1,11 @@
-//! Room for what does not fit the memory: temporary files that nobody else sees.
+//! Temporary files that nobody else sees, for what does not fit the memory.
 //!
-//! A [`Scratch`] is the place for those of one piece of work, such as a report. [`deal`] parts records among files by a number, so
-//! that each part can be worked on alone; [`sorter`] brings records into order. Both keep what they get in memory as long as it
-//! fits their share, and need no file then.
+//! A [`Scratch`] is the place for the files of one piece of work, such as a report. [`deal`] parts records by a number, so that each
+//! part can be worked on alone; [`sorter`] sorts records. Both keep records in memory as long as they fit their share, and need no
+//! file then.
 //!
-//! A temporary file has no name from the moment it is made, so it goes with the process, however that ends. What is read
-//! back has to be what was written: each piece has a CRC.
+//! A temporary file never has a name, so it goes when the process ends, however that happens. Each piece has a CRC, so what is read
+//! back is what was written.
 
 pub mod deal;
 pub mod sorter;
