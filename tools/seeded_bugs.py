@@ -1564,8 +1564,8 @@ BUGS = [
         "verify everything_that_is_wrong",
         (
             SEGMENT,
-            "let (strays, next) = self.behind(offset, link.sequence, &mut search)?;",
-            "let (strays, next) = self.behind(offset, link.sequence, &mut search).map(|(strays, _)| (strays, None::<FrameHeader>))?;",
+            "let Behind { strays, next } = self.behind(offset, link.sequence, &mut search)?;",
+            "let Behind { strays, next } = Behind { next: None, ..self.behind(offset, link.sequence, &mut search)? };",
         ),
     ),
     Bug(
