@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn the_shares_are_those_of_the_threads_at_work() {
-        const PIECE: Duration = Duration::from_millis(40);
-        let sleep = || std::thread::sleep(PIECE);
+        const SLEEP: Duration = Duration::from_millis(40);
+        let sleep = || std::thread::sleep(SLEEP);
         switch_on();
         let lock = Lock::new("a test", "its lock", 0);
         let meet = Barrier::new(2);
@@ -286,9 +286,9 @@ mod tests {
         });
         let (none, alone, all, most, locks) = of("a test");
         assert_eq!((most, locks.len(), lock.into_inner()), (2, 1, 1));
-        assert!(alone >= PIECE * 2 && none >= PIECE / 2 && all >= PIECE * 4, "{none:?} {alone:?} {all:?}");
-        assert!(alone + none <= all - PIECE / 2, "there was a time when both worked: {none:?} {alone:?} {all:?}");
-        assert!(locks[0].1 >= PIECE && locks[0].1 <= all - PIECE, "{locks:?} {all:?}");
+        assert!(alone >= SLEEP * 2 && none >= SLEEP / 2 && all >= SLEEP * 4, "{none:?} {alone:?} {all:?}");
+        assert!(alone + none <= all - SLEEP / 2, "there was a time when both worked: {none:?} {alone:?} {all:?}");
+        assert!(locks[0].1 >= SLEEP && locks[0].1 <= all - SLEEP, "{locks:?} {all:?}");
         assert!(lines().iter().any(|line| line.starts_with("a test: ") && line.contains("its lock is held")));
     }
 }

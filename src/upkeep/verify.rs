@@ -30,7 +30,7 @@ use crate::query::large::Large;
 use crate::query::merge::Merge;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Frame, Segment};
-use crate::snapshot::lines::{Finder, Line, Lines, Stretch as LineStretch};
+use crate::snapshot::lines::{Finder, Line, LineStretch, Lines};
 use crate::snapshot::{IndexedSite, Snapshot, Stretch};
 use crate::upkeep::survey::{Content, Survey};
 
