@@ -125,7 +125,7 @@ pub(crate) fn phase() -> Option<&'static str> {
     BUSY.get()
 }
 
-/// Does something that is no work: it waits for the disk, or for others.
+/// Does something that is not work: it waits for the disk, or for others.
 pub fn idle<T>(wait: impl FnOnce() -> T) -> T {
     let before = if is_on() { turn_to(None) } else { None };
     let result = wait();
@@ -149,7 +149,7 @@ fn turn_to(now: Option<&'static str>) -> Option<&'static str> {
     before
 }
 
-/// A lock of a phase. A panic elsewhere does not close it: whoever uses it leaves a valid state between any two statements.
+/// A lock of a phase. A panic elsewhere does not close it: its users leave a valid state between any two statements.
 pub struct Lock<T> {
     phase: &'static str,
     name: &'static str,
@@ -190,7 +190,7 @@ impl<T> Lock<T> {
 }
 
 impl<'a, T> Guard<'a, T> {
-    /// Waits for something with the lock held, where nobody else could do anything with it: that does not count.
+    /// Waits for something with the lock held, where nobody else could use the lock. That time does not count.
     pub fn waiting<R>(&mut self, wait: impl FnOnce() -> R) -> R {
         let before = self.held.since.take();
         self.held.tell(before);

@@ -1,8 +1,8 @@
 //! A directory of a real file system, held by one descriptor.
 //!
-//! A path may lead to another directory from one moment to the next; a descriptor does not. So every call is relative to it, and
-//! what a writer makes, renames and deletes is in the directory that it locked. Links inside are somebody's attempt to make
-//! a writer write elsewhere, or an accident: none is followed.
+//! A path may lead to another directory from one moment to the next; a descriptor does not. So every call is relative to the
+//! descriptor, and a writer makes, renames and deletes only in the directory that it locked. A link inside may be an attempt to make a
+//! writer write elsewhere, or an accident: none is followed.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ use super::{File, Identity, LOCK, Stamp, Storage, TEMPORARY, Taken, path_of};
 use crate::error::{Error, Result, Unfit};
 use crate::format::Uid;
 
-/// What is opened in a store is no link, and no pipe whose other end could be waited for.
+/// A file of a store is not a link, and opening it never waits for the other end of a pipe.
 const INSIDE: OFlags = ALWAYS.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
 /// Rejects hold what visitors wrote: files are their owner's alone.
@@ -67,8 +67,8 @@ impl Disk {
     pub fn create(path: &Path, names: Names) -> Result<Disk> {
         let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).count();
         let ancestors: Vec<&Path> = path.ancestors().take(missing + 1).collect();
-        // From the outermost that is missing; each has its name for good before there is another one inside. So of those that
-        // are there, only the innermost may have been made by a run that died before its fsync.
+        // The outermost first. Each has its name for good before there is another one inside. So of those that are there, only the
+        // innermost may have been made by a run that died before its fsync.
         for (made, pair) in ancestors.windows(2).rev().enumerate() {
             let [directory, parent] = pair else { continue };
             sync_name_of(parent, names, Made::of(made > 0))?;
@@ -98,7 +98,7 @@ impl Disk {
         let open = || rustix::fs::openat(&self.directory, name, INSIDE | flags, PRIVATE);
         let file = match retry_on_intr(open) {
             Err(Errno::LOOP) => return Err(irregular("a symbolic link")),
-            // What a socket answers, and a pipe that nobody reads.
+            // The answer of a socket, and of a pipe that nobody reads.
             Err(Errno::NXIO) => return Err(irregular("a pipe, a socket or a device")),
             Err(Errno::ISDIR) => return Err(irregular("a directory")),
             answer => fs::File::from(answer?),
@@ -107,7 +107,7 @@ impl Disk {
         Ok(file)
     }
 
-    /// Refuses a file that somebody else has under another name, too.
+    /// Refuses a file that has another name as well: somebody else may use it.
     fn refuse_linked(&self, name: &str, file: &fs::File) -> io::Result<()> {
         let own = File::identity(file)?;
         if own.links <= 1 {
@@ -180,7 +180,7 @@ impl Storage for Disk {
             let mut names = Vec::new();
             // Opened anew each time: two lists at once must not share a place in the directory.
             for entry in Dir::read_from(&self.directory)? {
-                // A name that is no UTF-8 is none of the store's.
+                // A name that is not UTF-8 is not one of the store's.
                 let entry = entry?;
                 let name = entry.file_name().to_str().ok().filter(|name| ![".", ".."].contains(name));
                 names.extend(name.map(str::to_owned));
@@ -264,7 +264,7 @@ impl Storage for Disk {
             _ => Modes::Private,
         };
         locked(&file, self.path(), modes, Error::io("lock", &path))?;
-        // The directory as well, where the file system lets one: who deletes LOCK, taking it for stale, lets nobody in.
+        // The directory as well, if the file system allows it. So whoever deletes LOCK, taking it for stale, lets no second writer in.
         let shown = || self.path.display().to_string();
         let again = retry_on_intr(|| rustix::fs::openat(&self.directory, ".", DIRECTORY, Mode::empty()));
         let directory = fs::File::from(again.map_err(|error| Error::io("open", shown())(error.into()))?);
@@ -293,13 +293,13 @@ impl Storage for Disk {
             return Ok(None);
         }
         let system = retry_on_intr(|| rustix::fs::fstatvfs(&self.directory))?;
-        // What is set aside for root is room for root.
+        // Blocks that are set aside for root are room for root.
         let blocks = if rustix::process::geteuid().is_root() { system.f_bfree } else { system.f_bavail };
         Ok(Some(blocks.saturating_mul(system.f_frsize)))
     }
 }
 
-/// Whether the file system may store bytes in less room than they have: then nothing tells what fits.
+/// Whether the file system may store bytes in less room than they take. Then nothing tells what fits.
 #[cfg(target_os = "linux")]
 fn may_compress(directory: &fs::File) -> io::Result<bool> {
     const BTRFS: u32 = 0x9123_683e;
@@ -316,7 +316,7 @@ fn may_compress(_: &fs::File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A number of the system's, whose width is another one on other machines.
+/// A number from the system. Its width differs between machines.
 fn wide(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or(u64::MAX)
 }
@@ -324,7 +324,7 @@ fn wide(number: impl TryInto<u64>) -> u64 {
 /// Whether nothing has the path.
 fn is_nothing(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
-    // A loop of links is no place either; its kind has no stable name.
+    // A loop of links leads nowhere either. Its kind has no stable name.
     matches!(error.kind(), NotFound | NotADirectory) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 

@@ -17,7 +17,7 @@ pub(super) const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOCTTY);
 /// The same for a directory.
 pub(super) const DIRECTORY: OFlags = ALWAYS.union(OFlags::DIRECTORY);
 
-/// Opens a file that somebody named, for reading. A link is followed, since it was asked for; a pipe is not waited for.
+/// Opens a file that a user named, for reading. Follows a link, since the user asked for it. Does not wait for a pipe.
 pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
     let open = || rustix::fs::openat(CWD, path, ALWAYS | OFlags::NONBLOCK, Mode::empty());
     let file = fs::File::from(retry_on_intr(open)?);
@@ -42,10 +42,10 @@ pub(super) fn refuse_non_file(metadata: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// The path that leads to what is open, if there is one and the system tells.
+/// The path of an open file or directory, if it has one and the system tells.
 pub(super) fn whereabouts(file: &fs::File) -> Option<PathBuf> {
     let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
-    // Of what was deleted it tells the old path with a remark behind, of what is hidden by a mount one that leads elsewhere.
+    // For a deleted file it gives the old path with a remark behind; for one that a mount hides, a path that leads elsewhere.
     let found = fs::symlink_metadata(&place).ok()?;
     let own = file.metadata().ok()?;
     ((found.dev(), found.ino()) == (own.dev(), own.ino())).then_some(place)

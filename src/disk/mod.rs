@@ -65,7 +65,7 @@ pub trait Storage: Send + Sync {
     fn scratch(&self) -> PathBuf {
         std::env::temp_dir()
     }
-    /// Bytes that files can take before the file system is full, where that can be told.
+    /// Bytes that files can take before the file system is full, if that is known.
     fn room(&self) -> io::Result<Option<u64>> {
         Ok(None)
     }
@@ -127,8 +127,8 @@ pub fn path_of(storage: &dyn Storage, name: &str) -> String {
     storage.path().join(name).display().to_string()
 }
 
-/// Sees to it that a name leads to the file that is open, and that the file has no other name: what is written to it is
-/// where the name says, and nowhere else.
+/// Checks that a name leads to the file that is open, and that the file has no other name. So what is written to it is where the name
+/// says, and nowhere else.
 pub fn leads_to(storage: &dyn Storage, name: &str, file: &dyn File) -> Result<()> {
     let path = path_of(storage, name);
     let own = file.identity().map_err(Error::io("look at", &path))?;
@@ -156,7 +156,7 @@ pub fn leads_to(storage: &dyn Storage, name: &str, file: &dyn File) -> Result<()
     Err(Error::Displaced { path, problem, hint })
 }
 
-/// Says of an error whether its cause is that the directory is not where it was; if not, gives it as it is.
+/// If the directory is not where it was, an error that says so; otherwise the error as it is.
 pub(crate) fn explained(storage: &dyn Storage, error: Error) -> Error {
     match storage.in_place() {
         Err(displaced @ Error::Displaced { .. }) => displaced,

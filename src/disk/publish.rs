@@ -58,7 +58,7 @@ impl<'a> Publication<'a> {
             _ => explained(storage, Error::io("rename", path)(error)),
         })?;
         sync_directory(storage)?;
-        // Whoever publishes goes on to count on it: to acknowledge frames in it, or to delete what it replaces.
+        // The caller will rely on it: acknowledge frames in it, or delete what it replaces.
         leads_to(storage, &name, &*file)?;
         storage.in_place().map(drop)
     }

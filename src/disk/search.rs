@@ -33,7 +33,7 @@ impl Search {
         Search { magic: memmem::Finder::new(magic), header, buffer: Vec::new(), start: 0 }
     }
 
-    /// The first place at `from` or behind it where `decode` finds what is wanted, which it is told the offset of.
+    /// The first place at `from` or behind it where `decode` finds what is wanted. `decode` gets the bytes there, and their offset.
     pub(crate) fn next<T>(
         &mut self,
         bytes: &impl Bytes,
@@ -42,7 +42,7 @@ impl Search {
     ) -> Result<Option<(u64, T)>> {
         while from < bytes.length() {
             let end = self.start + self.buffer.len() as u64;
-            // A header that reaches over the end of what is held begins the next piece.
+            // Where a header reaches over the end of the buffer, the next piece begins with it.
             if from < self.start || from + self.header as u64 > end {
                 let left = usize::try_from(bytes.length() - from).unwrap_or(usize::MAX);
                 self.buffer.resize(left.min(READ_AT_ONCE), 0);

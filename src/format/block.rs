@@ -1,7 +1,7 @@
 //! The header of a block. A snapshot is made of blocks; blocks of one kind stand together and are a region of it.
 //!
-//! What is in a block of events or of rejects is what a frame has in its sections. The [`index`](super::index) and the
-//! [`tables`](super::tables) are those of snapshots alone.
+//! Blocks of events and of rejects hold what the sections of a frame hold. Only snapshots have an [`index`](super::index) and
+//! [`tables`](super::tables).
 
 use super::coding::{Decoded, Reader, crc, fixed};
 use super::events::PackedEvents;

@@ -110,7 +110,7 @@ impl Checkpoint {
         let mut older = std::iter::once(itself).chain(self.marks.iter().rev().copied()).peekable();
         let (mut marks, mut newer) = (Vec::new(), end);
         while let Some(mark) = older.next() {
-            // Without it, what is left would still be no further apart than it is from the end.
+            // Without this mark, its neighbours would still be no further apart than they are from the end.
             let is_spare = older.peek().is_some_and(|next| newer - next.end <= MARK_GAP.max(end - newer));
             let is_near = end - mark.end < MARK_GAP && older.peek().is_none();
             if mark.end > 0 && !is_spare && !is_near && marks.len() < MAX_MARKS {

@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is left of the room for names once one of this length was written out.
+    /// What is left of the room for names, once a name of this length is written out.
     pub fn within(&self, room: usize, length: usize) -> Decoded<usize> {
         match room.checked_sub(length) {
             Some(left) => Ok(left),

@@ -1,4 +1,4 @@
-//! The directory of a frame: which sections it has. What is in a section is for its own module, such as
+//! The directory of a frame: which sections it has. The content of a section is for a module of its own, such as
 //! [`events`](super::events) or [`rejects`](super::rejects).
 
 use super::coding::{Malformed, Reader, crc};
@@ -47,7 +47,7 @@ impl SectionKind {
     }
 }
 
-/// One section, as the directory tells of it.
+/// What the directory says of one section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What it holds.

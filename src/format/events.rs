@@ -11,8 +11,8 @@ pub use encode::EventsEncoder;
 
 use crate::event::Kind;
 
-/// How many codes an actor may have. An actor is an entry of the dictionary: a name with a code, which tells the kind of its events,
-/// and whether copies of them disagree. Only a snapshot knows the latter.
+/// The number of codes that an actor may have. An actor is an entry of the dictionary: a name with a code, which tells the kind of its
+/// events, and whether copies of them disagree. Only a snapshot knows the latter.
 const ACTOR_CODES: u64 = 2 * KINDS as u64;
 
 const KINDS: u8 = Kind::ALL.len() as u8;

@@ -125,8 +125,8 @@ impl FrameKind {
 
 /// The header of a frame.
 ///
-/// It identifies itself: store, segment, salt and offset say where it belongs, so a copy of it anywhere else, be it
-/// stale bytes of another file or a frame inside a message, is not taken for one.
+/// It identifies itself: store, segment, salt and offset say where it belongs. So a copy of it anywhere else is not taken for a
+/// frame, such as stale bytes of another file, or a frame inside a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     /// What the frame is for.
@@ -216,7 +216,7 @@ impl FrameHeader {
         }
     }
 
-    /// Whether the header was written to this segment, be it at the place where it is now or not.
+    /// Whether the header was written to this segment, at whatever place.
     pub fn is_of(&self, segment: &SegmentHeader) -> bool {
         self.store == segment.store && self.segment == segment.number && self.salt == segment.salt
     }

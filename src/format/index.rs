@@ -11,7 +11,7 @@ pub struct SiteEntry {
     pub summary: Summary,
     /// Its events, each once.
     pub events: u64,
-    /// Those of which copies disagree.
+    /// Events whose copies disagree.
     pub disputed: u64,
     /// Its earliest timestamp.
     pub earliest: i64,

@@ -67,7 +67,7 @@ impl RejectsEncoder {
         self.bytes.len()
     }
 
-    /// Appends a reject, of which all bytes at hand are kept, up to 1 MiB. Its offset and line count from the batch's start, both
+    /// Appends a reject. All its bytes at hand are kept, up to 1 MiB. Its offset and line count from the batch's start, both
     /// from 0, and ascend.
     pub fn push(&mut self, reject: Reject<'_>) {
         let Reject { offset, line, column, reason, length: whole, raw } = reject;
@@ -92,7 +92,7 @@ impl RejectsEncoder {
             (self.reason, self.whole, self.column) = (reason, whole, column);
             self.raw = start..self.bytes.len();
         } else {
-            // Even one of one reject is shorter than the reject: that has a length and a number of kept bytes.
+            // Even a run of one is shorter than its reject, which has a length and a number of kept bytes.
             if (self.run.gap, self.run.lines) != (gap, lines) {
                 self.end_run();
                 self.run = Run { gap, lines, count: 0 };

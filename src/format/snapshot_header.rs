@@ -35,7 +35,7 @@ pub struct SnapshotHeader {
     pub events: u64,
     /// Copies of them that were dropped.
     pub copies: u64,
-    /// Events of which copies disagree.
+    /// Events whose copies disagree.
     pub disputed: u64,
     /// Sites.
     pub sites: u64,

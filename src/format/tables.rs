@@ -17,7 +17,7 @@ pub struct ShardEntry {
     pub events: u64,
 }
 
-/// The shard table's bytes, and how many shards it tells of: those that have events. Their places follow from their order.
+/// The bytes of the shard table, and how many shards it has: those with events. Their places follow from their order.
 pub fn encode_shards(shards: &[ShardEntry; SHARDS]) -> (Vec<u8>, u32) {
     let (mut out, mut count) = (Vec::new(), 0);
     for (number, shard) in (0u8..=255).zip(shards).filter(|(_, shard)| shard.events > 0) {
@@ -29,7 +29,7 @@ pub fn encode_shards(shards: &[ShardEntry; SHARDS]) -> (Vec<u8>, u32) {
     (out, count)
 }
 
-/// The shard table; its shards fill `region` without gaps.
+/// The shard table. Its shards fill `region` without gaps.
 pub fn decode_shards(bytes: &[u8], count: u32, region: &Range<u64>) -> Decoded<[ShardEntry; SHARDS]> {
     let mut reader = Reader::new(bytes);
     let mut shards = [ShardEntry::default(); SHARDS];

@@ -1,4 +1,4 @@
-//! What is in the sections of a frame, beyond their checksums: that they are what the format says.
+//! Checks sections beyond their checksums: that they hold what the format says.
 
 use super::{Frame, Segment, next_section};
 use crate::error::{Corruption, Result};
@@ -37,7 +37,7 @@ impl Contents {
                         Some(checkpoint) => decode_rejects(bytes, entry.count, checkpoint).map(|_| ()),
                         None => Ok(()),
                     },
-                    // The frame's directory was only taken for one with instances of 16 bytes, and with repeats of none.
+                    // Whoever read the directory has checked their lengths: instances of 16 bytes, and no bytes of repeats.
                     SectionKind::Forgotten | SectionKind::Repeats => Ok(()),
                 };
                 decoded.map_err(|Malformed { at, expected }| {

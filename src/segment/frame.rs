@@ -37,7 +37,7 @@ pub struct Section {
 pub struct Link {
     /// Its sequence number.
     pub sequence: u64,
-    /// The CRC of the header before it; `None` where nobody knows, as in the dump of a lone file.
+    /// The CRC of the header before it. `None` if it is not known, as in the dump of a lone file.
     pub previous: Option<u32>,
 }
 
@@ -125,7 +125,8 @@ impl Segment {
         self.read_directory(at, header, buffer.get(FRAME_HEADER..end).unwrap_or_default())
     }
 
-    /// Conditions 1 and 2 of an intact frame: what the bytes at `at` have to be before any field is believed, and whose.
+    /// Conditions 1 and 2 of an intact frame: the bytes at `at` are a header, and one of this segment at this place. No field is believed
+    /// before.
     fn check_header(&self, bytes: &[u8], at: u64, expected: Expected) -> std::result::Result<FrameHeader, Mismatch> {
         let header = FrameHeader::decode(bytes).map_err(|expected| {
             let found = match bytes.len() {

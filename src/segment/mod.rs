@@ -1,8 +1,8 @@
 //! Room `segment`: reading one segment.
 //!
-//! Frames in order, each believed only after its checksums ([`Segment::frame`]); and, past damage, whatever is intact, wherever it
-//! stands ([`Segment::scan`]). What damage means is for [`judge`] to say; that sections hold what the format says, for `content`.
-//! This room may use [`disk`](crate::disk) and what is below it. It does not know of other files, and changes nothing: the
+//! [`Segment::frame`] reads frames in order, and believes none before its checksums are right. [`Segment::scan`] goes on past damage:
+//! it finds whatever is intact, wherever it stands. [`judge`] says what damage means; `content` checks that sections hold what the
+//! format says. This room may use [`disk`](crate::disk) and what is below it. It knows one file at a time and changes nothing: the
 //! log's writer and recovery are in [`store`](crate::store).
 
 pub(crate) mod content;
@@ -25,8 +25,8 @@ use crate::format::frame::{FrameHeader, SEGMENT_HEADER, SegmentHeader};
 
 use scan::headers;
 
-/// A segment that is open, as long as it was then. A writer may be appending behind `length`; what is there belongs to a
-/// later look.
+/// A segment that is open, of the length that it had then. A writer may be appending behind `length`; those bytes belong to a later
+/// look.
 pub struct Segment {
     /// Its path, for messages.
     pub path: String,
@@ -36,7 +36,7 @@ pub struct Segment {
     pub length: u64,
     /// The file.
     pub file: Box<dyn File>,
-    /// Where frames may stand, were they moved: behind the header, or anywhere, if that is bad.
+    /// Where the first frame may stand if frames were moved: behind the header, or anywhere if the header is bad.
     least: u64,
     read: AtomicU64,
 }
@@ -64,14 +64,14 @@ impl Segment {
         }
     }
 
-    /// Another file, or a segment whose header is bad, to read frames and sections from where somebody knows them to be.
+    /// Another file, or a segment whose header is bad. For reading frames and sections whose place is known.
     pub(crate) fn bare(path: String, header: SegmentHeader, file: Box<dyn File>) -> Result<Segment> {
         let length = file.length().map_err(Error::io("read", &path))?;
         Ok(Segment { path, header, length, file, least: 0, read: AtomicU64::new(0) })
     }
 
-    /// A segment whose header is bad: what it said is taken from the first frame header that says to be of this segment, and
-    /// of this store, where it is known; those that stand in their place are asked first. Nothing if there is none.
+    /// A segment whose header is bad. What it said is taken from a header of a frame that says it is of this segment, and of this
+    /// store if the store is known: from the first one in its place, else from the first one. Nothing if there is none.
     pub(crate) fn headless(
         path: String,
         number: u64,

@@ -1,7 +1,7 @@
 //! Reading a segment past damage: whatever is intact, wherever it stands, and what the headers prove to have been durable.
 
-use super::frame::{Expected, Frame, Link};
 use super::Segment;
+use super::frame::{Expected, Frame, Link};
 use crate::disk::search::Search;
 use crate::error::{Corruption, Result};
 use crate::format::frame::{FRAME_HEADER, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER};
@@ -40,8 +40,8 @@ struct Behind {
 }
 
 impl Segment {
-    /// Goes through the frames, past any damage; `link` is what the first one has to look like. Each byte is read about once,
-    /// however many gaps there are.
+    /// Goes through the frames, past any damage. `link` says what the first one has to look like. Each byte is read about once, however
+    /// many gaps there are.
     pub fn scan(&self, mut link: Link, mut visit: impl FnMut(Found<'_>) -> Result<()>) -> Result<()> {
         let mut offset = SEGMENT_HEADER as u64;
         let mut search = headers();
@@ -79,7 +79,7 @@ impl Segment {
         Ok(Behind { strays, next: None })
     }
 
-    /// Frames whose headers stand between two offsets, be they in their place or not.
+    /// The frames whose headers stand between two offsets, whether in their place or not.
     pub(crate) fn frames_between(&self, start: u64, end: u64) -> Result<Vec<Frame>> {
         let (mut search, mut frames, mut from) = (headers(), Vec::new(), start);
         while let Some((at, _)) = self.next_header(&mut search, from)?.filter(|(at, _)| *at < end) {

@@ -107,7 +107,7 @@ const RUNS: usize = 64;
 /// Where the pieces come together.
 pub struct Lines {
     sorter: Sorter,
-    /// Bytes that the work may take of which these are a part.
+    /// Bytes that the work may take. The lines take a part of them.
     memory: usize,
     /// All pieces, added up.
     total: Mutex<Line>,

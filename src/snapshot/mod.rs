@@ -1,9 +1,9 @@
 //! Room `snapshot`: the unique events of many segments, site by site, with an index that holds the finished summary of each site.
 //!
-//! A snapshot is written once ([`SnapshotWriter`]) and never changed. Everything in it but its header is a block, and all blocks but
-//! those of events spare reading events. [`Snapshot`] opens and reads one; [`Snapshot::scan`] reads past damage; `lines` collects
-//! what an index will say. This room may use [`disk`](crate::disk) and what is below it. Which segments a snapshot covers is for
-//! [`store`](crate::store) to judge, how events are merged for [`upkeep`](crate::upkeep). `wal-format.md`, section 7, has the layout.
+//! A snapshot is written once ([`SnapshotWriter`]) and never changed. Behind its header it is made of blocks. Those that do not hold
+//! events are there so that nobody has to read the events. [`Snapshot`] opens and reads one, [`Snapshot::scan`] reads past damage,
+//! `lines` collects what an index will say. This room may use [`disk`](crate::disk) and what is below it. [`store`](crate::store)
+//! judges which segments a snapshot covers, [`upkeep`](crate::upkeep) merges events. `wal-format.md`, section 7, has the layout.
 
 pub(crate) mod lines;
 mod read;
@@ -40,7 +40,7 @@ pub struct Snapshot {
     pub forgotten: Vec<Uid>,
     /// Bytes of the file. In a sound one, this is where the header says that the last region ends.
     size: u64,
-    /// Where blocks may stand, were they moved: behind the header, or anywhere, if that is bad.
+    /// Where the first block may stand if blocks were moved: behind the header, or anywhere if the header is bad.
     least: u64,
     file: Box<dyn File>,
     fences: Vec<Fence>,
@@ -69,7 +69,7 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Opens a snapshot and reads nothing but its header; for [`Snapshot::scan`].
+    /// Opens a snapshot and reads only its header. For [`Snapshot::scan`].
     pub fn bare(path: String, file: Box<dyn File>) -> Result<Snapshot> {
         let length = file.length().map_err(Error::io("read", &path))?;
         let bytes = read_header(&*file, SNAPSHOT_HEADER).map_err(Error::io("read", &path))?;
@@ -85,7 +85,7 @@ impl Snapshot {
         }
     }
 
-    /// A file whose header is bad, for [`Snapshot::scan`]: its salt is that of its blocks.
+    /// Opens a file whose header is bad. The salt of its blocks is taken for its own. For [`Snapshot::scan`].
     pub(crate) fn headless(path: String, file: Box<dyn File>) -> Result<Snapshot> {
         let length = file.length().map_err(Error::io("read", &path))?;
         let mut snapshot = Snapshot::of(path, file, SnapshotHeader::default(), length);

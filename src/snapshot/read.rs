@@ -15,7 +15,7 @@ use crate::format::tables::{decode_inputs, decode_shards};
 const READ_AT_ONCE: u64 = 1 << 20;
 
 impl Snapshot {
-    /// Reads all tables but the index, which is read a block at a time where somebody asks.
+    /// Reads the tables. The index is not among them: it is read a block at a time, when a site is asked for.
     pub(super) fn read_tables(&mut self) -> Result<()> {
         let mut buffer = Vec::new();
         let (mut fences, mut inputs, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Visits the blocks that fill `stretch`, each of this kind, checked. What lies there is read once, in large pieces.
+    /// Visits the blocks that fill `stretch`. Each is checked, and is of this kind. The bytes are read once, in large pieces.
     pub fn blocks(
         &self,
         kind: BlockKind,
@@ -121,10 +121,10 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Cuts a stretch of blocks of this kind into pieces of about a mebibyte, appended to `pieces`; reads the headers alone.
+    /// Cuts a stretch of blocks of this kind into pieces of about a mebibyte, appended to `pieces`. Reads only headers.
     pub fn split(&self, kind: BlockKind, stretch: Range<u64>, pieces: &mut Vec<Range<u64>>) -> Result<()> {
         let (mut at, mut start, mut buffer) = (stretch.start, stretch.start, Vec::new());
-        // A short one costs more to cut than it is worth.
+        // A short stretch costs more to cut than it is worth.
         while stretch.end.saturating_sub(start) > 2 * READ_AT_ONCE && at < stretch.end {
             self.read(at, BLOCK_HEADER, &mut buffer)?;
             at = at.saturating_add(self.block_header(kind, &buffer, at)?.whole());
@@ -139,6 +139,7 @@ impl Snapshot {
         Ok(())
     }
 
+    /// The header of a block at `at`, of this kind, and of a length that a block may have.
     fn block_header(&self, kind: BlockKind, bytes: &[u8], at: u64) -> Result<BlockHeader> {
         let header = self.own_header(at, bytes)?;
         if header.kind != kind || header.length as usize > MAX_BLOCK {
@@ -148,7 +149,7 @@ impl Snapshot {
         Ok(header)
     }
 
-    /// How many blocks the index has; [`Snapshot::sites`] reads them by their number.
+    /// The number of blocks in the index. [`Snapshot::sites`] reads them by number.
     pub fn index_blocks(&self) -> usize {
         self.fences.len()
     }
@@ -164,7 +165,7 @@ impl Snapshot {
                 sites.push(IndexedSite { name: Site::new(name).into(), entry });
             });
             decoded.map_err(|malformed| self.misencoded(header, malformed))?;
-            // The fences are what a search goes by, so they have to agree with the blocks.
+            // A search goes by the fences, so they have to agree with the blocks.
             let fence = self.fences.get(number).filter(|fence| fence.at == header.offset);
             let agrees = match (fence, sites.get(first)) {
                 (Some(fence), Some(site)) => *site.name.text(&mut [0; 20]) == *fence.site,
@@ -185,7 +186,7 @@ impl Snapshot {
         }
     }
 
-    /// Where the block of the index lies that a site is in, or would be.
+    /// Where the block of the index is that holds a site, or would hold it.
     pub fn index_block(&self, name: &SiteName) -> u64 {
         let mut buffer = [0; 20];
         let name = name.text(&mut buffer);
@@ -193,14 +194,14 @@ impl Snapshot {
         self.fences.get(before).map_or(self.header.region(BlockKind::Index).start, |fence| fence.at)
     }
 
-    /// What the index says of one site; reads one block of it.
+    /// What the index says of one site. Reads one block of it.
     pub fn site(&self, name: &SiteName, buffer: &mut Vec<u8>) -> Result<Option<IndexedSite>> {
         let mut found = Vec::new();
         self.sites_of(std::slice::from_ref(name), buffer, &mut found)?;
         Ok(found.pop())
     }
 
-    /// What the index says of some sites, which ascend, appended to `found`; reads each block once that may hold one.
+    /// What the index says of some sites, which ascend, appended to `found`. Reads each block that may hold one of them, once.
     pub fn sites_of(&self, names: &[SiteName], buffer: &mut Vec<u8>, found: &mut Vec<IndexedSite>) -> Result<()> {
         let place = |name: &SiteName| {
             let mut text = [0; 20];

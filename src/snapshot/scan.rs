@@ -8,11 +8,12 @@ use crate::format::snapshot_header::SNAPSHOT_HEADER;
 
 /// A stretch of a snapshot, as [`Snapshot::scan`] finds it.
 pub enum Stretch<'a> {
-    /// A block whose header is intact and in its place, its payload, and whether that is intact too.
+    /// A block whose header is intact and in its place; its payload; whether the payload is intact too.
     Block(&'a BlockHeader, &'a [u8], std::result::Result<(), Corruption>),
     /// What is wrong where a block was due, and the bytes up to the next one or the end.
     Gap(&'a Corruption, u64),
-    /// A block inside the gap told of last that is intact, but stands elsewhere than it says: at this offset. Its payload.
+    /// An intact block inside the last gap, or inside the last block that is not intact. It stands elsewhere than it says: at this
+    /// offset. Its header and its payload.
     Stray(u64, &'a BlockHeader, &'a [u8]),
 }
 
@@ -37,7 +38,7 @@ impl Snapshot {
                     self.read(at + BLOCK_HEADER as u64, header.length as usize, &mut buffer)?;
                     let checked = self.check_payload(&header, &buffer);
                     let end = at + header.whole();
-                    // If bytes of it were taken out, what is behind moved up into it.
+                    // If bytes of it were taken out, the blocks behind it moved up into it.
                     let inside = match checked {
                         Ok(()) => Vec::new(),
                         Err(_) => self.strays(at + 1, end, &mut search)?.headers,
@@ -87,7 +88,7 @@ impl Snapshot {
         Ok(header)
     }
 
-    /// Whether a block of this snapshot with this header lies inside the file at `at`, be it in its place or not.
+    /// Whether a block of this snapshot with this header lies inside the file at `at`, whether this is its place or not.
     fn holds(&self, header: &BlockHeader, at: u64) -> bool {
         let fits = header.whole() <= self.size.saturating_sub(at) && header.length as usize <= MAX_BLOCK;
         fits && header.salt == self.header.salt

@@ -107,7 +107,7 @@ impl Dealer<'_> {
         Ok(())
     }
 
-    /// Ends: what is held stays in memory.
+    /// Ends. What it holds stays in memory.
     pub fn end(self) {
         for (number, buffer) in self.buffers.into_iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
             self.deal.part(number).held.push(buffer);
@@ -123,8 +123,7 @@ pub trait Parted {
     fn is_full(&self) -> bool;
     /// Makes room without losing anything; says whether there is enough to go on.
     fn thin(&mut self) -> Result<bool>;
-    /// Deals all that was taken to as many parts as there are, by a hash of which there is another one at each level from 1, and
-    /// forgets it.
+    /// Deals all that was taken to as many parts as there are, and forgets it. It deals by a hash, another one at each level, from 1.
     fn deal(&mut self, dealer: &mut Dealer<'_>, level: u32) -> Result<()>;
     /// Works on what was taken, which is a whole part, and forgets it.
     fn finish(&mut self) -> Result<()>;
@@ -180,7 +179,7 @@ impl Deal {
 /// The part of a hash, among as many as a power of two.
 #[inline]
 pub fn part_of(hash: u64, level: u32, parts: usize) -> usize {
-    // What is dealt again has all of one part in common.
+    // Records that are dealt again had the same part before, so their hash has bits in common.
     let hash = if level == 0 { hash } else { secret::hash((hash, level)) };
     // Not the lowest bits: those place it in tables.
     (hash >> 40) as usize & (parts - 1)

@@ -20,7 +20,7 @@ use crate::event::order::{Keyed, sort_texts};
 pub use merge::{Merge, Sorted};
 use record::{LENGTHS, Record, key_at};
 
-/// Bytes at which a block of a run ends: what is read at a time.
+/// Bytes at which a block of a run ends. A block is read at a time.
 const BLOCK: usize = 64 << 10;
 
 /// Bytes of a key that are kept of each block, to find where a stretch of keys begins.
@@ -153,7 +153,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Ends: what is held stays in memory, if there is room.
+    /// Ends. What it holds stays in memory if there is room.
     pub fn end(mut self) -> Result<()> {
         if self.places.is_empty() {
             return Ok(());

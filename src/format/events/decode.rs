@@ -6,10 +6,10 @@ use crate::event::{Id, Kind, MAX_NAME, Site, is_name, uuid_of};
 use crate::format::coding::{self, Decoded, Packed, Reader, front_coded, site_hash, unzigzag};
 use crate::format::frame::MAX_PAYLOAD;
 
-/// Stands for a site that nobody asked for, where a table has the value of a site.
+/// Stands for a site that nobody asked for, in place of the value that a table has for it.
 const UNWANTED: u64 = u64::MAX;
 
-/// A section of events, or the payload of a block of events, as its directory or its header tells of it.
+/// A section of events, or the payload of a block of events, with what its directory or header says of it.
 #[derive(Clone, Copy)]
 pub struct PackedEvents<'a> {
     /// Its bytes.
@@ -57,7 +57,7 @@ impl EventsDecoder {
         section.named_sites()?;
         section.dictionary()?;
         let columns = section.columns()?;
-        // Most sections hold nothing of what is asked for where that is one site, or one of many passes.
+        // Where one site is asked for, or each pass takes a part of the sites, most sections hold none of them.
         if section.buffers.sites.iter().all(|site| *site == UNWANTED) {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl EventsDecoder {
         section.reader.end("the end of the events")
     }
 
-    /// The events, but for their ids, once all columns are unpacked and checked.
+    /// The events without their ids, once all columns are unpacked and checked.
     #[inline]
     fn events(&self, earliest: i64) -> impl Iterator<Item = Numbered> {
         let actors = &*self.actors;

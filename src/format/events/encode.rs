@@ -29,7 +29,7 @@ impl Mentions {
     }
 }
 
-/// What the rows of a section have in common, as far as its header tells it.
+/// What the header of a section says of its rows as a whole.
 struct Overview {
     earliest: i64,
     latest: i64,
@@ -240,7 +240,7 @@ impl EventsEncoder {
     }
 }
 
-/// Appends the ids: the UUIDs, then the others, of which there are `texts`.
+/// Appends the ids: the UUIDs, then the others. `texts` is the number of the latter.
 fn put_ids(table: &Table, rows: &[Row], texts: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + 16 * (rows.len() - texts), 0);
