@@ -25,13 +25,13 @@ use crate::format::Uid;
 /// A file of a store is not a link, and opening it never waits for the other end of a pipe.
 const INSIDE: OFlags = ALWAYS.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
-/// Rejects hold what visitors wrote: files are their owner's alone.
+/// Rejects hold what visitors wrote, so files are for their owner alone.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
-/// The same of a directory.
+/// The same for a directory.
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
-/// Two changes that are closer may leave the same time: the kernel's clock for them ticks every hundredth of a second or more
-/// often, and some file systems note whole seconds, or every other one.
+/// Two changes that are closer than this may leave the same time. The kernel's clock for them ticks at least every hundredth of a
+/// second, and some file systems note only whole seconds, or every other one.
 const FINE: Duration = Duration::from_millis(200);
 const COARSE: Duration = Duration::from_secs(3);
 
@@ -89,6 +89,7 @@ impl Disk {
         self.unsynced.load(Ordering::Relaxed)
     }
 
+    /// Remembers what became of names.
     fn note(&self, synced: Synced) {
         self.unsynced.fetch_or(synced == Synced::LeftToTheSystem, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Records brought into the order of their keys, however many there are.
+//! Sorts records by their keys, however many there are.
 //!
 //! Each thread collects records, and sorts what fits its share of the memory: that is a *run*. It stays in memory if it is the last
 //! one of its thread, and goes to a temporary file otherwise. A [`Merge`] reads all runs at once, in one order. Several of them can
@@ -32,7 +32,7 @@ const MOST: usize = 1 << 30;
 /// What the memory is for, in messages.
 const RECORDS: &str = "records to be brought into order";
 
-/// All threads' runs.
+/// The runs of all threads.
 pub struct Sorter {
     spill: Spill,
     runs: Mutex<Vec<Run>>,
@@ -57,8 +57,8 @@ struct Block {
 }
 
 impl Sorter {
-    /// One that has no records yet. A run takes about `block` bytes of memory while it is written or read; of the runs that
-    /// collectors end with, `held` bytes stay in memory.
+    /// A sorter without records. A run takes about `block` bytes of memory while it is written or read. Up to `held` bytes of the runs
+    /// that collectors end with stay in memory.
     pub fn new(scratch: &Scratch, block: usize, held: usize) -> Sorter {
         let block = block.clamp(1 << 8, BLOCK);
         Sorter { spill: scratch.file(), runs: Mutex::default(), block, held: AtomicUsize::new(held) }
