@@ -1,15 +1,15 @@
 //! Room `disk`: the disk behind two small traits, [`Storage`] and [`File`].
 //!
 //! They have the few calls whose order durability depends on. Everything above this room runs unchanged on the [real disk](Disk)
-//! and on the simulated one in `tests/support`, which loses power. [`publish`] brings files into a store; [`scratch`] has temporary
+//! and on the simulated one in `tests/support`, which loses power. [`publish()`] brings files into a store; [`scratch`] has temporary
 //! files. This room may use [`format`](crate::format) and what is below it. What is in a file, and which files a store has, is
 //! for the rooms above.
 
-mod disk;
 mod file;
 mod holder;
 mod names;
 mod publish;
+mod real;
 mod rename;
 pub mod scratch;
 pub(crate) mod search;
@@ -20,11 +20,10 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, Unfit};
 use crate::format::Uid;
 
-pub use disk::Disk;
 pub(crate) use file::open_regular;
 pub use names::Names;
-pub(crate) use publish::sync_directory;
 pub use publish::{Publication, publish, publish_over};
+pub use real::Disk;
 
 /// Ends the name of a file that is being written and has no place in the store yet.
 pub const TEMPORARY: &str = ".tmp";

@@ -79,6 +79,6 @@ pub fn publish_over(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<(
 }
 
 /// Makes creations, renames and deletions durable.
-pub(crate) fn sync_directory(storage: &dyn Storage) -> Result<()> {
+fn sync_directory(storage: &dyn Storage) -> Result<()> {
     storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))
 }

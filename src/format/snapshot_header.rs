@@ -1,7 +1,7 @@
 //! The header of a snapshot. Behind it stand [blocks](super::block), and nothing else.
 
 use super::block::{BlockKind, REGIONS};
-use super::coding::{Decoded, Reader, crc, fixed};
+use super::coding::{Decoded, crc, fixed};
 use super::file_header::{BadHeader, open_file_header};
 use super::{MAX_COUNT, Uid, VERSION};
 

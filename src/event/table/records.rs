@@ -18,7 +18,7 @@ impl Table {
         let is_named = matches!(site, Site::Text(_));
         let flags = [(row.disputed, DISPUTED), (row.text_id, TEXT_ID), (is_named, NAMED_SITE)];
         let mut fixed = [0; RECORD];
-        fixed[0] = flags.iter().fold(row.kind.code(), |flags, (is, flag)| flags | u8::from(*is) * flag);
+        fixed[0] = flags.iter().fold(row.kind.code(), |flags, (is, flag)| flags | (u8::from(*is) * flag));
         fixed[1..9].copy_from_slice(&row.timestamp.to_le_bytes());
         fixed[9..17].copy_from_slice(&row.site.to_le_bytes());
         fixed[17..25].copy_from_slice(&row.id[0].to_le_bytes());
