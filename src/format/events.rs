@@ -97,7 +97,7 @@ mod tests {
         fn damaged_sections_are_refused_or_decoded_but_never_panic(
             parts in events(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), cut: prop::sample::Index,
         ) {
-            let decode = |packed| EventsDecoder::default().decode(packed, &mut Table::default(), |_| true);
+            let decode = |packed: PackedEvents<'_>| EventsDecoder::default().decode(packed, &mut Table::default(), |_| true);
             let table = fill(&parts);
             let (entries, mut bytes) = sections(&table);
             bytes.truncate(entries[0].length as usize);
