@@ -15,7 +15,7 @@ use chatwal::disk::{Disk, Names};
 use chatwal::event::Event;
 use chatwal::event::summary::Window;
 use chatwal::event::table::Table;
-use chatwal::format::batch::{EventsDecoder, EventsEncoder};
+use chatwal::format::batch::{EventsDecoder, EventsEncoder, PackedEvents};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::Entry;
 use chatwal::intake::chunk::CHUNK;
@@ -114,8 +114,8 @@ fn sections(lines: &[u8]) -> Vec<Vec<Section>> {
 /// Decodes the sections of one shard.
 fn decode(sections: &[Section], decoder: &mut EventsDecoder, table: &mut Table) {
     table.clear();
-    for Section { shard, count, bytes } in sections {
-        decoder.decode(bytes, *count, *shard, table, |_| true).expect("a section as it was encoded");
+    for &Section { shard, count, ref bytes } in sections {
+        decoder.decode(PackedEvents { bytes, count, shard }, table, |_| true).expect("a section as it was encoded");
     }
 }
 

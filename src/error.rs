@@ -30,7 +30,7 @@ pub enum Error {
         line: u64,
         /// Offset of the line's first byte.
         byte: u64,
-        /// Why it is no event.
+        /// Why it is not an event.
         reason: String,
     },
     /// Bytes of the store that were durable and are not what was written.
@@ -49,13 +49,13 @@ pub enum Error {
     Locked {
         /// The store's directory.
         store: String,
-        /// A process that holds the lock now, where the system tells.
+        /// A process that holds the lock now, if the system tells.
         pid: Option<u32>,
         /// What to do next.
         hint: String,
     },
-    /// The store's directory, or the file that is written, is not where its path says any more: what was written is elsewhere,
-    /// or gone, and nothing of it is acknowledged.
+    /// The store's directory, or the file that is written, is no longer where its path says. What was written is elsewhere or gone,
+    /// and is not acknowledged.
     #[error("{path}: {problem}")]
     Displaced {
         /// The path.
@@ -107,7 +107,7 @@ pub struct Corruption {
     pub found: String,
 }
 
-/// What the system has and a store cannot work with; the source of an [`Error::Io`], whose hint it knows.
+/// Something about the system that a store cannot work with. It is the source of an [`Error::Io`], and knows its hint.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{problem}")]
 pub(crate) struct Unfit {
@@ -121,7 +121,7 @@ impl Unfit {
         io::Error::other(Unfit { problem: problem.into(), hint: hint.into() })
     }
 
-    /// A file that is to be written to and has other names.
+    /// A file that would be written to has other names.
     pub(crate) fn linked(path: &str, links: u64) -> io::Error {
         let (own, path) = (quoted(format!("{path}.own")), quoted(path));
         Unfit::because(
@@ -130,7 +130,7 @@ impl Unfit {
         )
     }
 
-    /// A name that a new file was to get.
+    /// The name for a new file is taken.
     pub(crate) fn taken() -> io::Error {
         Unfit::because(
             "somebody else made a file of this name meanwhile",
@@ -161,7 +161,7 @@ impl Error {
         move |source| Error::Io { operation, path, source }
     }
 
-    /// The same once more: what failed is told to everybody who asks.
+    /// A copy, for everybody who asks what failed.
     pub(crate) fn again(&self) -> Error {
         match self {
             Error::Io { operation, path, source } => {
@@ -236,7 +236,7 @@ impl Error {
     }
 }
 
-/// The path itself, or what there is of the way to it.
+/// The path itself, or the longest part of it that exists.
 fn nearest(path: &str) -> &Path {
     let there = |path: &&Path| path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
     match Path::new(path).ancestors().find(there) {

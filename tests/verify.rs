@@ -342,7 +342,7 @@ fn events_of_a_snapshot_that_are_out_of_order_or_twice_there_are_found() {
                 let start = block.offset as usize + BLOCK_HEADER;
                 let payload = bytes[start..start + block.length as usize].to_vec();
                 let mut table = Table::default();
-                EventsDecoder::default().decode(&payload, block.count, block.shard, &mut table, |_| true).unwrap();
+                EventsDecoder::default().decode(block.packed_events(&payload), &mut table, |_| true).unwrap();
                 let mut events: Vec<Event<'_>> = table.rows.iter().map(|row| table.event(row)).collect();
                 let place = events.windows(2).position(|pair| {
                     let ids =

@@ -43,10 +43,12 @@ class Bug:
 
 LOG, STORAGE, RECOVER, STORE = "src/store/log", "src/disk", "src/store/recover", "src/store"
 JUDGE, CONTENT = "src/segment/judge", "src/segment/content"
-SEGMENT, FRAME, BATCH = "src/segment", "src/format/frame", "src/format/batch"
-DISK, HOLDER, PLACE = "src/disk/disk", "src/disk/holder", "src/store/place"
+SEGMENT, FRAME, DIRECTORY = "src/segment", "src/format/frame", "src/format/directory"
+EVENTS, CHECKPOINT, FILE_HEADER, TABLES = [f"src/format/{name}" for name in ("events", "checkpoint", "file_header", "tables")]
+DISK, HOLDER, PLACE = "src/disk/real", "src/disk/holder", "src/store/place"
+NAMES, RENAME = "src/disk/names", "src/disk/rename"
 TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
-COMPACT, INGEST, REPEATS, BLOCK = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats", "src/format/block"
+COMPACT, INGEST, REPEATS = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats"
 MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/report", "src/query/gather"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot", "src/upkeep/repair", "src/upkeep/survey", "src/upkeep/verify"
 ACKNOWLEDGED = "src/format/acknowledged"
@@ -125,13 +127,13 @@ BUGS = [
         "fsync-of-the-store's-name",
         "the directory of a new store vanishes, with all that was acknowledged in it",
         "durability the_name_of_a_new_store",
-        (DISK, "let unsynced = sync_directory_at(&disk.directory, Path::new(\"..\"), names, missing > 0);", "let unsynced = io::Result::Ok(missing > 999);"),
+        (DISK, "let synced = sync_directory_at(&disk.directory, Path::new(\"..\"), names, Made::of(missing > 0));", "let synced = io::Result::Ok(Synced::Durable);"),
     ),
     Bug(
         "fsync-of-the-names-around-a-store",
         "the directory around a new store, which was made with it, vanishes with it",
         "durability the_name_of_a_new_store",
-        (DISK, "            sync_name_of(parent, names, made > 0)?;\n", "            let _ = (parent, made);\n"),
+        (DISK, "            sync_name_of(parent, names, Made::of(made > 0))?;\n", "            let _ = (parent, made);\n"),
     ),
     Bug(
         "fsync-of-the-seal",
@@ -394,7 +396,7 @@ BUGS = [
         "memory is taken by a number in a file before anything has checked it (bounded here, for the sake of this machine)",
         "mutated_files whatever_is_in_a_file",
         (
-            BATCH,
+            EVENTS,
             "let events = count as usize;",
             "let events = count as usize;\n        std::hint::black_box(vec![1u8; events.min(100 << 20)]);",
         ),
@@ -568,13 +570,13 @@ BUGS = [
         "names-taken-over",
         "a new segment replaces a file that has its name",
         "strange_files a_roll_takes_no_name",
-        (DISK, "            Taken::Refuse => match rename_to_new(directory, from, to) {", "            Taken::Refuse => match rustix::fs::renameat(directory, from, directory, to) {"),
+        (RENAME, "    match by_call(directory, from, to) {", "    match rustix::fs::renameat(directory, from, directory, to) {"),
     ),
     Bug(
         "no-way-to-rename",
         "on an older Linux no segment gets its name",
         "failing_disk a_system_without_a_renaming",
-        (DISK, "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.rename_by_link(from, to),", "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) if from == to => self.rename_by_link(from, to),"),
+        (RENAME, "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => by_link(directory, from, to),", "Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) if from == to => by_link(directory, from, to),"),
     ),
     Bug(
         "a-link-that-is-its-own",
@@ -586,7 +588,7 @@ BUGS = [
         "taken-by-a-look-too-late",
         "where there are no links, a name that is taken is taken over",
         "lib a_name_that_is_taken",
-        (DISK, "            Ok(_) => Err(Errno::EXIST),", "            Ok(_) => rustix::fs::renameat(directory, from, directory, to),"),
+        (RENAME, "        Ok(_) => Err(Errno::EXIST),", "        Ok(_) => rustix::fs::renameat(directory, from, directory, to),"),
     ),
     Bug(
         "links-are-followed",
@@ -652,19 +654,19 @@ BUGS = [
         "loose-modes-unsaid",
         "that any user can hold the lock is not said where one does",
         "one_writer a_holder_that_is_no_chatwal",
-        (HOLDER, "    if loose {", "    if loose && pid.is_none() {"),
+        (HOLDER, "    if modes == Modes::Loose {", "    if modes == Modes::Loose && pid.is_none() {"),
     ),
     Bug(
         "directories-that-cannot-be-fsynced",
         "names that no fsync made durable are called durable",
         "failing_disk a_file_system_that_cannot",
-        (DISK, "if names == Names::DurableIfPossible => Ok(true),", "if names == Names::DurableIfPossible || true => Ok(true),"),
+        (NAMES, "if names == Names::DurableIfPossible => {", "if names == Names::DurableIfPossible || true => {"),
     ),
     Bug(
         "any-failed-fsync-of-a-directory-will-do",
         "with --durability os a directory's fsync that fails is taken for one that cannot be",
         "failing_disk a_file_system_that_cannot",
-        (DISK, "        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if names", "        Err(_) if names"),
+        (NAMES, "        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if names", "        Err(_) if names"),
     ),
     Bug(
         "no-locks-no-matter",
@@ -747,7 +749,7 @@ BUGS = [
         "directory-that-cannot-be-opened",
         "a directory that cannot be opened for its sync counts as synced",
         "failing_disk files_and_directories",
-        (DISK, "        directory if made => sync_names(directory?, names),\n", "        Err(_) => Ok(false),\n        directory if made => sync_names(directory?, names),\n"),
+        (NAMES, "        directory if made == Made::Now => sync_names(directory?, names),\n", "        Err(_) => Ok(Synced::Durable),\n        directory if made == Made::Now => sync_names(directory?, names),\n"),
     ),
     Bug(
         "compactor-fails-in-silence",
@@ -1480,7 +1482,7 @@ BUGS = [
         "a-header-of-any-length",
         "a segment header that says another length is accepted, appended to, and then refused",
         "torn_or_corrupt a_newer_format_is_refused",
-        (FRAME, "(true, VERSION) if length == own => Ok(reader),", "(true, VERSION) if length >= own => Ok(reader),"),
+        (FILE_HEADER, "(true, VERSION) if length == own => Ok(reader),", "(true, VERSION) if length >= own => Ok(reader),"),
     ),
     Bug(
         "newer-headers-are-as-long-as-ours",
@@ -1505,13 +1507,13 @@ BUGS = [
         "events-of-no-site",
         "a section of events without a site is counted, and no report has them",
         "forged events_without_a_site",
-        (BATCH, "if numbers + names == 0 {", "if numbers + names == usize::MAX {"),
+        (EVENTS, "if numbers + names == 0 {", "if numbers + names == usize::MAX {"),
     ),
     Bug(
         "widths-of-what-is-not-there",
         "a width of more bits than there are passes where nothing has it",
         "forged a_width",
-        (BATCH, "if gap_width.max(time_width).max(actor_width) > 64 {", "if time_width.max(actor_width) > 64 {"),
+        (EVENTS, "if gap_width.max(time_width).max(actor_width) > 64 {", "if time_width.max(actor_width) > 64 {"),
     ),
     Bug(
         "two-tables-of-shards",
@@ -1523,7 +1525,7 @@ BUGS = [
         "shards-of-nothing",
         "a shard without events stands in the table",
         "forged tables_of_a_snapshot",
-        (BLOCK, "if length == 0 || events == 0 {", "if length == u64::MAX {"),
+        (TABLES, "if length == 0 || events == 0 {", "if length == u64::MAX {"),
     ),
     Bug(
         "forgotten-inputs-uncounted",
@@ -1562,15 +1564,15 @@ BUGS = [
         "verify everything_that_is_wrong",
         (
             SEGMENT,
-            "let (strays, next) = self.behind(offset, link.sequence, &mut search)?;",
-            "let (strays, next) = self.behind(offset, link.sequence, &mut search).map(|(strays, _)| (strays, None::<FrameHeader>))?;",
+            "let Behind { strays, next } = self.behind(offset, link.sequence, &mut search)?;",
+            "let Behind { strays, next } = Behind { next: None, ..self.behind(offset, link.sequence, &mut search)? };",
         ),
     ),
     Bug(
         "verify-decodes-nothing",
         "a section that cannot be decoded passes, since its checksum is right",
         "verify a_section_that_cannot_be_decoded",
-        (CONTENT, "SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),", "SectionKind::Events => Ok(()),"),
+        (CONTENT, "SectionKind::Events => decode_events(decoder, entry.packed_events(bytes), table),", "SectionKind::Events => Ok(()),"),
     ),
     Bug(
         "verify-believes-the-index",
@@ -1662,13 +1664,13 @@ BUGS = [
         "repeats-unbounded-by-input",
         "a snapshot is written whose count of an input's events no reader takes, and the log is deleted",
         "forged counts_of_repeated",
-        (BLOCK, "input.events.min(MAX_COUNT - 1)", "input.events"),
+        (TABLES, "input.events.min(MAX_COUNT - 1)", "input.events"),
     ),
     Bug(
         "repeats-of-any-shape",
         "a section that counts repeated lines may count none, or have bytes that nobody checks",
         "forged counts_of_repeated",
-        (FRAME, "SectionKind::Repeats => entry.count > 0 && entry.length == 0,", "SectionKind::Repeats => true,"),
+        (DIRECTORY, "SectionKind::Repeats => entry.count > 0 && entry.length == 0,", "SectionKind::Repeats => true,"),
     ),
     Bug(
         "repeats-newest-forgotten",
@@ -2078,7 +2080,7 @@ BUGS = [
         "marks-of-the-last-place-alone",
         "of the places at which an input can be checked only the last one is kept",
         "lib marks_are_at_growing",
-        (BATCH, "newer - next.end <= MARK_GAP.max(end - newer)", "newer - next.end <= u64::MAX - end"),
+        (CHECKPOINT, "newer - next.end <= MARK_GAP.max(end - newer)", "newer - next.end <= u64::MAX - end"),
     ),
     Bug(
         "holes-are-gone-for-good",

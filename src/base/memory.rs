@@ -1,7 +1,7 @@
 //! Memory that the system may refuse: an error that says what it was for, where the usual way would end the program.
 //!
-//! What is large, or grows with the input or the store, is asked for here. What is small is asked for as always: if even that
-//! is refused, the standard library says so and aborts, which the program turns into its exit status 1.
+//! Memory that is large, or grows with the input or the store, is asked for here. Small pieces are asked for as always. If even those
+//! are refused, the standard library says so and aborts, which the program turns into its exit status 1.
 
 use std::ops::{Deref, DerefMut};
 
@@ -20,7 +20,7 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize, what: &'static str) -> Result<
 
 #[cold]
 fn grow<T>(list: &mut Vec<T>, more: usize, what: &'static str) -> Result<()> {
-    // A step is at least as much again as there is; where that is refused, what is needed may still be had.
+    // A step doubles the list at least. If that much is refused, the system may still give what is needed.
     list.try_reserve(more).or_else(|_| list.try_reserve_exact(more)).map_err(|_| {
         let length = list.len().saturating_add(more);
         refused(what, length.saturating_mul(size_of::<T>()))
@@ -34,7 +34,7 @@ pub fn list<T>(count: usize, what: &'static str) -> Result<Vec<T>> {
     Ok(list)
 }
 
-/// Makes a list `length` elements long; those that are new are `value`.
+/// Makes a list `length` elements long. New elements are `value`.
 pub fn resize<T: Clone>(list: &mut Vec<T>, length: usize, value: T, what: &'static str) -> Result<()> {
     reserve(list, length.saturating_sub(list.len()), what)?;
     list.resize(length, value);
@@ -51,7 +51,7 @@ fn refused(what: &'static str, bytes: usize) -> Error {
     Error::Memory { what, bytes: bytes as u64 }
 }
 
-/// Memory that begins as zeros; what is not touched takes no room.
+/// Zeroed memory. Untouched pages use no RAM.
 pub struct Zeros(MmapMut);
 
 impl Zeros {
@@ -60,8 +60,8 @@ impl Zeros {
         MmapMut::map_anon(bytes).map(Zeros).map_err(|_| refused(what, bytes))
     }
 
-    /// Asks for large pages, where the system has them: what is looked up here and there waits for its page's address
-    /// longer than for its bytes.
+    /// Asks for large pages, if the system has them. A table that is read here and there waits longer for the addresses of pages than
+    /// for bytes.
     pub fn in_large_pages(self) -> Zeros {
         // Small ones do as well.
         #[cfg(target_os = "linux")]

@@ -1,5 +1,8 @@
-//! What every room may use: memory that may be refused, threads that may be refused, turns, the seeded hash, how much is done
-//! alone, and texts for people. It uses nothing of the other rooms but [`error`](crate::error).
+//! Room `base`: what every room may use.
+//!
+//! [`memory`] and [`threads`] that the system may refuse; turns, for work in order; [`shares`], which measures how well threads share
+//! the work; the seeded hash for keys that strangers choose; [`text`] for people and paths for a [`shell`]. It uses no other room
+//! but [`error`](crate::error), and knows nothing of events or files.
 
 pub mod memory;
 pub(crate) mod secret;

@@ -125,7 +125,7 @@ pub(crate) fn phase() -> Option<&'static str> {
     BUSY.get()
 }
 
-/// Does something that is no work: it waits for the disk, or for others.
+/// Does something that is not work: it waits for the disk, or for others.
 pub fn idle<T>(wait: impl FnOnce() -> T) -> T {
     let before = if is_on() { turn_to(None) } else { None };
     let result = wait();
@@ -149,7 +149,7 @@ fn turn_to(now: Option<&'static str>) -> Option<&'static str> {
     before
 }
 
-/// A lock of a phase. A panic elsewhere does not close it: whoever uses it leaves a valid state between any two statements.
+/// A lock of a phase. A panic elsewhere does not close it: its users leave a valid state between any two statements.
 pub struct Lock<T> {
     phase: &'static str,
     name: &'static str,
@@ -190,7 +190,7 @@ impl<T> Lock<T> {
 }
 
 impl<'a, T> Guard<'a, T> {
-    /// Waits for something with the lock held, where nobody else could do anything with it: that does not count.
+    /// Waits for something with the lock held, where nobody else could use the lock. That time does not count.
     pub fn waiting<R>(&mut self, wait: impl FnOnce() -> R) -> R {
         let before = self.held.since.take();
         self.held.tell(before);
@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn the_shares_are_those_of_the_threads_at_work() {
-        const PIECE: Duration = Duration::from_millis(40);
-        let sleep = || std::thread::sleep(PIECE);
+        const SLEEP: Duration = Duration::from_millis(40);
+        let sleep = || std::thread::sleep(SLEEP);
         switch_on();
         let lock = Lock::new("a test", "its lock", 0);
         let meet = Barrier::new(2);
@@ -286,9 +286,9 @@ mod tests {
         });
         let (none, alone, all, most, locks) = of("a test");
         assert_eq!((most, locks.len(), lock.into_inner()), (2, 1, 1));
-        assert!(alone >= PIECE * 2 && none >= PIECE / 2 && all >= PIECE * 4, "{none:?} {alone:?} {all:?}");
-        assert!(alone + none <= all - PIECE / 2, "there was a time when both worked: {none:?} {alone:?} {all:?}");
-        assert!(locks[0].1 >= PIECE && locks[0].1 <= all - PIECE, "{locks:?} {all:?}");
+        assert!(alone >= SLEEP * 2 && none >= SLEEP / 2 && all >= SLEEP * 4, "{none:?} {alone:?} {all:?}");
+        assert!(alone + none <= all - SLEEP / 2, "there was a time when both worked: {none:?} {alone:?} {all:?}");
+        assert!(locks[0].1 >= SLEEP && locks[0].1 <= all - SLEEP, "{locks:?} {all:?}");
         assert!(lines().iter().any(|line| line.starts_with("a test: ") && line.contains("its lock is held")));
     }
 }

@@ -12,10 +12,12 @@ use rustix::io::retry_on_intr;
 use super::{File, Identity};
 use crate::error::Unfit;
 
-/// What is opened is closed if the process becomes another program; a terminal does not become the process's own.
+/// A file that is opened is closed if the process becomes another program. A terminal does not become the process's own.
 pub(super) const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOCTTY);
+/// The same for a directory.
+pub(super) const DIRECTORY: OFlags = ALWAYS.union(OFlags::DIRECTORY);
 
-/// Opens a file that somebody named, for reading. A link is followed, since it was asked for; a pipe is not waited for.
+/// Opens a file that a user named, for reading. Follows a link, since the user asked for it. Does not wait for a pipe.
 pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
     let open = || rustix::fs::openat(CWD, path, ALWAYS | OFlags::NONBLOCK, Mode::empty());
     let file = fs::File::from(retry_on_intr(open)?);
@@ -23,7 +25,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// What stands in the place of a file.
+/// The error for what stands in the place of a file.
 pub(super) fn irregular(what: &str) -> io::Error {
     Unfit::because(
         format!("not a regular file but {what}"),
@@ -31,7 +33,7 @@ pub(super) fn irregular(what: &str) -> io::Error {
     )
 }
 
-/// Refuses what is no file: reading a pipe would wait for its other end.
+/// Refuses what is not a file: reading a pipe would wait for its other end.
 pub(super) fn refuse_non_file(metadata: &fs::Metadata) -> io::Result<()> {
     match metadata.file_type() {
         kind if kind.is_file() => Ok(()),
@@ -40,10 +42,10 @@ pub(super) fn refuse_non_file(metadata: &fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// The path that leads to what is open, if there is one and the system tells.
+/// The path of an open file or directory, if it has one and the system tells.
 pub(super) fn whereabouts(file: &fs::File) -> Option<PathBuf> {
     let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
-    // Of what was deleted it tells the old path with a remark behind, of what is hidden by a mount one that leads elsewhere.
+    // For a deleted file it gives the old path with a remark behind; for one that a mount hides, a path that leads elsewhere.
     let found = fs::symlink_metadata(&place).ok()?;
     let own = file.metadata().ok()?;
     ((found.dev(), found.ino()) == (own.dev(), own.ino())).then_some(place)

@@ -14,12 +14,20 @@ use rustix::io::Errno;
 use crate::base::shell::quoted;
 use crate::error::{Error, Result, Unfit};
 
-/// Takes the lock of a file of the store at `store`, or of its directory; others can take it as well if the store's modes are
-/// `loose`.
+/// Who may open the files of a store, by the modes of its directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Modes {
+    /// Its owner alone.
+    Private,
+    /// Others as well, and so they can take the lock.
+    Loose,
+}
+
+/// Takes the lock of a file of the store at `store`, or of its directory.
 pub(super) fn locked(
     file: &fs::File,
     store: &Path,
-    loose: bool,
+    modes: Modes,
     failed: impl FnOnce(io::Error) -> Error,
 ) -> Result<()> {
     let contended = fs2::lock_contended_error().raw_os_error();
@@ -30,7 +38,7 @@ pub(super) fn locked(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.raw_os_error() == contended => {
                 let pid = holder(file);
-                let (store, hint) = (store.display().to_string(), hint(pid, store, loose));
+                let (store, hint) = (store.display().to_string(), hint(pid, store, modes));
                 return Err(Error::Locked { store, pid, hint });
             }
             Err(error) if without_locks.contains(&error.raw_os_error()) => {
@@ -48,7 +56,7 @@ pub(super) fn locked(
 }
 
 /// What to do about a lock that somebody holds.
-fn hint(pid: Option<u32>, store: &Path, loose: bool) -> String {
+fn hint(pid: Option<u32>, store: &Path, modes: Modes) -> String {
     let name = |process: &str| fs::read_to_string(format!("/proc/{process}/comm")).ok();
     let stranger = pid.and_then(|pid| {
         let name = name(&pid.to_string())?;
@@ -60,7 +68,7 @@ fn hint(pid: Option<u32>, store: &Path, loose: bool) -> String {
             format!("process {pid} is `{name}`: wait for it to end, or `kill {pid}` if it is no writer of this store")
         }
     };
-    if loose {
+    if modes == Modes::Loose {
         let store = quoted(store);
         hint += &format!("; other users may hold the lock as well: `chmod 700 {store}` prevents it");
     }

@@ -1,11 +1,16 @@
-//! The disk behind one small trait, so that tests can put one under the store that loses power.
+//! Room `disk`: the disk behind two small traits, [`Storage`] and [`File`].
 //!
-//! The trait has the few calls whose order durability depends on, and nothing else. Everything above it runs unchanged on
-//! the real disk and on the simulated one in `tests/support`.
+//! They have the few calls whose order durability depends on. Everything above this room runs unchanged on the [real disk](Disk)
+//! and on the simulated one in `tests/support`, which loses power. [`publish()`] brings files into a store; [`scratch`] has temporary
+//! files. This room may use [`format`](crate::format) and what is below it. What is in a file, and which files a store has, is
+//! for the rooms above.
 
-mod disk;
 mod file;
 mod holder;
+mod names;
+mod publish;
+mod real;
+mod rename;
 pub mod scratch;
 pub(crate) mod search;
 
@@ -15,8 +20,10 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, Unfit};
 use crate::format::Uid;
 
-pub use disk::{Disk, Names};
 pub(crate) use file::open_regular;
+pub use names::Names;
+pub use publish::{Publication, publish, publish_over};
+pub use real::Disk;
 
 /// Ends the name of a file that is being written and has no place in the store yet.
 pub const TEMPORARY: &str = ".tmp";
@@ -57,7 +64,7 @@ pub trait Storage: Send + Sync {
     fn scratch(&self) -> PathBuf {
         std::env::temp_dir()
     }
-    /// Bytes that files can take before the file system is full, where that can be told.
+    /// Bytes that files can take before the file system is full, if that is known.
     fn room(&self) -> io::Result<Option<u64>> {
         Ok(None)
     }
@@ -119,8 +126,8 @@ pub fn path_of(storage: &dyn Storage, name: &str) -> String {
     storage.path().join(name).display().to_string()
 }
 
-/// Sees to it that a name leads to the file that is open, and that the file has no other name: what is written to it is
-/// where the name says, and nowhere else.
+/// Checks that a name leads to the file that is open, and that the file has no other name. So what is written to it is where the name
+/// says, and nowhere else.
 pub fn leads_to(storage: &dyn Storage, name: &str, file: &dyn File) -> Result<()> {
     let path = path_of(storage, name);
     let own = file.identity().map_err(Error::io("look at", &path))?;
@@ -148,87 +155,10 @@ pub fn leads_to(storage: &dyn Storage, name: &str, file: &dyn File) -> Result<()
     Err(Error::Displaced { path, problem, hint })
 }
 
-/// Says of an error whether its cause is that the directory is not where it was; if not, gives it as it is.
+/// If the directory is not where it was, an error that says so; otherwise the error as it is.
 pub(crate) fn explained(storage: &dyn Storage, error: Error) -> Error {
     match storage.in_place() {
         Err(displaced @ Error::Displaced { .. }) => displaced,
         _ => error,
     }
-}
-
-/// A file that is being published: written under a temporary name and synced, then renamed, then the directory synced. So
-/// a file under a final name is whole, whenever the process or the machine dies. The only way a file enters the store.
-pub struct Publication<'a> {
-    storage: &'a dyn Storage,
-    name: String,
-    temporary: String,
-    file: Box<dyn File>,
-}
-
-impl<'a> Publication<'a> {
-    /// Begins with an empty file.
-    pub fn begin(storage: &'a dyn Storage, name: &str) -> Result<Publication<'a>> {
-        let temporary = format!("{name}{TEMPORARY}");
-        let failed = |error| explained(storage, Error::io("create", path_of(storage, &temporary))(error));
-        let file = storage.create(&temporary).map_err(failed)?;
-        Ok(Publication { storage, name: name.into(), temporary, file })
-    }
-
-    /// Writes all of `bytes`.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_at(bytes, offset).map_err(Error::io("write", path_of(self.storage, &self.temporary)))
-    }
-
-    /// Where temporary files are that serve to make it.
-    pub fn scratch(&self) -> PathBuf {
-        self.storage.scratch()
-    }
-
-    /// Gives the file up, for the space it takes. If that fails, the next writer removes it.
-    pub fn abandon(self) {
-        let _ = self.storage.remove(&self.temporary);
-    }
-
-    /// Gives the file its name, durably; the name has to be new.
-    pub fn commit(self) -> Result<()> {
-        self.publish(Taken::Refuse)
-    }
-
-    /// Gives the file its name, durably, in place of a file that has it.
-    pub fn commit_over(self) -> Result<()> {
-        self.publish(Taken::Replace)
-    }
-
-    fn publish(self, taken: Taken) -> Result<()> {
-        let Publication { storage, name, temporary, file } = self;
-        let path = path_of(storage, &temporary);
-        file.sync().map_err(Error::io("sync", &path))?;
-        storage.rename(&temporary, &name, taken).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Error::io("publish", path_of(storage, &name))(Unfit::taken()),
-            _ => explained(storage, Error::io("rename", path)(error)),
-        })?;
-        sync_directory(storage)?;
-        // Whoever publishes goes on to count on it: to acknowledge frames in it, or to delete what it replaces.
-        leads_to(storage, &name, &*file)?;
-        storage.in_place().map(drop)
-    }
-}
-
-/// Publishes a file with these bytes under a name that is new.
-pub fn publish(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<()> {
-    let publication = Publication::begin(storage, name)?;
-    publication.write_at(bytes, 0)?;
-    publication.commit()
-}
-
-/// Publishes a file with these bytes in place of one that has the name, if there is one.
-pub fn publish_over(storage: &dyn Storage, name: &str, bytes: &[u8]) -> Result<()> {
-    let publication = Publication::begin(storage, name)?;
-    publication.write_at(bytes, 0)?;
-    publication.commit_over()
-}
-
-/// Makes creations, renames and deletions durable.
-pub(crate) fn sync_directory(storage: &dyn Storage) -> Result<()> {
-    storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))
 }

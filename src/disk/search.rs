@@ -1,13 +1,12 @@
-//! Reading bytes of which nobody knows what they are: the header of a file, of whatever version; and headers anywhere, by trying
-//! every offset.
+//! Reading bytes that may be anything: the header of a file, of whatever version; and headers anywhere, by trying every offset.
 
 use memchr::memmem;
 
 use crate::disk::File;
 use crate::error::Result;
 
-/// Read at once.
-const PIECE: usize = 1 << 20;
+/// Bytes that are read at once.
+const READ_AT_ONCE: usize = 1 << 20;
 
 /// Something that can be read at any offset, of a length that was taken once.
 pub(crate) trait Bytes {
@@ -17,8 +16,8 @@ pub(crate) trait Bytes {
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 }
 
-/// A search for headers that begin with a magic. What was read stays, so a search that goes on where another one ended does not
-/// read it again: a file is read about once, however many searches go through it.
+/// A search for headers that begin with a magic. It keeps what it read, so a search that goes on where the last one ended does not
+/// read it again: a file is read about once, however many headers are looked for.
 pub(crate) struct Search {
     magic: memmem::Finder<'static>,
     /// Bytes of a header.
@@ -34,7 +33,7 @@ impl Search {
         Search { magic: memmem::Finder::new(magic), header, buffer: Vec::new(), start: 0 }
     }
 
-    /// The first place at `from` or behind it where `decode` finds what is wanted, which it is told the offset of.
+    /// The first place at `from` or behind it where `decode` finds what is wanted. `decode` gets the bytes there, and their offset.
     pub(crate) fn next<T>(
         &mut self,
         bytes: &impl Bytes,
@@ -43,10 +42,10 @@ impl Search {
     ) -> Result<Option<(u64, T)>> {
         while from < bytes.length() {
             let end = self.start + self.buffer.len() as u64;
-            // A header that reaches over the end of what is held begins the next piece.
+            // Where a header reaches over the end of the buffer, the next piece begins with it.
             if from < self.start || from + self.header as u64 > end {
                 let left = usize::try_from(bytes.length() - from).unwrap_or(usize::MAX);
-                self.buffer.resize(left.min(PIECE), 0);
+                self.buffer.resize(left.min(READ_AT_ONCE), 0);
                 let read = bytes.read(&mut self.buffer, from)?;
                 self.buffer.truncate(read);
                 self.start = from;
@@ -107,10 +106,11 @@ mod tests {
 
     #[test]
     fn every_header_is_found_and_the_bytes_are_read_about_once() {
-        let mut bytes = vec![b'.'; 3 * PIECE + 5];
-        let places: Vec<usize> = (0..PIECE * 3).step_by(997).chain([PIECE - 3, PIECE, bytes.len() - 8]).collect();
+        let mut bytes = vec![b'.'; 3 * READ_AT_ONCE + 5];
+        let places: Vec<usize> =
+            (0..READ_AT_ONCE * 3).step_by(997).chain([READ_AT_ONCE - 3, READ_AT_ONCE, bytes.len() - 8]).collect();
         places.iter().for_each(|&at| bytes[at..at + 8].copy_from_slice(b"head1234"));
-        bytes[PIECE * 2 - 4..PIECE * 2].copy_from_slice(b"head");
+        bytes[READ_AT_ONCE * 2 - 4..READ_AT_ONCE * 2].copy_from_slice(b"head");
         bytes.extend_from_slice(b"head123");
         let counted = Counted(&bytes, Cell::new(0));
         let mut search = Search::new(b"head", 8);

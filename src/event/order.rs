@@ -1,4 +1,5 @@
-//! Texts in the order of their bytes, by numbers.
+//! Sorting texts by their bytes, where each text has a number. The order of the events of a site is in
+//! [`table`](super::table).
 
 /// The first eight bytes of a text as a number, which orders as they do.
 #[inline]
@@ -11,35 +12,51 @@ pub(crate) fn prefix(text: &[u8]) -> u64 {
     u64::from_be_bytes(word)
 }
 
-/// Runs of fewer texts are compared as they are: looking for what they share takes longer.
+/// Fewer texts than this are compared as they are: looking for what they share takes longer.
 const FEW: usize = 12;
 
-/// Brings places of texts into the order of these: by the eight bytes behind what all of them begin with, which decide nearly
-/// always, and are put beside each place; where they are alike, by the next eight behind what those texts share, and so on.
-pub(crate) fn sort_texts<'t>(places: &mut [(u64, u32)], text: impl Fn(u32) -> &'t [u8]) {
+/// A text by its number, with the eight bytes of it that decide nearly every comparison beside it.
+#[derive(Clone, Copy)]
+pub(crate) struct Keyed {
+    /// Eight bytes of the text, from wherever the texts around it begin to differ. Only [`sort_texts`] reads and writes them.
+    word: u64,
+    /// The number of the text.
+    pub(crate) number: u32,
+}
+
+impl Keyed {
+    /// The text of this number.
+    #[inline]
+    pub(crate) fn new(number: u32) -> Keyed {
+        Keyed { word: 0, number }
+    }
+}
+
+/// Sorts texts by their bytes. It compares the eight bytes behind what all of them begin with. Where these are alike, it goes on
+/// with the next eight behind what those texts share.
+pub(crate) fn sort_texts<'t>(texts: &mut [Keyed], text: impl Fn(u32) -> &'t [u8]) {
     // Not recursive: texts of 1,000 bytes may share nearly all of them, eight bytes at a time.
-    let mut runs = vec![(0..places.len(), 0)];
+    let mut runs = vec![(0..texts.len(), 0)];
     while let Some((run, known)) = runs.pop() {
         let start = run.start;
-        let some = &mut places[run];
-        let rest = |place: u32| text(place).get(known..).unwrap_or_default();
-        let Some((_, first)) = some.first().copied() else { continue };
-        let first = rest(first);
-        let shared = some.iter().fold(first.len(), |shared, (_, place)| shared_length(&first[..shared], rest(*place)));
-        if some.len() < FEW || some.iter().all(|(_, place)| rest(*place).len() == shared) {
-            some.sort_unstable_by(|a, b| rest(a.1).cmp(rest(b.1)));
+        let some = &mut texts[run];
+        let rest = |keyed: &Keyed| text(keyed.number).get(known..).unwrap_or_default();
+        let Some(first) = some.first().map(rest) else { continue };
+        let shared = some.iter().fold(first.len(), |shared, keyed| shared_length(&first[..shared], rest(keyed)));
+        if some.len() < FEW || some.iter().all(|keyed| rest(keyed).len() == shared) {
+            some.sort_unstable_by(|a, b| rest(a).cmp(rest(b)));
             continue;
         }
-        for (word, place) in &mut *some {
-            *word = prefix(rest(*place).get(shared..).unwrap_or_default());
+        for keyed in &mut *some {
+            keyed.word = prefix(rest(keyed).get(shared..).unwrap_or_default());
         }
-        some.sort_unstable_by_key(|(word, _)| *word);
+        some.sort_unstable_by_key(|keyed| keyed.word);
         let mut at = start;
-        for alike in some.chunk_by_mut(|a, b| a.0 == b.0) {
+        for alike in some.chunk_by_mut(|a, b| a.word == b.word) {
             let behind = known + shared + 8;
-            // Those that ended are filled up with zeros, and may be alike with those that have such.
-            if alike.len() < FEW || alike.iter().any(|(_, place)| text(*place).len() < behind) {
-                alike.sort_unstable_by(|a, b| rest(a.1).cmp(rest(b.1)));
+            // A text that ended is filled up with zeros. It may look like one that has such bytes.
+            if alike.len() < FEW || alike.iter().any(|keyed| text(keyed.number).len() < behind) {
+                alike.sort_unstable_by(|a, b| rest(a).cmp(rest(b)));
             } else {
                 runs.push((at..at + alike.len(), behind));
             }
@@ -48,7 +65,7 @@ pub(crate) fn sort_texts<'t>(places: &mut [(u64, u32)], text: impl Fn(u32) -> &'
     }
 }
 
-/// How many bytes two texts begin with that are the same.
+/// The number of bytes that two texts share at their start.
 #[inline]
 pub(crate) fn shared_length(a: &[u8], b: &[u8]) -> usize {
     let (words, others) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
@@ -71,14 +88,14 @@ mod tests {
             ], 0..200),
             alike: bool,
         ) {
-            let text = |place: u32| {
-                let text = texts[place as usize].as_bytes();
+            let text = |number: u32| {
+                let text = texts[number as usize].as_bytes();
                 if alike { text.get(1..).unwrap_or_default() } else { text }
             };
-            let mut places: Vec<(u64, u32)> = (0..texts.len() as u32).map(|place| (0, place)).collect();
-            sort_texts(&mut places, text);
-            prop_assert!(places.is_sorted_by(|a, b| text(a.1) <= text(b.1)));
-            let mut numbers: Vec<u32> = places.iter().map(|(_, place)| *place).collect();
+            let mut sorted: Vec<Keyed> = (0..texts.len() as u32).map(Keyed::new).collect();
+            sort_texts(&mut sorted, text);
+            prop_assert!(sorted.is_sorted_by(|a, b| text(a.number) <= text(b.number)));
+            let mut numbers: Vec<u32> = sorted.iter().map(|keyed| keyed.number).collect();
             numbers.sort_unstable();
             prop_assert_eq!(numbers, (0..texts.len() as u32).collect::<Vec<_>>());
         }

@@ -1,11 +1,19 @@
 //! Events in memory: those of one chunk on the way in, those of one shard on the way out.
+//!
+//! A [`Table`] holds rows of one size, and the texts that they refer to by number. It also has the order of events. How rows
+//! go to temporary files is in `records`; how they go to the store is for [`format`](crate::format).
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+mod records;
+mod texts;
+
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 use crate::base::secret;
 use crate::event::{Event, Id, Kind, Site, Uuid, uuid_of};
+
+use texts::Heap;
+pub(crate) use texts::Texts;
 
 /// Set in [`Row::site`] where the rest is the number of a text; numbers of sites stay below 2^60.
 const TEXT: u64 = 1 << 63;
@@ -13,11 +21,11 @@ const TEXT: u64 = 1 << 63;
 /// One event: 40 bytes, texts by number.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The site's number, or the place of its name with the top bit set: numbers sort before texts, texts not by name.
+    /// The site's number, or the number of its name with the top bit set. Numbers sort before names; names are not in order.
     pub site: u64,
     /// When.
     pub timestamp: i64,
-    /// The UUID as two big-endian halves, or the place of the text.
+    /// The UUID as two big-endian halves, or the number of the text.
     id: Uuid,
     /// The number of the `from`, equal for equal names within a table.
     pub from: u32,
@@ -31,24 +39,36 @@ pub struct Row {
 }
 
 impl Row {
-    /// The number of its site. Names, which are numbered as they arrive and ordered otherwise, all have one above all others.
+    /// The number of its site. All names have the same one, above all numbers: they are numbered as they arrive, not in order.
     pub fn number(&self) -> u64 {
         self.site.min(TEXT)
     }
 
-    /// Whether its id is anything but a UUID.
+    /// Whether its id is not a UUID.
     pub fn has_text_id(&self) -> bool {
         self.text_id
     }
 }
 
-/// Bytes of a record but for its texts.
-const RECORD: usize = 35;
+/// What a row says of an event besides its id and its shard. The table has numbered its texts already.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered {
+    /// See [`Table::site`].
+    pub site: u64,
+    /// When.
+    pub timestamp: i64,
+    /// See [`Table::from`].
+    pub from: u32,
+    /// What.
+    pub kind: Kind,
+    /// Whether a copy of this event disagreed with it.
+    pub disputed: bool,
+}
 
-/// Bytes that a fold or an encoder keeps of a name, more or less.
+/// About as many bytes as a fold or an encoder keeps of a name.
 const NAME: usize = 48;
 
-/// Rows and the texts they refer to. Cleared and filled again, so that its memory is allocated once.
+/// Rows and the texts they refer to. A table is cleared and filled again, so that its memory is allocated once.
 #[derive(Default)]
 pub struct Table {
     /// The rows, in the order of arrival until somebody sorts them.
@@ -61,7 +81,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Forgets everything but the allocations.
+    /// Removes all rows and texts; keeps the allocations.
     pub fn clear(&mut self) {
         self.rows.clear();
         self.sites.clear();
@@ -74,11 +94,16 @@ impl Table {
         self.rows.len() * size_of::<Row>() + self.sites.size() + self.froms.size() + self.ids.size()
     }
 
+    /// Bytes of what it holds, and of what a fold or an encoder keeps of each name beside it.
+    pub fn bytes(&self) -> usize {
+        self.size() + (self.sites.len() + self.froms.len()) * NAME
+    }
+
     /// Appends one event of this shard.
     pub fn push(&mut self, event: &Event<'_>, shard: u8) {
-        let site = self.site(event.site);
-        let from = self.froms.intern(event.from);
-        self.push_row(site, event.timestamp, event.id, from, event.kind, shard, false);
+        let Event { timestamp, kind, .. } = *event;
+        let (site, from) = (self.site(event.site), self.froms.intern(event.from));
+        self.push_row(Numbered { site, timestamp, from, kind, disputed: false }, event.id, shard);
     }
 
     /// The value of a site in [`Row::site`].
@@ -94,7 +119,7 @@ impl Table {
         self.froms.intern(name)
     }
 
-    /// The same for names that come in order, as they do in a section.
+    /// The same for a name that does not sort before the last one, as in a section.
     pub fn from_in_order(&mut self, name: &[u8]) -> u32 {
         match self.froms.len().checked_sub(1) {
             _ if !self.unsought => self.froms.intern(name),
@@ -103,24 +128,15 @@ impl Table {
         }
     }
 
-    /// From now on names in order are not looked up: one may have a number for each section that has it. For those who go by the names
-    /// themselves.
+    /// From now on, [`Table::from_in_order`] does not look names up: a name may get a number for each section that has it. For callers
+    /// that compare the names themselves.
     pub fn without_lookup(&mut self) {
         self.unsought = true;
     }
 
-    /// Appends one event whose texts are known already.
-    #[allow(clippy::too_many_arguments)] // The fields of a row; a struct of them would be the row.
-    pub fn push_row(
-        &mut self,
-        site: u64,
-        timestamp: i64,
-        id: Id<'_>,
-        from: u32,
-        kind: Kind,
-        shard: u8,
-        disputed: bool,
-    ) {
+    /// Appends one event of this shard, whose site and `from` the table knows.
+    pub fn push_row(&mut self, event: Numbered, id: Id<'_>, shard: u8) {
+        let Numbered { site, timestamp, from, kind, disputed } = event;
         let (id, text_id) = match id {
             Id::Uuid(uuid) => (uuid, false),
             Id::Text(text) => ([u64::from(self.ids.push(text)), 0], true),
@@ -130,21 +146,16 @@ impl Table {
 
     /// Appends a row of another table.
     pub fn push_copy(&mut self, other: &Table, row: &Row) {
-        let event = other.event(row);
-        let (site, from) = (self.site(event.site), self.from(event.from));
-        self.push_row(site, event.timestamp, event.id, from, event.kind, row.shard, row.disputed);
+        let Row { timestamp, kind, disputed, shard, .. } = *row;
+        let (site, from) = (self.site(other.site_of(row)), self.from(other.name_of(row.from)));
+        self.push_row(Numbered { site, timestamp, from, kind, disputed }, other.id_of(row), shard);
     }
 
-    /// Appends events with UUIDs for ids: each by its site, timestamp, `from`, kind, whether it is disputed, and its id.
-    #[allow(clippy::type_complexity)] // The fields of a row, as above.
-    pub fn push_rows<'u>(
-        &mut self,
-        shard: u8,
-        rows: impl Iterator<Item = ((u64, i64, u32, Kind, bool), &'u [u8; 16])>,
-    ) {
-        self.rows.extend(rows.map(|((site, timestamp, from, kind, disputed), uuid)| {
-            let id = uuid_of(*uuid);
-            Row { site, timestamp, id, from, kind, shard, text_id: false, disputed }
+    /// Appends events of one shard whose ids are UUIDs.
+    pub fn push_rows<'u>(&mut self, shard: u8, events: impl Iterator<Item = (Numbered, &'u [u8; 16])>) {
+        self.rows.extend(events.map(|(event, uuid)| {
+            let Numbered { site, timestamp, from, kind, disputed } = event;
+            Row { site, timestamp, id: uuid_of(*uuid), from, kind, shard, text_id: false, disputed }
         }));
     }
 
@@ -183,7 +194,7 @@ impl Table {
         }
     }
 
-    /// The order of sites: numbers by value, then texts by their bytes.
+    /// The order of sites: numbers by value, then names by their bytes.
     pub fn compare_sites(&self, a: u64, b: u64) -> Ordering {
         if a & b & TEXT == 0 {
             a.cmp(&b)
@@ -192,22 +203,22 @@ impl Table {
         }
     }
 
-    /// A row as one number: as much of its site as half a word holds, and its index.
+    /// A row as one number: as much of its site as 32 bits hold, and its index.
     pub fn place(&self, row: &Row, index: u32) -> u64 {
         row.site.min(u64::from(u32::MAX)) << 32 | u64::from(index)
     }
 
-    /// The rows of some places by site, as [`Table::compare_sites`] has it, and index.
+    /// The rows of some places, by site in the order of [`Table::compare_sites`], then by index.
     pub fn sort_by_site<'a>(&'a self, places: &'a mut [u64]) -> impl Iterator<Item = Row> + 'a {
         let row = |place: &u64| self.rows[(place & u64::from(u32::MAX)) as usize];
         places.sort_unstable();
-        // Of texts, and of large numbers, the places say nothing but their order of arrival.
+        // The places of names and of large numbers tell only their order of arrival.
         let known = places.partition_point(|place| place >> 32 < u64::from(u32::MAX));
         places[known..].sort_by(|a, b| self.compare_sites(row(a).site, row(b).site));
         places.iter().map(row)
     }
 
-    /// Whether the two are copies of one event, given that their sites are equal.
+    /// Whether two rows of one site have the same id: they are copies of one event.
     pub fn same_id(&self, a: &Row, b: &Row) -> bool {
         if a.text_id && b.text_id { self.id_of(a) == self.id_of(b) } else { a.text_id == b.text_id && a.id == b.id }
     }
@@ -219,68 +230,6 @@ impl Table {
         } else {
             self.ids.hasher.hash_one(u128::from(row.id[0]) << 64 | u128::from(row.id[1]))
         }
-    }
-
-    /// The same with what a fold or an encoder keeps of each name.
-    pub fn bytes(&self) -> usize {
-        self.size() + (self.sites.len() + self.froms.len()) * NAME
-    }
-
-    /// Appends a row, with its texts, to bytes that [`Table::take_records`] reads.
-    pub fn put_record(&self, row: &Row, out: &mut Vec<u8>) {
-        let site = self.site_of(row);
-        let is_text = matches!(site, Site::Text(_));
-        let flags = row.kind.code() | u8::from(row.disputed) << 2 | u8::from(row.text_id) << 3 | u8::from(is_text) << 4;
-        let mut fixed = [0; RECORD];
-        fixed[0] = flags;
-        fixed[1..9].copy_from_slice(&row.timestamp.to_le_bytes());
-        fixed[9..17].copy_from_slice(&row.site.to_le_bytes());
-        fixed[17..25].copy_from_slice(&row.id[0].to_le_bytes());
-        fixed[25..33].copy_from_slice(&row.id[1].to_le_bytes());
-        let from = self.name_of(row.from);
-        fixed[33..35].copy_from_slice(&(from.len() as u16).to_le_bytes());
-        out.extend_from_slice(&fixed);
-        out.extend_from_slice(from);
-        let mut text = |text: &[u8]| {
-            out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-            out.extend_from_slice(text);
-        };
-        if let Site::Text(name) = site {
-            text(name);
-        }
-        if let Id::Text(id) = self.id_of(row) {
-            text(id);
-        }
-    }
-
-    /// Appends up to so many rows of records of a shard, as [`Table::put_record`] writes them; gives the bytes behind them, or
-    /// nothing if they are none.
-    pub fn take_records<'b>(&mut self, mut bytes: &'b [u8], shard: u8, most: usize) -> Option<&'b [u8]> {
-        for _ in 0..most {
-            let Some((fixed, rest)) = bytes.split_first_chunk::<RECORD>() else {
-                return bytes.is_empty().then_some(bytes);
-            };
-            bytes = rest;
-            let word = |at: usize| fixed[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            let (flags, timestamp, mut site, mut id) = (fixed[0], word(1).cast_signed(), word(9), [word(17), word(25)]);
-            let mut text = |length: usize| {
-                let (text, rest) = bytes.split_at_checked(length)?;
-                bytes = rest;
-                Some(text)
-            };
-            let from = self.froms.intern(text(usize::from(u16::from_le_bytes([fixed[33], fixed[34]])))?);
-            let mut long = || text(2).and_then(|length| text(usize::from(u16::from_le_bytes([length[0], length[1]]))));
-            if flags & 16 > 0 {
-                site = TEXT | u64::from(self.sites.intern(long()?));
-            }
-            let text_id = flags & 8 > 0;
-            if text_id {
-                id = [u64::from(self.ids.push(long()?)), 0];
-            }
-            let (kind, disputed) = (Kind::from_code(flags & 3)?, flags & 4 > 0);
-            self.rows.push(Row { site, timestamp, id, from, kind, shard, text_id, disputed });
-        }
-        Some(bytes)
     }
 
     /// A hash of the event of a row, equal for its copies in any table.
@@ -306,117 +255,6 @@ impl Table {
     }
 }
 
-/// Texts behind one another.
-#[derive(Default)]
-struct Heap {
-    bytes: Vec<u8>,
-    /// Where each text ends.
-    ends: Vec<usize>,
-    hasher: DefaultHashBuilder,
-}
-
-impl Heap {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn size(&self) -> usize {
-        self.bytes.len() + self.ends.len() * size_of::<usize>()
-    }
-
-    fn push(&mut self, text: &[u8]) -> u32 {
-        let number = self.ends.len() as u32;
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len());
-        number
-    }
-
-    fn get(&self, number: u32) -> &[u8] {
-        let number = number as usize;
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.bytes[start..self.ends[number]]
-    }
-}
-
-/// Texts, each once. The hash is seeded anew in every process, since whoever writes a message chooses its `from`.
-#[derive(Default)]
-pub(crate) struct Texts {
-    heap: Heap,
-    /// Those of up to fifteen bytes, nearly all there are, by their bytes: no look into the heap, no call to compare.
-    short: HashTable<(u128, u32)>,
-    long: HashTable<u32>,
-}
-
-impl Texts {
-    pub(crate) fn clear(&mut self) {
-        self.heap.clear();
-        self.short.clear();
-        self.long.clear();
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.heap.ends.len()
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.heap.size() + self.short.len() * size_of::<(u128, u32)>() + self.long.len() * size_of::<u32>()
-    }
-
-    pub(crate) fn get(&self, number: u32) -> &[u8] {
-        self.heap.get(number)
-    }
-
-    /// The number of a text: that of its first mention, from 0.
-    #[inline]
-    pub(crate) fn intern(&mut self, text: &[u8]) -> u32 {
-        let Some(key) = short(text) else { return self.intern_long(text) };
-        let hasher = &self.heap.hasher;
-        let hash = hasher.hash_one(key);
-        if let Some((_, number)) = self.short.find(hash, |(other, _)| *other == key) {
-            return *number;
-        }
-        let number = self.heap.push(text);
-        let hasher = &self.heap.hasher;
-        self.short.insert_unique(hash, (key, number), |(key, _)| hasher.hash_one(key));
-        number
-    }
-
-    /// Appends a text that is none of those before, and is not going to be looked up.
-    fn push(&mut self, text: &[u8]) -> u32 {
-        self.heap.push(text)
-    }
-
-    fn intern_long(&mut self, text: &[u8]) -> u32 {
-        let hash = self.heap.hasher.hash_one(text);
-        if let Some(&number) = self.long.find(hash, |&number| self.heap.get(number) == text) {
-            return number;
-        }
-        let number = self.heap.push(text);
-        let heap = &self.heap;
-        self.long.insert_unique(hash, number, |&number| heap.hasher.hash_one(heap.get(number)));
-        number
-    }
-}
-
-/// A text of up to fifteen bytes as one number, filled up with zeros and its length on top: different texts, different
-/// numbers. Two loads that may overlap, as a copy of so many bytes would cost a call.
-#[inline]
-fn short(text: &[u8]) -> Option<u128> {
-    let length = text.len();
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-    let (low, high) = match (text.first_chunk(), text.last_chunk()) {
-        (Some(first), Some(last)) if length < 16 => (word(first), word(last).unbounded_shr(8 * (16 - length) as u32)),
-        (Some(_), _) => return None,
-        _ => match (text.first_chunk(), text.last_chunk()) {
-            (Some(first), Some(last)) => (half(first) | half(last) >> (8 * (8 - length)) << 32, 0),
-            _ => (text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-        },
-    };
-    Some(u128::from(low) | u128::from(high) << 64 | (length as u128) << 120)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,49 +277,6 @@ mod tests {
             events.iter().for_each(|event| table.push(event, 0));
             assert_eq!(table.rows.iter().map(|row| table.event(row)).collect::<Vec<_>>(), events);
             assert_eq!(table.names(), 2);
-        }
-    }
-
-    #[test]
-    fn records_come_back_in_another_table() {
-        let events = [
-            Event { site: Site::Number(7), id: Id::Uuid([3, 9]), from: b"a", timestamp: -1, kind: Kind::Message },
-            Event { site: Site::Text(b"x"), id: Id::Text(b"i"), from: b"b", timestamp: 5, kind: Kind::Online },
-            Event {
-                site: Site::Text(b"y"),
-                id: Id::Uuid([4, 0]),
-                from: &[b'f'; 1024],
-                timestamp: i64::MIN,
-                kind: Kind::Offline,
-            },
-            Event {
-                site: Site::Number(0),
-                id: Id::Text(&[b'i'; 1024]),
-                from: b"a",
-                timestamp: i64::MAX,
-                kind: Kind::Message,
-            },
-        ];
-        let (mut table, mut back, mut records) = (Table::default(), Table::default(), Vec::new());
-        back.push(&events[3], 5);
-        events.iter().for_each(|event| table.push(event, 5));
-        table.rows[2].disputed = true;
-        table.rows.iter().for_each(|row| table.put_record(row, &mut records));
-        let rest = back.take_records(&records, 5, 3).unwrap();
-        assert_eq!(back.take_records(rest, 5, 9), Some(&[][..]));
-        assert_eq!(back.rows[1..].iter().map(|row| back.event(row)).collect::<Vec<_>>(), events);
-        for (row, found) in table.rows.iter().zip(&back.rows[1..]) {
-            assert_eq!((row.disputed, row.shard), (found.disputed, found.shard));
-            assert_eq!(table.hash_event(row), back.hash_event(found));
-        }
-        for cut in 1..records.len() {
-            let whole = back.take_records(&records[..cut], 5, 9).is_some();
-            let ends = (1..4).any(|count| {
-                let mut bytes = Vec::new();
-                table.rows[..count].iter().for_each(|row| table.put_record(row, &mut bytes));
-                bytes.len() == cut
-            });
-            assert_eq!(whole, ends, "{cut}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! The record of what was acknowledged: a lower bound, in a file of its own beside the log.
 //!
-//! A log that lost its end, with the headers that prove what was before it, is a valid older log; so is one that was rolled back
-//! to an older copy of itself. This record tells: it is written after the fsync that makes it true, so it may be older than
-//! the log, and is never ahead of it. It is overwritten in place and not fsynced; one that is torn says nothing.
+//! A log that lost its end, with the headers that prove what was before it, looks like a valid older log. So does a log that was
+//! rolled back to an older copy of itself. This record shows the loss. It is written after the fsync that makes it true, so it may be
+//! older than the log, and is never ahead of it. It is overwritten in place and not fsynced; a torn one says nothing.
 
-use super::frame::{FrameHeader, SEGMENT_HEADER, crc, fixed, open_file_header};
+use super::coding::{crc, fixed};
+use super::file_header::open_file_header;
+use super::frame::{FrameHeader, SEGMENT_HEADER};
 use super::{MAX_COUNT, Uid, VERSION};
 
 /// Bytes of the record.

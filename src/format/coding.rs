@@ -1,8 +1,14 @@
-//! The small encodings everything on disk is made of: little-endian integers, varints, zigzag, packed bits, and the hash
-//! that spreads sites over shards. `wal-format.md` describes each; this is their only implementation.
+//! The small encodings that everything on disk is made of: little-endian integers, varints, zigzag, packed bits, front-coded texts,
+//! the CRC, and the hash that spreads sites over shards. `wal-format.md` describes each; this is their only implementation.
 
 use super::MAX_COUNT;
-use crate::event::Site;
+use crate::event::order::shared_length;
+use crate::event::{Site, is_name};
+
+/// The CRC of the whole format: CRC-32/ISO-HDLC.
+pub fn crc(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
 
 /// Bytes that are not what the format says, at an offset from the start of what was being decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +137,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is left of the room for names once one of this length was written out.
+    /// What is left of the room for names, once a name of this length is written out.
     pub fn within(&self, room: usize, length: usize) -> Decoded<usize> {
         match room.checked_sub(length) {
             Some(left) => Ok(left),
@@ -245,6 +251,30 @@ pub fn put_packed(out: &mut Vec<u8>, width: u8, values: impl Iterator<Item = u64
     out.extend_from_slice(&word.to_le_bytes()[..filled.div_ceil(8) as usize]);
 }
 
+/// Appends a text by the number of bytes that it shares with the one before it, the number of those that follow, and these. The
+/// second number has a code mixed in: one of `codes`.
+pub(super) fn put_front_coded(out: &mut Vec<u8>, before: &[u8], text: &[u8], codes: u64, code: u64) {
+    let shared = shared_length(before, text);
+    let rest = &text[shared..];
+    put_varint(out, shared as u64);
+    put_varint(out, rest.len() as u64 * codes + code);
+    out.extend_from_slice(rest);
+}
+
+/// Reads the next front-coded text into `text`, which holds the one before it; gives its code.
+pub(super) fn front_coded(reader: &mut Reader<'_>, text: &mut Vec<u8>, codes: u64) -> Decoded<u64> {
+    let what = "a front-coded name";
+    let shared = reader.count(text.len(), what)?;
+    let length = reader.varint(what)?;
+    let rest = reader.bytes(usize::try_from(length / codes).unwrap_or(usize::MAX), what)?;
+    text.truncate(shared);
+    text.extend_from_slice(rest);
+    if !is_name(text) {
+        return reader.malformed("a name of 1 to 1,024 bytes without control characters");
+    }
+    Ok(length % codes)
+}
+
 /// The hash that spreads sites over shards; fixed by the format. A numbered site is hashed as its number, a named one as
 /// its length and its bytes, eight at a time.
 #[inline]
@@ -267,6 +297,13 @@ const HASH_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The shard of a hash: its top eight bits.
 pub fn shard(hash: u64) -> u8 {
     (hash >> 56) as u8
+}
+
+/// `bytes`, which are `N`.
+pub(super) fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use super::coding::{Decoded, Reader, put_varint};
 use super::{MAX_SOURCE_NAME, Uid};
 
-/// Bytes that the list of frames and that of inputs may each take. A store so broken that its losses fill this is told of
-/// only in part; no answer depends on it.
+/// Bytes that the list of frames and that of inputs may each take. If more was lost, the rest is not listed; no answer depends on
+/// it.
 const MOST: usize = 8 << 20;
 
-/// What was lost, and what a repair did about it. A record for people: no reader's answer depends on it, since the repair
-/// took the checkpoints back itself.
+/// What was lost, and what a repair did about it. It is a record for people. No reader's answer depends on it, since the repair itself
+/// took the checkpoints back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hole {
     /// The segments that the snapshot published with this frame covers, first and last; zeros if there was nothing to
@@ -16,7 +16,7 @@ pub struct Hole {
     pub covers: (u64, u64),
     /// Frames lost as a whole or in part: the first and the last sequence number of each range, ascending.
     pub frames: Vec<(u64, u64)>,
-    /// The inputs of which bytes are known to be lost.
+    /// The inputs that are known to have lost bytes.
     pub inputs: Vec<LostInput>,
 }
 

@@ -1,13 +1,24 @@
-//! The bytes on disk: their only home. `wal-format.md` tells their meaning; a test compares its worked example with what
-//! is written here. Nothing in this module knows of files.
+//! Room `format`: the only home of the bytes on disk.
+//!
+//! A segment is a header and [frames](frame), a frame is a header, a [`directory`] and sections; a snapshot is a header and
+//! [blocks](block). `wal-format.md` tells what every byte means; a test compares its worked example with what is written here.
+//! This room may use [`event`](crate::event) and what is below it. It knows nothing of files: [`segment`](crate::segment) and
+//! [`snapshot`](crate::snapshot) read and write them.
 
 pub mod acknowledged;
 pub mod batch;
 pub mod block;
+pub mod checkpoint;
 pub mod coding;
+pub mod directory;
+pub mod events;
+pub mod file_header;
 pub mod frame;
 pub mod hole;
+pub mod index;
 pub mod rejects;
+pub mod snapshot_header;
+pub mod tables;
 
 /// The version of the format this program writes, and the only one it reads.
 pub const VERSION: u16 = 1;

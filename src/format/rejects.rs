@@ -1,12 +1,12 @@
-//! The section of rejects: what of a batch's input is no event.
+//! The section of rejects: what of a batch's input is not an event.
 //!
-//! Those that are alike and follow one another at one distance are written as one, with their number: else a few kilobytes of
-//! compressed input, millions of equal lines, would become hundreds of megabytes of store. So a few bytes can stand for
+//! Rejects that are alike and follow one another at one distance are written as one, with their number. Otherwise a few kilobytes
+//! of compressed input, millions of equal lines, would become hundreds of megabytes of store. So a few bytes can stand for
 //! millions of rejects, and nothing here makes a list of them.
 
-use super::batch::Checkpoint;
+use super::checkpoint::Checkpoint;
 use super::coding::{Decoded, Reader, put_varint};
-use super::frame::{Entry, SectionKind};
+use super::directory::{Entry, SectionKind};
 use super::{MAX_KEPT, MAX_OFFSET};
 
 /// Stands in the place of a reason where a record is a run: further rejects like the one before.
@@ -15,7 +15,7 @@ const RUN: u8 = 0;
 /// Stands beside a reason where a reject does not begin its line: a column follows.
 const INSIDE: u8 = 1 << 7;
 
-/// Text that is no event: the rest of a line, or an item of a document.
+/// Text that is not an event: the rest of a line, or an item of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject<'a> {
     /// Offset of its first byte in the decompressed input.
@@ -67,7 +67,7 @@ impl RejectsEncoder {
         self.bytes.len()
     }
 
-    /// Appends a reject, of which all bytes at hand are kept, up to 1 MiB. Its offset and line count from the batch's start, both
+    /// Appends a reject. All its bytes at hand are kept, up to 1 MiB. Its offset and line count from the batch's start, both
     /// from 0, and ascend.
     pub fn push(&mut self, reject: Reject<'_>) {
         let Reject { offset, line, column, reason, length: whole, raw } = reject;
@@ -92,7 +92,7 @@ impl RejectsEncoder {
             (self.reason, self.whole, self.column) = (reason, whole, column);
             self.raw = start..self.bytes.len();
         } else {
-            // Even one of one reject is shorter than the reject: that has a length and a number of kept bytes.
+            // Even a run of one is shorter than its reject, which has a length and a number of kept bytes.
             if (self.run.gap, self.run.lines) != (gap, lines) {
                 self.end_run();
                 self.run = Run { gap, lines, count: 0 };
@@ -237,7 +237,7 @@ impl<'a> Records<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::tests::checkpoint;
+    use super::super::checkpoint::tests::checkpoint;
     use super::*;
     use proptest::prelude::*;
 
@@ -327,6 +327,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn other_bytes_are_refused_or_decoded_but_never_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300), count: u32,
+        ) {
+            let _ = decode_rejects(&bytes, count, &checkpoint());
+        }
+
         #[test]
         fn whatever_is_pushed_comes_back(
             raw in prop::collection::vec((0..3u64, 0..2u64, 3..5u8, 1..3u64), 1..60),

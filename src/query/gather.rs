@@ -238,10 +238,10 @@ impl Gather {
             for section in sections {
                 let bytes = next_section(&mut run, section);
                 segment.check(section, bytes)?;
-                let (shard, count) = (section.entry.shard, section.entry.count);
-                let table = &mut self.tables[usize::from(shard - self.first)];
-                make_room(table, bytes, count)?;
-                let decoded = self.decoder.decode(bytes, count, shard, table, &wanted);
+                let entry = section.entry;
+                let table = &mut self.tables[usize::from(entry.shard - self.first)];
+                make_room(table, bytes, entry.count)?;
+                let decoded = self.decoder.decode(entry.packed_events(bytes), table, &wanted);
                 decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
                 self.parts.take(table, true)?;
             }
@@ -265,7 +265,7 @@ impl Gather {
                 return Err(snapshot.corrupt(header.offset, "a block of the shard that lies here", found).into());
             };
             make_room(table, bytes, header.count)?;
-            let decoded = decoder.decode(bytes, header.count, header.shard, table, &wanted);
+            let decoded = decoder.decode(header.packed_events(bytes), table, &wanted);
             decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
             parts.take(table, false)
         })
@@ -485,6 +485,7 @@ pub fn each_of_site(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::table::Numbered;
     use crate::event::{Id, Kind};
 
     /// So many rows in sections of 100, site by `site`; they are in the order of their sites unless they are `mixed`.
@@ -497,7 +498,8 @@ mod tests {
                 site if mixed && site.is_multiple_of(2) => table.site(Site::Text(format!("x{site}").as_bytes())),
                 site => site,
             };
-            table.push_row(site, number as i64, Id::Uuid([0, number]), 0, Kind::Message, 0, false);
+            let event = Numbered { site, timestamp: number as i64, from: 0, kind: Kind::Message, disputed: false };
+            table.push_row(event, Id::Uuid([0, number]), 0);
             sum += number as i64;
             if number % 100 == 99 {
                 parts.take(&mut table, mixed).unwrap();

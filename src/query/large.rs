@@ -27,7 +27,7 @@ use crate::disk::scratch::sorter::{Collector, Sorted, Sorter};
 use crate::disk::scratch::{Extent, Scratch, Spill};
 use crate::error::Result;
 use crate::event::summary::{Summary, Window};
-use crate::event::table::{Row, Table, Texts};
+use crate::event::table::{Numbered, Row, Table, Texts};
 use crate::event::{Id, Kind, Site, SiteName};
 use crate::format::block::BlockKind;
 use crate::format::coding::{Reader, put_varint, unzigzag, zigzag};
@@ -646,12 +646,12 @@ impl<'k> Key<'k> {
 pub(crate) fn push_key(key: &[u8], disputed: bool, shard: u8, table: &mut Table) -> Option<()> {
     let mut key = Key(key);
     let site = table.site(key.site()?);
-    let moment = key.moment()?;
+    let timestamp = key.moment()?;
     key.byte()?;
     let id = Id::new(key.name()?);
     let from = table.from(key.name()?);
     let kind = Kind::from_code(key.byte()?)?;
-    table.push_row(site, moment, id, from, kind, shard, disputed);
+    table.push_row(Numbered { site, timestamp, from, kind, disputed }, id, shard);
     Some(())
 }
 

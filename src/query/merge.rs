@@ -264,6 +264,7 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::table::Numbered;
     use crate::event::{Event, Id, Kind, Site};
     use proptest::prelude::*;
 
@@ -281,8 +282,9 @@ mod tests {
         ) {
             let mut table = Table::default();
             for (number, (site, moment)) in raw.iter().enumerate() {
-                let (id, timestamp) = (Id::Uuid([0, number as u64]), moment % moments);
-                table.push_row(site % sites, timestamp, id, 0, Kind::Message, 0, false);
+                let (site, timestamp) = (site % sites, moment % moments);
+                let event = Numbered { site, timestamp, from: 0, kind: Kind::Message, disputed: false };
+                table.push_row(event, Id::Uuid([0, number as u64]), 0);
             }
             let mut sorted = table.rows.clone();
             sorted.sort_by_key(|row| (row.site, row.timestamp));

@@ -1,12 +1,14 @@
-//! What is in the sections of a frame, beyond their checksums: that they are what the format says.
+//! Checks sections beyond their checksums: that they hold what the format says.
 
 use super::{Frame, Segment, next_section};
 use crate::error::{Corruption, Result};
 use crate::event::table::Table;
-use crate::format::batch::{Checkpoint, EventsDecoder, decode_rejects};
+use crate::format::checkpoint::Checkpoint;
 use crate::format::coding::{Decoded, Malformed};
-use crate::format::frame::SectionKind;
+use crate::format::directory::SectionKind;
+use crate::format::events::{EventsDecoder, PackedEvents};
 use crate::format::hole::Hole;
+use crate::format::rejects::decode_rejects;
 
 /// Checks the contents of frames, one after the other; keeps its buffers.
 #[derive(Default)]
@@ -29,13 +31,13 @@ impl Contents {
             let checked = segment.check(section, bytes).and_then(|()| {
                 let decoded = match entry.kind {
                     SectionKind::Checkpoint => Checkpoint::decode(bytes).map(|decoded| checkpoint = Some(decoded)),
-                    SectionKind::Events => decode_events(decoder, bytes, entry.count, entry.shard, table),
+                    SectionKind::Events => decode_events(decoder, entry.packed_events(bytes), table),
                     SectionKind::Hole => Hole::decode(bytes).map(|_| ()),
                     SectionKind::Rejects => match &checkpoint {
                         Some(checkpoint) => decode_rejects(bytes, entry.count, checkpoint).map(|_| ()),
                         None => Ok(()),
                     },
-                    // The frame's directory was only taken for one with instances of 16 bytes, and with repeats of none.
+                    // Whoever read the directory has checked their lengths: instances of 16 bytes, and no bytes of repeats.
                     SectionKind::Forgotten | SectionKind::Repeats => Ok(()),
                 };
                 decoded.map_err(|Malformed { at, expected }| {
@@ -49,23 +51,17 @@ impl Contents {
 }
 
 /// Decodes the events of a section or a block into a table that is cleared before.
-pub(crate) fn decode_events(
-    decoder: &mut EventsDecoder,
-    bytes: &[u8],
-    count: u32,
-    of: u8,
-    table: &mut Table,
-) -> Decoded<()> {
+pub(crate) fn decode_events(decoder: &mut EventsDecoder, packed: PackedEvents<'_>, table: &mut Table) -> Decoded<()> {
     table.clear();
-    decoder.decode(bytes, count, of, table, |_| true)
+    decoder.decode(packed, table, |_| true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{Event, Id, Kind, Site};
-    use crate::format::batch::EventsEncoder;
     use crate::format::coding::{shard, site_hash};
+    use crate::format::events::EventsEncoder;
 
     #[test]
     fn a_site_of_another_shard_is_found() {
@@ -77,7 +73,8 @@ mod tests {
             table.push(&event, of);
             let (mut entries, mut bytes) = (Vec::new(), Vec::new());
             EventsEncoder::default().encode(&table, &mut entries, &mut bytes);
-            let decoded = decode_events(&mut EventsDecoder::default(), &bytes, 1, of, &mut Table::default());
+            let packed = PackedEvents { bytes: &bytes, count: 1, shard: of };
+            let decoded = decode_events(&mut EventsDecoder::default(), packed, &mut Table::default());
             assert_eq!(decoded.is_ok(), sound);
         }
     }

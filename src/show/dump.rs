@@ -262,8 +262,7 @@ pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
         table.clear();
         for section in frame.sections.iter().filter(|section| section.entry.kind == SectionKind::Events) {
             let bytes = segment.section(section)?;
-            let (count, shard) = (section.entry.count, section.entry.shard);
-            let decoded = decoder.decode(&bytes, count, shard, &mut table, |_| true);
+            let decoded = decoder.decode(section.entry.packed_events(&bytes), &mut table, |_| true);
             decoded.map_err(|malformed| misencoded(&segment, section.at, malformed))?;
         }
         table.rows.iter().try_for_each(|row| written(line(out, &table.event(row))))

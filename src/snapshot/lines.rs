@@ -1,4 +1,5 @@
-//! What is known of each site, as it is found, piece by piece: brought into the order of the report, and the pieces of a site added up.
+//! What is known of each site. It is found piece by piece, brought into the order of the report, and the pieces of a site are added
+//! up. An index is written from the lines, and so is a report.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,9 +17,9 @@ use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
 pub struct Line {
     /// Counts that add up to those of the site; the place of its events, where this piece has it.
     pub entry: SiteEntry,
-    /// Its events were read: it is not what an index says.
+    /// Whether its events were read. Otherwise it is what an index says.
     pub folded: bool,
-    /// Stretches in which its events lie, where somebody counts them.
+    /// The number of stretches of a snapshot that hold its events, where somebody counts them.
     pub stretches: u64,
 }
 
@@ -39,7 +40,7 @@ impl Line {
         Line { entry: SiteEntry { summary, ..Line::EMPTY.entry }, ..Line::EMPTY }
     }
 
-    /// What some of its rows say, which are in order and each once, but for their summary: only events of the window count.
+    /// What some of its rows say, without their summary. The rows are in order, each once. Only events of the window count.
     pub fn of_rows(rows: &[Row], window: Window) -> Line {
         let mut line = Line::EMPTY;
         let entry = &mut line.entry;
@@ -100,13 +101,13 @@ impl Line {
     }
 }
 
-/// Runs that are merged at a time.
+/// The most runs that are merged at a time.
 const RUNS: usize = 64;
 
 /// Where the pieces come together.
 pub struct Lines {
     sorter: Sorter,
-    /// Bytes that the work may take of which these are a part.
+    /// Bytes that the work may take. The lines take a part of them.
     memory: usize,
     /// All pieces, added up.
     total: Mutex<Line>,
@@ -120,18 +121,18 @@ impl Lines {
         Lines { sorter, memory, total: Mutex::new(Line::EMPTY) }
     }
 
-    /// Somebody who finds pieces, one of so many threads at a time. All of them hold an eighth of the memory.
+    /// A finder of pieces, for one of so many threads. Together they hold an eighth of the memory.
     pub fn finder(&self, threads: usize) -> Finder<'_> {
         let most = self.memory / 8 / threads.max(1);
         Finder { lines: self, collector: self.sorter.collector(most), payload: Vec::new(), total: Line::EMPTY }
     }
 
-    /// The lines, once everybody has ended.
+    /// The lines, once every finder has ended.
     pub fn sorted(self) -> Result<SortedLines> {
         Ok(SortedLines(self.sorter.sorted(RUNS)?))
     }
 
-    /// All pieces of those who have ended, added up.
+    /// The pieces of all finders that have ended, added up.
     pub fn total(&self) -> SiteEntry {
         self.total.lock().unwrap_or_else(PoisonError::into_inner).entry
     }
@@ -176,14 +177,14 @@ impl SortedLines {
     }
 
     /// The lines of names from `least` on and before `end`.
-    pub fn stretch(&self, least: Option<&[u8]>, end: Option<&[u8]>) -> Result<Stretch<'_>> {
+    pub fn stretch(&self, least: Option<&[u8]>, end: Option<&[u8]>) -> Result<LineStretch<'_>> {
         let (merge, scratch) = (self.0.merge(least, end)?, self.0.scratch());
-        Ok(Stretch { merge, scratch, name: Vec::new(), ahead: None, name_ahead: Vec::new() })
+        Ok(LineStretch { merge, scratch, name: Vec::new(), ahead: None, name_ahead: Vec::new() })
     }
 }
 
 /// Some of the lines, one after the other.
-pub struct Stretch<'r> {
+pub struct LineStretch<'r> {
     merge: Merge<'r>,
     scratch: &'r Scratch,
     name: Vec<u8>,
@@ -192,7 +193,7 @@ pub struct Stretch<'r> {
     name_ahead: Vec<u8>,
 }
 
-impl Stretch<'_> {
+impl LineStretch<'_> {
     /// The next site, and all that is known of it.
     #[allow(clippy::should_implement_trait)] // It lends what it gives, and may fail.
     pub fn next(&mut self) -> Result<Option<(&[u8], Line)>> {

@@ -882,7 +882,7 @@ impl Blocks {
             self.events_end = self.events_end.or(Some(header.offset));
         }
         let decoded = match header.kind {
-            BlockKind::Events => decode_events(decoder, bytes, header.count, header.shard, table)
+            BlockKind::Events => decode_events(decoder, header.packed_events(bytes), table)
                 .map(|()| self.events.push((header.count, section))),
             // Made anew from the events.
             BlockKind::Index | BlockKind::Fences => Ok(()),

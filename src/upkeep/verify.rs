@@ -30,7 +30,7 @@ use crate::query::large::Large;
 use crate::query::merge::Merge;
 use crate::segment::content::{Contents, decode_events};
 use crate::segment::{Frame, Segment};
-use crate::snapshot::lines::{Finder, Line, Lines, Stretch as LineStretch};
+use crate::snapshot::lines::{Finder, Line, LineStretch, Lines};
 use crate::snapshot::{IndexedSite, Snapshot, Stretch};
 use crate::upkeep::survey::{Content, Survey};
 
@@ -478,7 +478,7 @@ impl<'a> Shards<'a> {
                 let (expected, found) = (format!("a block of shard {number}"), format!("shard {}", header.shard));
                 return Err(snapshot.corrupt(header.offset, expected, found).into());
             }
-            decode_events(decoder, bytes, header.count, number, table)
+            decode_events(decoder, header.packed_events(bytes), table)
                 .map_err(|malformed| snapshot.misencoded(header, malformed))?;
             checked.blocks += 1;
             checked.events += u64::from(header.count);

@@ -12,6 +12,7 @@ pub struct Deal {
     parts: Vec<Mutex<Part>>,
 }
 
+/// What was dealt to one part.
 #[derive(Default)]
 struct Part {
     extents: Vec<Extent>,
@@ -41,7 +42,7 @@ impl Deal {
         self.parts.len()
     }
 
-    /// Somebody who deals, and holds up to `most` bytes in memory; also for good, what is not dealt by the end.
+    /// A dealer that holds up to `most` bytes in memory. What it holds at its end stays there.
     pub fn dealer(&self, most: usize) -> Dealer<'_> {
         // All of it may be of one part, and a piece of a temporary file has less than 4 GiB.
         let most = most.min(MOST);
@@ -106,7 +107,7 @@ impl Dealer<'_> {
         Ok(())
     }
 
-    /// Ends: what is held stays in memory.
+    /// Ends. What it holds stays in memory.
     pub fn end(self) {
         for (number, buffer) in self.buffers.into_iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
             self.deal.part(number).held.push(buffer);
@@ -122,35 +123,39 @@ pub trait Parted {
     fn is_full(&self) -> bool;
     /// Makes room without losing anything; says whether there is enough to go on.
     fn thin(&mut self) -> Result<bool>;
-    /// Deals all that was taken to as many parts as there are, by a hash of which there is another one at each level from 1, and
-    /// forgets it.
+    /// Deals all that was taken to as many parts as there are, and forgets it. It deals by a hash, another one at each level, from 1.
     fn deal(&mut self, dealer: &mut Dealer<'_>, level: u32) -> Result<()>;
     /// Works on what was taken, which is a whole part, and forgets it.
     fn finish(&mut self) -> Result<()>;
 }
 
-/// So many deals follow one another at most: what has one hash at all levels is one thing, and is held whole.
+/// The most deals that follow one another. What has one hash at all levels is one thing, and is held whole.
 const DEEPEST: u32 = 8;
 
 /// The most bytes that one thread holds, whatever memory there is.
 const MOST: usize = 1 << 30;
 
-/// Parts into which one is dealt again at most.
+/// The most parts that one part is dealt to again.
 const AGAIN: u64 = 64;
+
+/// How a part is dealt again that does not fit.
+#[derive(Clone, Copy)]
+struct Deeper<'s> {
+    scratch: &'s Scratch,
+    /// Bytes that each of its parts is expected to take at most.
+    most: usize,
+    /// See [`Parted::deal`].
+    level: u32,
+}
 
 impl Deal {
     /// Works on a part; deals it again, if it does not fit, so that each of those parts is expected to take up to `most` bytes.
     pub fn work(&self, part: usize, scratch: &Scratch, most: usize, work: &mut impl Parted) -> Result<()> {
-        self.work_at(part, (scratch, most), 1, work)
+        self.work_at(part, Deeper { scratch, most, level: 1 }, work)
     }
 
-    fn work_at(
-        &self,
-        part: usize,
-        (scratch, most): (&Scratch, usize),
-        level: u32,
-        work: &mut impl Parted,
-    ) -> Result<()> {
+    fn work_at(&self, part: usize, deal: Deeper<'_>, work: &mut impl Parted) -> Result<()> {
+        let Deeper { scratch, most, level } = deal;
         let parts = (self.length(part) / (most as u64).max(1)).clamp(2, AGAIN).next_power_of_two();
         let again = Deal::new(scratch, parts as usize);
         let mut deeper: Option<Dealer<'_>> = None;
@@ -167,14 +172,14 @@ impl Deal {
         })?;
         let Some(dealer) = deeper else { return work.finish() };
         dealer.end();
-        (0..again.parts()).try_for_each(|part| again.work_at(part, (scratch, most), level + 1, work))
+        (0..again.parts()).try_for_each(|part| again.work_at(part, Deeper { level: level + 1, ..deal }, work))
     }
 }
 
 /// The part of a hash, among as many as a power of two.
 #[inline]
 pub fn part_of(hash: u64, level: u32, parts: usize) -> usize {
-    // What is dealt again has all of one part in common.
+    // Records that are dealt again had the same part before, so their hash has bits in common.
     let hash = if level == 0 { hash } else { secret::hash((hash, level)) };
     // Not the lowest bits: those place it in tables.
     (hash >> 40) as usize & (parts - 1)

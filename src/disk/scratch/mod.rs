@@ -1,11 +1,11 @@
-//! Room for what does not fit the memory: temporary files that nobody else sees.
+//! Temporary files that nobody else sees, for what does not fit the memory.
 //!
-//! A [`Scratch`] is the place for those of one piece of work, such as a report. [`deal`] parts records among files by a number, so
-//! that each part can be worked on alone; [`sorter`] brings records into order. Both keep what they get in memory as long as it
-//! fits their share, and need no file then.
+//! A [`Scratch`] is the place for the files of one piece of work, such as a report. [`deal`] parts records by a number, so that each
+//! part can be worked on alone; [`sorter`] sorts records. Both keep records in memory as long as they fit their share, and need no
+//! file then.
 //!
-//! A temporary file has no name from the moment it is made, so it goes with the process, however that ends. What is read
-//! back has to be what was written: each piece has a CRC.
+//! A temporary file never has a name, so it goes when the process ends, however that happens. Each piece has a CRC, so what is read
+//! back is what was written.
 
 pub mod deal;
 pub mod sorter;
@@ -31,7 +31,7 @@ use crate::format::frame::crc;
 /// Names that are tried before a directory is taken for one that refuses them.
 const ATTEMPTS: u32 = 64;
 
-/// Memory that a command takes, all threads together, unless told otherwise.
+/// Bytes of memory that a command takes by default, all threads together.
 pub const MEMORY: u64 = 128 << 20;
 
 /// What a piece of work may take.
@@ -46,7 +46,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// So many threads, the memory that a command takes unless told otherwise, and the temporary files of a reader.
+    /// So many threads, the default memory of a command, and the temporary files of a reader.
     pub fn new(threads: usize) -> Limits {
         Limits { threads, memory: MEMORY, scratch: Scratch::for_readers(None) }
     }
@@ -70,7 +70,7 @@ impl Scratch {
         Scratch { directory: directory.into(), written: Arc::default() }
     }
 
-    /// Where a process that only reads has its temporary files, unless it is told of another place: `$TMPDIR`, or `/tmp`.
+    /// Where a process that only reads has its temporary files: this directory, by default `$TMPDIR` or `/tmp`.
     pub fn for_readers(directory: Option<&Path>) -> Scratch {
         directory.map_or_else(|| Scratch::new(&std::env::temp_dir()), Scratch::new)
     }
@@ -102,7 +102,7 @@ impl Scratch {
         }
     }
 
-    /// Makes a file without a name; where the system or the file system knows none, one whose name is taken away at once.
+    /// Makes a file without a name. If the system or the file system has no such files, makes one and removes its name at once.
     fn create(&self) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;

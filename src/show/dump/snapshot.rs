@@ -78,7 +78,7 @@ pub(super) fn events(path: String, file: Box<dyn File>, out: &mut dyn Write) -> 
             return Ok(());
         }
         table.clear();
-        let decoded = decoder.decode(bytes, header.count, header.shard, &mut table, |_| true);
+        let decoded = decoder.decode(header.packed_events(bytes), &mut table, |_| true);
         decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
         table.rows.iter().try_for_each(|row| written(line(out, &table.event(row))))
     })

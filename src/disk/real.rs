@@ -1,12 +1,11 @@
 //! A directory of a real file system, held by one descriptor.
 //!
-//! A path may lead to another directory from one moment to the next; a descriptor does not. So every call is relative to it, and
-//! what a writer makes, renames and deletes is in the directory that it locked. Links inside are somebody's attempt to make
-//! a writer write elsewhere, or an accident: none is followed.
+//! A path may lead to another directory from one moment to the next; a descriptor does not. So every call is relative to the
+//! descriptor, and a writer makes, renames and deletes only in the directory that it locked. A link inside may be an attempt to make a
+//! writer write elsewhere, or an accident: none is followed.
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,34 +14,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file::{ALWAYS, irregular, refuse_non_file, whereabouts};
-use super::holder::locked;
+use super::file::{ALWAYS, DIRECTORY, irregular, refuse_non_file, whereabouts};
+use super::holder::{Modes, locked};
+use super::names::{Made, Names, Synced, sync_directory_at, sync_name_of, sync_names};
+use super::rename::rename_to_new;
 use super::{File, Identity, LOCK, Stamp, Storage, TEMPORARY, Taken, path_of};
 use crate::error::{Error, Result, Unfit};
 use crate::format::Uid;
 
-/// What is opened in a store is no link, and no pipe whose other end could be waited for.
+/// A file of a store is not a link, and opening it never waits for the other end of a pipe.
 const INSIDE: OFlags = ALWAYS.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
-const DIRECTORY: OFlags = ALWAYS.union(OFlags::DIRECTORY);
 
-/// Rejects hold what visitors wrote: files are their owner's alone.
+/// Rejects hold what visitors wrote, so files are for their owner alone.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
-/// The same of a directory.
+/// The same for a directory.
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
-/// Two changes that are closer may leave the same time: the kernel's clock for them ticks every hundredth of a second or more
-/// often, and some file systems note whole seconds, or every other one.
+/// Two changes that are closer than this may leave the same time. The kernel's clock for them ticks at least every hundredth of a
+/// second, and some file systems note only whole seconds, or every other one.
 const FINE: Duration = Duration::from_millis(200);
 const COARSE: Duration = Duration::from_secs(3);
-
-/// Whether names have to be durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// A file system that cannot fsync a directory is an error.
-    Durable,
-    /// There it is left to the file system, and [`Disk::names_are_unsynced`] says so.
-    DurableIfPossible,
-}
 
 /// A directory of a real file system.
 pub struct Disk {
@@ -76,11 +67,11 @@ impl Disk {
     pub fn create(path: &Path, names: Names) -> Result<Disk> {
         let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).count();
         let ancestors: Vec<&Path> = path.ancestors().take(missing + 1).collect();
-        // From the outermost that is missing; each has its name for good before there is another one inside. So of those that
-        // are there, only the innermost may have been made by a run that died before its fsync.
+        // The outermost first. Each has its name for good before there is another one inside. So of those that are there, only the
+        // innermost may have been made by a run that died before its fsync.
         for (made, pair) in ancestors.windows(2).rev().enumerate() {
             let [directory, parent] = pair else { continue };
-            sync_name_of(parent, names, made > 0)?;
+            sync_name_of(parent, names, Made::of(made > 0))?;
             match fs::DirBuilder::new().mode(PRIVATE_DIRECTORY).create(directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
                 result => result.map_err(Error::io("make the directory", directory.display().to_string()))?,
@@ -88,9 +79,8 @@ impl Disk {
         }
         let disk = Disk { names, ..Disk::open(path)? };
         // The parent is not always the one in the path, which may be a link.
-        let unsynced = sync_directory_at(&disk.directory, Path::new(".."), names, missing > 0);
-        let unsynced = unsynced.map_err(Error::io("sync", path.join("..").display().to_string()))?;
-        disk.unsynced.fetch_or(unsynced, Ordering::Relaxed);
+        let synced = sync_directory_at(&disk.directory, Path::new(".."), names, Made::of(missing > 0));
+        disk.note(synced.map_err(Error::io("sync", path.join("..").display().to_string()))?);
         Ok(disk)
     }
 
@@ -99,12 +89,17 @@ impl Disk {
         self.unsynced.load(Ordering::Relaxed)
     }
 
+    /// Remembers what became of names.
+    fn note(&self, synced: Synced) {
+        self.unsynced.fetch_or(synced == Synced::LeftToTheSystem, Ordering::Relaxed);
+    }
+
     /// Opens a file of the directory; gives it only if it is one.
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<fs::File> {
         let open = || rustix::fs::openat(&self.directory, name, INSIDE | flags, PRIVATE);
         let file = match retry_on_intr(open) {
             Err(Errno::LOOP) => return Err(irregular("a symbolic link")),
-            // What a socket answers, and a pipe that nobody reads.
+            // The answer of a socket, and of a pipe that nobody reads.
             Err(Errno::NXIO) => return Err(irregular("a pipe, a socket or a device")),
             Err(Errno::ISDIR) => return Err(irregular("a directory")),
             answer => fs::File::from(answer?),
@@ -113,7 +108,7 @@ impl Disk {
         Ok(file)
     }
 
-    /// Refuses a file that somebody else has under another name, too.
+    /// Refuses a file that has another name as well: somebody else may use it.
     fn refuse_linked(&self, name: &str, file: &fs::File) -> io::Result<()> {
         let own = File::identity(file)?;
         if own.links <= 1 {
@@ -124,36 +119,12 @@ impl Disk {
         if ours && own.links == 2 { Ok(()) } else { Err(Unfit::linked(&path_of(self, name), own.links)) }
     }
 
-    /// A renaming that takes no name, for systems without one: Linux before 3.15, and some file systems.
-    fn rename_by_link(&self, from: &str, to: &str) -> rustix::io::Result<()> {
-        let directory = &self.directory;
-        match rustix::fs::linkat(directory, from, directory, to, AtFlags::empty()) {
-            Ok(()) => rustix::fs::unlinkat(directory, from, AtFlags::empty()),
-            // No links there.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::MLINK) => {
-                self.rename_by_look(from, to)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The same where there are no links either. The caller holds the writer's lock, so nobody who minds it makes the name between
-    /// the look and the renaming.
-    fn rename_by_look(&self, from: &str, to: &str) -> rustix::io::Result<()> {
-        let directory = &self.directory;
-        match rustix::fs::statat(directory, to, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Err(Errno::EXIST),
-            Err(Errno::NOENT) => rustix::fs::renameat(directory, from, directory, to),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The directory is not where its path leads any more: where it is, and what to do.
-    fn displaced(&self, replaced: bool) -> Error {
+    /// The error of a directory that its path does not lead to any more: where it is, and what to do.
+    fn displaced(&self, instead: Instead) -> Error {
         let path = self.path.display().to_string();
         let gone = self.directory.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         let place = whereabouts(&self.directory);
-        let other = if replaced { ", and the path leads to another directory now" } else { "" };
+        let other = if instead == Instead::Another { ", and the path leads to another directory now" } else { "" };
         let (problem, hint) = match place {
             Some(place) => {
                 let place = place.display();
@@ -183,39 +154,11 @@ impl Disk {
     }
 }
 
-/// Makes the name of a directory on the way to a store durable; whether this process `made` it.
-fn sync_name_of(directory: &Path, names: Names, made: bool) -> Result<()> {
-    let Some(parent) = directory.parent() else { return Ok(()) };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let synced = sync_directory_at(CWD, parent, names, made);
-    // Where that is not possible, it is not possible for the store's own name either, and that is told.
-    synced.map(drop).map_err(Error::io("sync", parent.display().to_string()))
-}
-
-/// Opens a directory and makes the names in it durable; gives whether they are left to the file system.
-fn sync_directory_at(from: impl AsFd, path: &Path, names: Names, made: bool) -> io::Result<bool> {
-    match retry_on_intr(|| rustix::fs::openat(&from, path, DIRECTORY, Mode::empty())) {
-        // Whose it is may let nobody look inside, and then nobody but its owner made what is there.
-        Err(Errno::ACCESS) if !made => Ok(false),
-        directory if made => sync_names(directory?, names),
-        // It may be of another file system, one that is only read for example, on which nobody made anything.
-        directory => sync_names(directory?, Names::DurableIfPossible).map(|_| false),
-    }
-}
-
-/// Makes the names in a directory durable; gives whether they are left to the file system, which cannot do it.
-fn sync_names(directory: impl AsFd, names: Names) -> io::Result<bool> {
-    match retry_on_intr(|| rustix::fs::fsync(&directory)) {
-        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if names == Names::DurableIfPossible => Ok(true),
-        Err(error @ (Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)) => Err(Unfit::because(
-            format!(
-                "this file system cannot fsync a directory ({error}): the names of files may not survive a loss of power"
-            ),
-            "keep the store on a file system that can, such as ext4, xfs or btrfs; or ingest with `--durability os`: what that \
-             acknowledges survives the death of the process only",
-        )),
-        answer => Ok(answer.map(|()| false)?),
-    }
+/// What the path of a store leads to, where it does not lead to the store any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Instead {
+    Another,
+    Nothing,
 }
 
 /// Whether a directory changed so lately that another change may leave the same time.
@@ -238,7 +181,7 @@ impl Storage for Disk {
             let mut names = Vec::new();
             // Opened anew each time: two lists at once must not share a place in the directory.
             for entry in Dir::read_from(&self.directory)? {
-                // A name that is no UTF-8 is none of the store's.
+                // A name that is not UTF-8 is not one of the store's.
                 let entry = entry?;
                 let name = entry.file_name().to_str().ok().filter(|name| ![".", ".."].contains(name));
                 names.extend(name.map(str::to_owned));
@@ -278,10 +221,7 @@ impl Storage for Disk {
         let directory = &self.directory;
         let renamed = match taken {
             Taken::Replace => rustix::fs::renameat(directory, from, directory, to),
-            Taken::Refuse => match rename_to_new(directory, from, to) {
-                Err(Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => self.rename_by_link(from, to),
-                answer => answer,
-            },
+            Taken::Refuse => rename_to_new(directory, from, to),
         };
         Ok(renamed?)
     }
@@ -294,8 +234,7 @@ impl Storage for Disk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        let unsynced = sync_names(&self.directory, self.names)?;
-        self.unsynced.fetch_or(unsynced, Ordering::Relaxed);
+        self.note(sync_names(&self.directory, self.names)?);
         Ok(())
     }
 
@@ -310,8 +249,8 @@ impl Storage for Disk {
                 let stamp = Stamp([found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()]);
                 Ok((!changed_lately(&found)).then_some(stamp))
             }
-            Ok(_) => Err(self.displaced(true)),
-            Err(error) if is_nothing(&error) => Err(self.displaced(false)),
+            Ok(_) => Err(self.displaced(Instead::Another)),
+            Err(error) if is_nothing(&error) => Err(self.displaced(Instead::Nothing)),
             Err(error) => Err(Error::io("look at", self.path.display().to_string())(error)),
         }
     }
@@ -321,13 +260,16 @@ impl Storage for Disk {
         // Nothing is ever written to it: what it holds, an earlier program wrote.
         let file = self.open_file(LOCK, OFlags::RDWR | OFlags::CREATE).map_err(Error::io("open", &path))?;
         self.refuse_linked(LOCK, &file).map_err(Error::io("lock", &path))?;
-        let loose = self.directory.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 != 0);
-        locked(&file, self.path(), loose, Error::io("lock", &path))?;
-        // The directory as well, where the file system lets one: who deletes LOCK, taking it for stale, lets nobody in.
+        let modes = match self.directory.metadata() {
+            Ok(metadata) if metadata.mode() & 0o077 != 0 => Modes::Loose,
+            _ => Modes::Private,
+        };
+        locked(&file, self.path(), modes, Error::io("lock", &path))?;
+        // The directory as well, if the file system allows it. So whoever deletes LOCK, taking it for stale, lets no second writer in.
         let shown = || self.path.display().to_string();
         let again = retry_on_intr(|| rustix::fs::openat(&self.directory, ".", DIRECTORY, Mode::empty()));
         let directory = fs::File::from(again.map_err(|error| Error::io("open", shown())(error.into()))?);
-        let held = locked(&directory, self.path(), loose, Error::io("lock", shown()));
+        let held = locked(&directory, self.path(), modes, Error::io("lock", shown()));
         // Where it cannot be locked, LOCK has to do.
         if let Err(error @ Error::Locked { .. }) = held {
             return Err(error);
@@ -352,13 +294,13 @@ impl Storage for Disk {
             return Ok(None);
         }
         let system = retry_on_intr(|| rustix::fs::fstatvfs(&self.directory))?;
-        // What is set aside for root is room for root.
+        // Blocks that are set aside for root are room for root.
         let blocks = if rustix::process::geteuid().is_root() { system.f_bfree } else { system.f_bavail };
         Ok(Some(blocks.saturating_mul(system.f_frsize)))
     }
 }
 
-/// Whether the file system may store bytes in less room than they have: then nothing tells what fits.
+/// Whether the file system may store bytes in less room than they take. Then nothing tells what fits.
 #[cfg(target_os = "linux")]
 fn may_compress(directory: &fs::File) -> io::Result<bool> {
     const BTRFS: u32 = 0x9123_683e;
@@ -375,17 +317,7 @@ fn may_compress(_: &fs::File) -> io::Result<bool> {
     Ok(false)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn rename_to_new(directory: &fs::File, from: &str, to: &str) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(directory, from, directory, to, rustix::fs::RenameFlags::NOREPLACE)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn rename_to_new(_: &fs::File, _: &str, _: &str) -> rustix::io::Result<()> {
-    Err(Errno::NOSYS)
-}
-
-/// A number of the system's, whose width is another one on other machines.
+/// A number from the system. Its width differs between machines.
 fn wide(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or(u64::MAX)
 }
@@ -393,7 +325,7 @@ fn wide(number: impl TryInto<u64>) -> u64 {
 /// Whether nothing has the path.
 fn is_nothing(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
-    // A loop of links is no place either; its kind has no stable name.
+    // A loop of links leads nowhere either. Its kind has no stable name.
     matches!(error.kind(), NotFound | NotADirectory) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
@@ -403,6 +335,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::super::publish;
+    use super::super::rename::{by_link, by_look};
     use super::*;
 
     /// A directory with a store in it and a file beside that nobody is to touch.
@@ -552,8 +485,8 @@ mod tests {
         type Way = fn(&Disk, &str, &str) -> io::Result<()>;
         let ways: [Way; 3] = [
             |disk, from, to| disk.rename(from, to, Taken::Refuse),
-            |disk, from, to| Ok(disk.rename_by_link(from, to)?),
-            |disk, from, to| Ok(disk.rename_by_look(from, to)?),
+            |disk, from, to| Ok(by_link(&disk.directory, from, to)?),
+            |disk, from, to| Ok(by_look(&disk.directory, from, to)?),
         ];
         for (number, way) in ways.into_iter().enumerate() {
             for kind in KINDS {
