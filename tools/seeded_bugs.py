@@ -44,7 +44,7 @@ class Bug:
 LOG, STORAGE, RECOVER, STORE = "src/store/log", "src/disk", "src/store/recover", "src/store"
 JUDGE, CONTENT = "src/segment/judge", "src/segment/content"
 SEGMENT, FRAME, BATCH = "src/segment", "src/format/frame", "src/format/batch"
-DISK, HOLDER, PLACE = "src/disk/disk", "src/disk/holder", "src/store/place"
+DISK, HOLDER, WHEREABOUTS = "src/disk/disk", "src/disk/holder", "src/store/whereabouts"
 TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
 COMPACT, INGEST, REPEATS, BLOCK = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats", "src/format/block"
 MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/report", "src/query/gather"
@@ -478,11 +478,12 @@ BUGS = [
         "torn_or_corrupt leftovers_are_ignored",
         (
             RECOVER,
-            "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
+            "    let (mut view, listing) = View::look(storage, Purpose::Append)?;\n",
+            "    let names = storage.list().unwrap_or_default();\n"
             "    for name in names.iter().filter(|name| matches!(parse_name(name), Name::Temporary)) {\n"
             '        storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;\n'
             "    }\n"
-            "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
+            "    let (mut view, listing) = View::look(storage, Purpose::Append)?;\n",
         ),
     ),
     # The right place.
@@ -490,25 +491,25 @@ BUGS = [
         "path-unlooked",
         "a writer goes on in a directory that was moved away, and calls it durable",
         "displaced a_writer_whose_directory_is_moved",
-        (PLACE, "let stamp = storage.in_place()?;", "let stamp = None;"),
+        (WHEREABOUTS, "let stamp = storage.in_place()?;", "let stamp = None;"),
     ),
     Bug(
         "name-unlooked",
         "a writer goes on in a file that another one has taken the place of",
         "displaced a_writer_whose_files_are_meddled_with",
-        (PLACE, "let led = leads_to(storage, &name, file);", "let led = Some(file).map_or(Ok(()), |_| Ok(()));"),
+        (WHEREABOUTS, "let led = leads_to(storage, &name, file);", "let led = Some(file).map_or(Ok(()), |_| Ok(()));"),
     ),
     Bug(
         "list-unlooked",
         "a writer acknowledges in a store of which older files were deleted",
         "displaced a_writer_whose_files_are_meddled_with",
-        (PLACE, "if folded || stamp.is_none() || *seen != stamp {", "if folded {"),
+        (WHEREABOUTS, "if folded || stamp.is_none() || *seen != stamp {", "if folded {"),
     ),
     Bug(
         "list-looked-at-once",
         "a writer lists the directory when it begins, and no more",
         "displaced a_writer_whose_files_are_meddled_with",
-        (PLACE, "if folded || stamp.is_none() || *seen != stamp {", "if folded || seen.is_none() {"),
+        (WHEREABOUTS, "if folded || stamp.is_none() || *seen != stamp {", "if folded || seen.is_none() {"),
     ),
     Bug(
         "a-stamp-of-this-moment",
@@ -550,7 +551,7 @@ BUGS = [
         "folded-means-gone",
         "a compaction that folds a segment before its seal is fsynced stops the writer beside it",
         "compaction compacted_stores",
-        (PLACE, "Err(Error::Displaced { .. }) if number < last =>", "Err(Error::Displaced { .. }) if number > last =>"),
+        (WHEREABOUTS, "Err(Error::Displaced { .. }) if number < last =>", "Err(Error::Displaced { .. }) if number > last =>"),
     ),
     Bug(
         "calls-by-path",
@@ -616,7 +617,7 @@ BUGS = [
         "every-segment-is-opened-for-writing",
         "a store of which sealed files are hard links to a copy is refused",
         "strange_files a_second_name",
-        (STORE, "let writable = writable && number.saturating_add(1) >= *listing.segments.end();\n", ""),
+        (STORE, "purpose == Purpose::Append && number.saturating_add(1) >= *listing.segments.end();", "purpose == Purpose::Append;"),
     ),
     Bug(
         "files-for-everybody",
@@ -877,7 +878,7 @@ BUGS = [
         "surroundings without_a_thread_that_syncs",
         (
             LOG,
-            "        idle(|| self.sync(true));\n        self.lock()",
+            "        idle(|| self.sync(Until::Synced));\n        self.lock()",
             "        let mut state = self.lock();\n        state.durable = state.appended.sequence;\n        state.acknowledged = state.durable;\n        state",
         ),
     ),
@@ -1326,7 +1327,7 @@ BUGS = [
         "rejects-of-the-forgotten",
         "a compaction keeps rejects of inputs that count no longer",
         "compaction a_compaction_drops_the_rejects",
-        (STORE_INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
+        (STORE_INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= position)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= position)"),
     ),
     # Repair.
     Bug(
@@ -1547,7 +1548,7 @@ BUGS = [
         "ingest-behind-nonsense",
         "the writer appends behind content that no reader accepts",
         "forged nothing_is_appended",
-        (STORE, "if depth == Depth::LastSegment {\n            self.check_contents(end.segment)?;", "if depth == Depth::LastSegment && false {\n            self.check_contents(end.segment)?;"),
+        (STORE, "if purpose == Purpose::Append {\n            self.check_contents(end.segment)?;", "if purpose == Purpose::Append && false {\n            self.check_contents(end.segment)?;"),
     ),
     # Verify.
     Bug(
@@ -1767,7 +1768,7 @@ BUGS = [
         "what a writer acknowledges while a reader looks is called lost",
         "readers_beside_compaction a_writer_that_acknowledges",
         (STORE, "        let acknowledged = read_acknowledged(storage)?;\n        let listing = match", "        let mut acknowledged = read_acknowledged(storage)?;\n        let listing = match"),
-        (STORE, "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        let mut view", "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        acknowledged = read_acknowledged(storage)?;\n        let mut view"),
+        (STORE, "let files = Files::open(storage, &listing, purpose)?;\n        let mut view", "let files = Files::open(storage, &listing, purpose)?;\n        acknowledged = read_acknowledged(storage)?;\n        let mut view"),
     ),
     Bug(
         "acknowledged-and-gone-is-no-loss",
