@@ -1228,13 +1228,13 @@ BUGS = [
         "parts-only-at-the-start",
         "where parts begin is told by the first rows alone, which are those of the first sites if they come from a snapshot",
         "lib parts_are_small",
-        (GATHER, "            if part.rows.len() > part.most {", "            if part.rows.len() > part.most && mixed {"),
+        (GATHER, "            if part.rows.len() > part.most {", "            if part.rows.len() > part.most && arrival == Arrival::Mixed {"),
     ),
     Bug(
         "memory-of-a-giant-is-kept",
         "what one large site needed is held until the end",
         "lib parts_are_small",
-        (GATHER, "        self.spare.retain(|rows| rows.capacity() <= 2 * PART);\n", ""),
+        (GATHER, "        self.spare.retain(|rows| rows.capacity() <= 2 * PART_ROWS);\n", ""),
     ),
     Bug(
         "parts-without-a-snapshot",
