@@ -1027,13 +1027,13 @@ BUGS = [
         "messages-before-the-statuses-of-their-moment",
         "a message counts as an email that comes in the moment in which an operator comes",
         "lib large::tests::what_does_not_fit",
-        (LARGE, "rest.next_if(|turn| *turn <= moment)", "rest.next_if(|turn| *turn < moment)"),
+        (LARGE, "rest.next_if(|switch| *switch <= moment)", "rest.next_if(|switch| *switch < moment)"),
     ),
     Bug(
         "each-slice-begins-offline",
         "who was online when the memory for turns was full is forgotten",
         "lib large::tests",
-        (LARGE, "turns = Turns { online: was, ..Turns::default() };", "turns = Turns::default();"),
+        (LARGE, "switches = Switches { online: was, ..Switches::default() };", "switches = Switches::default();"),
     ),
     Bug(
         "a-visitor-of-one-site-is-none-of-another",
@@ -1045,7 +1045,7 @@ BUGS = [
         "operators-of-any-moment",
         "a window counts operators whose statuses are all before it",
         "lib large::tests::what_does_not_fit",
-        (LARGE, "if moment >= window.from {", "if moment >= i64::MIN {"),
+        (LARGE, "if status.moment >= window.from {", "if status.moment >= i64::MIN {"),
     ),
     Bug(
         "what-is-put-aside-is-believed",
