@@ -1087,7 +1087,7 @@ BUGS = [
         "sites-by-the-public-hash",
         "whoever names sites makes them all collide in a table",
         "hash_attack names_that_collide",
-        (REPORT, "let hash = |place: &Place| secret::hash(place.name.site());", "let hash = |place: &Place| site_hash(place.name.site());"),
+        (REPORT, "let hash = |record: &IndexRecord| secret::hash(record.name.site());", "let hash = |record: &IndexRecord| site_hash(record.name.site());"),
     ),
     Bug(
         "a-run-of-more-than-there-are",
@@ -1315,7 +1315,7 @@ BUGS = [
         "tail-does-not-touch-the-index",
         "a site that has events behind a snapshot is answered from the snapshot's index as well",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (REPORT, "is_shared(place) || place.is_cut || in_tail(&place.name)", "is_shared(place) || place.is_cut"),
+        (REPORT, "is_shared(record) || record.is_cut || in_tail(&record.name)", "is_shared(record) || record.is_cut"),
     ),
     Bug(
         "forgetting-is-forgotten",
