@@ -99,7 +99,11 @@ fn the_program_says_what_the_scripts_say() {
         let (line, (then, now)) = (1..).zip(pairs).find(|(_, (a, b))| a != b).unwrap_or((0, ("", "")));
         differ.push(format!("{}:{line}:\n  is {then:?}\n now {now:?}", path.display()));
     }
-    assert!(differ.is_empty(), "{}\nread the difference, then: GOLDEN=write cargo test --test golden", differ.join("\n"));
+    assert!(
+        differ.is_empty(),
+        "{}\nread the difference, then: GOLDEN=write cargo test --test golden",
+        differ.join("\n")
+    );
 }
 
 #[test]

@@ -19,8 +19,7 @@ use chatwal::format::block::BlockKind;
 use chatwal::snapshot::Snapshot;
 use serde_json::Value;
 use support::cli::{
-    CHATWAL, PATIENCE, Ran, Running, SEGMENT_DUMP, Sandbox, generated, message, possible, run, spread,
-    status, until,
+    CHATWAL, PATIENCE, Ran, Running, SEGMENT_DUMP, Sandbox, generated, message, possible, run, spread, status, until,
 };
 use support::naive;
 

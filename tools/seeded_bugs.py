@@ -45,7 +45,7 @@ LOG, STORAGE, RECOVER, STORE = "src/store/log", "src/disk", "src/store/recover",
 JUDGE, CONTENT = "src/segment/judge", "src/segment/content"
 SEGMENT, FRAME, DIRECTORY = "src/segment", "src/format/frame", "src/format/directory"
 EVENTS, CHECKPOINT, FILE_HEADER, TABLES = [f"src/format/{name}" for name in ("events", "checkpoint", "file_header", "tables")]
-DISK, HOLDER, PLACE = "src/disk/real", "src/disk/holder", "src/store/place"
+DISK, HOLDER, WHEREABOUTS = "src/disk/real", "src/disk/holder", "src/store/whereabouts"
 NAMES, RENAME = "src/disk/names", "src/disk/rename"
 TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
 COMPACT, INGEST, REPEATS = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats"
@@ -480,11 +480,12 @@ BUGS = [
         "torn_or_corrupt leftovers_are_ignored",
         (
             RECOVER,
-            "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
+            "    let (mut view, listing) = View::look(storage, Purpose::Append)?;\n",
+            "    let names = storage.list().unwrap_or_default();\n"
             "    for name in names.iter().filter(|name| matches!(parse_name(name), Name::Temporary)) {\n"
             '        storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;\n'
             "    }\n"
-            "    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;\n",
+            "    let (mut view, listing) = View::look(storage, Purpose::Append)?;\n",
         ),
     ),
     # The right place.
@@ -492,25 +493,25 @@ BUGS = [
         "path-unlooked",
         "a writer goes on in a directory that was moved away, and calls it durable",
         "displaced a_writer_whose_directory_is_moved",
-        (PLACE, "let stamp = storage.in_place()?;", "let stamp = None;"),
+        (WHEREABOUTS, "let stamp = storage.in_place()?;", "let stamp = None;"),
     ),
     Bug(
         "name-unlooked",
         "a writer goes on in a file that another one has taken the place of",
         "displaced a_writer_whose_files_are_meddled_with",
-        (PLACE, "let led = leads_to(storage, &name, file);", "let led = Some(file).map_or(Ok(()), |_| Ok(()));"),
+        (WHEREABOUTS, "let led = leads_to(storage, &name, file);", "let led = Some(file).map_or(Ok(()), |_| Ok(()));"),
     ),
     Bug(
         "list-unlooked",
         "a writer acknowledges in a store of which older files were deleted",
         "displaced a_writer_whose_files_are_meddled_with",
-        (PLACE, "if folded || stamp.is_none() || *seen != stamp {", "if folded {"),
+        (WHEREABOUTS, "if folded || stamp.is_none() || *seen != stamp {", "if folded {"),
     ),
     Bug(
         "list-looked-at-once",
         "a writer lists the directory when it begins, and no more",
         "displaced a_writer_whose_files_are_meddled_with",
-        (PLACE, "if folded || stamp.is_none() || *seen != stamp {", "if folded || seen.is_none() {"),
+        (WHEREABOUTS, "if folded || stamp.is_none() || *seen != stamp {", "if folded || seen.is_none() {"),
     ),
     Bug(
         "a-stamp-of-this-moment",
@@ -552,7 +553,7 @@ BUGS = [
         "folded-means-gone",
         "a compaction that folds a segment before its seal is fsynced stops the writer beside it",
         "compaction compacted_stores",
-        (PLACE, "Err(Error::Displaced { .. }) if number < last =>", "Err(Error::Displaced { .. }) if number > last =>"),
+        (WHEREABOUTS, "Err(Error::Displaced { .. }) if number < last =>", "Err(Error::Displaced { .. }) if number > last =>"),
     ),
     Bug(
         "calls-by-path",
@@ -618,7 +619,7 @@ BUGS = [
         "every-segment-is-opened-for-writing",
         "a store of which sealed files are hard links to a copy is refused",
         "strange_files a_second_name",
-        (STORE, "let writable = writable && number.saturating_add(1) >= *listing.segments.end();\n", ""),
+        (STORE, "purpose == Purpose::Append && number.saturating_add(1) >= *listing.segments.end();", "purpose == Purpose::Append;"),
     ),
     Bug(
         "files-for-everybody",
@@ -879,7 +880,7 @@ BUGS = [
         "surroundings without_a_thread_that_syncs",
         (
             LOG,
-            "        idle(|| self.sync(true));\n        self.lock()",
+            "        idle(|| self.sync(Until::Synced));\n        self.lock()",
             "        let mut state = self.lock();\n        state.durable = state.appended.sequence;\n        state.acknowledged = state.durable;\n        state",
         ),
     ),
@@ -1028,13 +1029,13 @@ BUGS = [
         "messages-before-the-statuses-of-their-moment",
         "a message counts as an email that comes in the moment in which an operator comes",
         "lib large::tests::what_does_not_fit",
-        (LARGE, "rest.next_if(|turn| *turn <= moment)", "rest.next_if(|turn| *turn < moment)"),
+        (LARGE, "rest.next_if(|switch| *switch <= moment)", "rest.next_if(|switch| *switch < moment)"),
     ),
     Bug(
         "each-slice-begins-offline",
         "who was online when the memory for turns was full is forgotten",
         "lib large::tests",
-        (LARGE, "turns = Turns { online: was, ..Turns::default() };", "turns = Turns::default();"),
+        (LARGE, "switches = Switches { online: was, ..Switches::default() };", "switches = Switches::default();"),
     ),
     Bug(
         "a-visitor-of-one-site-is-none-of-another",
@@ -1046,7 +1047,7 @@ BUGS = [
         "operators-of-any-moment",
         "a window counts operators whose statuses are all before it",
         "lib large::tests::what_does_not_fit",
-        (LARGE, "if moment >= window.from {", "if moment >= i64::MIN {"),
+        (LARGE, "if status.moment >= window.from {", "if status.moment >= i64::MIN {"),
     ),
     Bug(
         "what-is-put-aside-is-believed",
@@ -1088,7 +1089,7 @@ BUGS = [
         "sites-by-the-public-hash",
         "whoever names sites makes them all collide in a table",
         "hash_attack names_that_collide",
-        (REPORT, "let hash = |place: &Place| secret::hash(place.name.site());", "let hash = |place: &Place| site_hash(place.name.site());"),
+        (REPORT, "let hash = |record: &IndexRecord| secret::hash(record.name.site());", "let hash = |record: &IndexRecord| site_hash(record.name.site());"),
     ),
     Bug(
         "a-run-of-more-than-there-are",
@@ -1229,13 +1230,13 @@ BUGS = [
         "parts-only-at-the-start",
         "where parts begin is told by the first rows alone, which are those of the first sites if they come from a snapshot",
         "lib parts_are_small",
-        (GATHER, "            if part.rows.len() > part.most {", "            if part.rows.len() > part.most && mixed {"),
+        (GATHER, "            if part.rows.len() > part.most {", "            if part.rows.len() > part.most && arrival == Arrival::Mixed {"),
     ),
     Bug(
         "memory-of-a-giant-is-kept",
         "what one large site needed is held until the end",
         "lib parts_are_small",
-        (GATHER, "        self.spare.retain(|rows| rows.capacity() <= 2 * PART);\n", ""),
+        (GATHER, "        self.spare.retain(|rows| rows.capacity() <= 2 * PART_ROWS);\n", ""),
     ),
     Bug(
         "parts-without-a-snapshot",
@@ -1316,7 +1317,7 @@ BUGS = [
         "tail-does-not-touch-the-index",
         "a site that has events behind a snapshot is answered from the snapshot's index as well",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (REPORT, "is_shared(place) || place.is_cut || in_tail(&place.name)", "is_shared(place) || place.is_cut"),
+        (REPORT, "is_shared(record) || record.is_cut || in_tail(&record.name)", "is_shared(record) || record.is_cut"),
     ),
     Bug(
         "forgetting-is-forgotten",
@@ -1328,7 +1329,7 @@ BUGS = [
         "rejects-of-the-forgotten",
         "a compaction keeps rejects of inputs that count no longer",
         "compaction a_compaction_drops_the_rejects",
-        (STORE_INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= place)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= place)"),
+        (STORE_INPUTS, "since.get(&checkpoint.instance).is_some_and(|since| *since <= position)", "since.get(&checkpoint.instance).is_none_or(|since| *since <= position)"),
     ),
     # Repair.
     Bug(
@@ -1549,7 +1550,7 @@ BUGS = [
         "ingest-behind-nonsense",
         "the writer appends behind content that no reader accepts",
         "forged nothing_is_appended",
-        (STORE, "if depth == Depth::LastSegment {\n            self.check_contents(end.segment)?;", "if depth == Depth::LastSegment && false {\n            self.check_contents(end.segment)?;"),
+        (STORE, "if purpose == Purpose::Append {\n            self.check_contents(end.segment)?;", "if purpose == Purpose::Append && false {\n            self.check_contents(end.segment)?;"),
     ),
     # Verify.
     Bug(
@@ -1769,7 +1770,7 @@ BUGS = [
         "what a writer acknowledges while a reader looks is called lost",
         "readers_beside_compaction a_writer_that_acknowledges",
         (STORE, "        let acknowledged = read_acknowledged(storage)?;\n        let listing = match", "        let mut acknowledged = read_acknowledged(storage)?;\n        let listing = match"),
-        (STORE, "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        let mut view", "let (snapshots, segments) = open_files(storage, &listing, writable)?;\n        acknowledged = read_acknowledged(storage)?;\n        let mut view"),
+        (STORE, "let files = Files::open(storage, &listing, purpose)?;\n        let mut view", "let files = Files::open(storage, &listing, purpose)?;\n        acknowledged = read_acknowledged(storage)?;\n        let mut view"),
     ),
     Bug(
         "acknowledged-and-gone-is-no-loss",

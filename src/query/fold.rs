@@ -4,8 +4,8 @@ use crate::event::Kind;
 use crate::event::summary::{Summary, Window};
 use crate::event::table::Row;
 
-/// What is known of one `from`; each field holds the number of the site it was last true for, so that the next site
-/// starts with a clean slate and nothing is cleared.
+/// What is known of one `from`. Each field holds the number of the site for which it was last true: so each site starts with a clean
+/// slate, and nothing has to be cleared.
 #[derive(Clone, Copy, Default)]
 struct Actor {
     operator: u32,
@@ -21,8 +21,8 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// The summary of a site from its rows, of which those before the window only say who was online at its start. `names`
-    /// is a number that all the rows' [`Row::from`] are below.
+    /// The summary of a site from its rows. Rows before the window only say who was online at its start. The [`Row::from`] of every row
+    /// is below `names`.
     pub fn site(&mut self, rows: &[Row], names: usize, window: Window) -> Summary {
         if self.actors.len() < names {
             self.actors.resize(names, Actor::default());

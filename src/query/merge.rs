@@ -13,34 +13,33 @@ pub struct Merged {
     pub disputed: u64,
 }
 
-/// The most rows that are ordered by way of a second list of them; more are parted in their place first.
+/// The most rows that are ordered with the help of a second list. More are parted in place first.
 const MOST_MOVED: usize = 1 << 18;
 
-/// Rows of a site whose ids are looked up in a roomy table.
+/// A site with at most so many rows has its ids looked up in a roomy table.
 const SMALL_SITE: usize = 1 << 11;
 
-/// Rows of a bucket when they are spread: as many as the standard library orders without a division.
+/// Rows of a bucket when they are spread: as many as the standard library sorts without dividing them.
 const BUCKET: usize = 32;
 
-/// Parts into which too many rows fall at a time: so few that the processor follows the end of each.
+/// Into how many parts too many rows are parted at a time: so few that the processor can follow the end of each.
 const PARTS: usize = 1 << 3;
 
 /// What the second list of rows is for, in messages.
 const ORDER: &str = "the order of events";
 
-/// What rows are ordered by first. It decides nearly always, and without a branch; what it leaves open are the events of one
-/// moment.
+/// What rows are ordered by first. It nearly always decides, and without a branch. Only the events of one moment are left open.
 fn key(row: &Row) -> u128 {
     u128::from(row.site) << 64 | u128::from(row.timestamp.cast_unsigned() ^ 1 << 63)
 }
 
-/// Slots of the table of ids of a site with so many rows. With plenty of room hardly anything collides, and no branch goes the
-/// other way; a large site has to do with less.
+/// Slots of the table of ids of a site with so many rows. With plenty of room hardly anything collides, and branches are predicted. A
+/// large site gets less.
 fn slots(rows: usize) -> usize {
     (rows * if rows <= SMALL_SITE { 8 } else { 2 }).next_power_of_two()
 }
 
-/// Bits of the largest number of a range.
+/// How many bits the largest number of a range has.
 fn bits(range: u64) -> u32 {
     u64::BITS - range.leading_zeros()
 }
@@ -65,11 +64,19 @@ impl Range {
         Range { first, earliest, site_bits: bits(last.wrapping_sub(first)), time_bits }
     }
 
-    /// A row's place among them, as a number of as many bits as there are of both.
+    /// A row's place among them, as a number with the bits of both.
     fn place(&self, row: &Row) -> u128 {
         let since = row.timestamp.wrapping_sub(self.earliest).cast_unsigned();
         u128::from(row.site - self.first) << self.time_bits | u128::from(since)
     }
+}
+
+/// Where the rows of one site are.
+struct SiteRows {
+    /// Their indexes, copies and all.
+    rows: std::ops::Range<usize>,
+    /// The index from which on they are kept.
+    kept: usize,
 }
 
 /// Orders the rows of a table and drops copies; keeps its buffers.
@@ -84,20 +91,20 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Makes room for all that [`Merge::unique`] is going to need for this table, as far as it is large.
+    /// Makes room for all that [`Merge::unique`] will need for this table, if it is large.
     pub fn make_room(&mut self, table: &Table) -> Result<()> {
         let Merge { seen, keys, moved, .. } = self;
         let rows = table.rows.len();
         let spread = rows.min(MOST_MOVED);
         memory::reserve(keys, spread.saturating_sub(keys.len()), ORDER)?;
         memory::reserve(moved, spread.saturating_sub(moved.len()), ORDER)?;
-        // As if they were all of one site, and of those that get more room than they need, as small as they are.
+        // As if all rows were of one site, or of the largest that still gets plenty of room.
         let slots = slots(rows).max(slots(rows.min(SMALL_SITE)));
         memory::reserve(seen, slots.saturating_sub(seen.len()), "the ids of a site")
     }
 
-    /// Leaves in `table` each event once: those of a site together, and in the order of events. Of copies that disagree
-    /// the first in that order stays, however they arrived; it is marked.
+    /// Leaves each event in `table` once: those of a site together, and in the order of events. Of copies that disagree, the first in
+    /// that order stays, however they arrived; it is marked.
     pub fn unique(&mut self, table: &mut Table) -> Merged {
         let mut rows = std::mem::take(&mut table.rows);
         if rows.len() > MOST_MOVED {
@@ -120,20 +127,20 @@ impl Merge {
         while start < rows.len() {
             let site = rows[start].site;
             let count = rows[start..].iter().take_while(|row| row.site == site).count();
-            kept = self.unique_site(table, &mut rows, start..start + count, kept, &mut merged);
+            kept = self.unique_site(table, &mut rows, SiteRows { rows: start..start + count, kept }, &mut merged);
             start += count;
         }
         rows.truncate(kept);
         table.rows = rows;
         if self.seen.capacity() > MOST_MOVED * 4 {
-            // What a giant needed of it is not kept while the giant is folded and encoded.
+            // What a giant needed is not kept while the giant is folded and encoded.
             self.seen = Vec::new();
         }
         merged
     }
 
-    /// Orders rows by site and timestamp in their place: parts them by the top bits of both until no part has more than
-    /// `most` rows. The bits are those in which the rows of a part differ, so each time it falls into at least two.
+    /// Orders rows by site and timestamp in place: parts them by the top bits of both until no part has more than `most` rows. Only
+    /// bits in which the rows of a part differ are used, so each part falls into at least two.
     fn order_in_place(&mut self, rows: &mut [Row], most: usize) {
         let range = Range::of(rows);
         let left = (range.site_bits + range.time_bits).saturating_sub(PARTS.ilog2());
@@ -172,9 +179,9 @@ impl Merge {
         }
     }
 
-    /// Puts rows into `moved` by site and timestamp, if they range over few enough of both: spreads them over buckets by the
-    /// top bits of their site, as neighbouring numbers of sites are about equally busy, and what is left to order a bucket
-    /// by fits, with the row's index, into one word. Says whether it did.
+    /// Puts rows into `moved` by site and timestamp, if they range over few enough of both. Spreads them over buckets by the top bits of
+    /// their site, since sites with neighbouring numbers are about equally busy. What is left to order a bucket by fits, with the row's
+    /// index, into one word. Returns whether it did.
     fn spread(&mut self, rows: &[Row]) -> bool {
         let count = rows.len();
         if count < 2 {
@@ -219,15 +226,9 @@ impl Merge {
         true
     }
 
-    /// Moves the rows of one site that are no copies to `kept`; gives the index behind the last.
-    fn unique_site(
-        &mut self,
-        table: &Table,
-        rows: &mut [Row],
-        site: std::ops::Range<usize>,
-        kept: usize,
-        merged: &mut Merged,
-    ) -> usize {
+    /// Moves the rows of one site that are not copies to where they are kept; returns the index behind the last.
+    fn unique_site(&mut self, table: &Table, rows: &mut [Row], site: SiteRows, merged: &mut Merged) -> usize {
+        let SiteRows { rows: site, kept } = site;
         let slots = slots(site.len());
         self.seen.clear();
         self.seen.resize(slots, 0);

@@ -1,10 +1,13 @@
-//! Answers: events of a view are gathered shard by shard, put in order, freed of copies, and folded. It reads stores through
-//! [`store`](crate::store), puts aside what does not fit the memory, and writes nothing else. How answers look is the business of
-//! [`show`](crate::show).
+//! Answers: events of a view are gathered shard by shard, put in order, freed of copies, and folded.
+//!
+//! The room reads stores through [`store`](crate::store), and puts aside what does not fit the memory, through
+//! [`disk::scratch`](crate::disk::scratch). It writes nothing else. [`gather`] is where reports and compaction both begin; `large` takes
+//! what does not fit. How answers look is for [`show`](crate::show).
 
 pub mod fold;
 pub mod gather;
 pub(crate) mod large;
 pub mod merge;
+mod one_site;
 pub mod report;
 pub mod timeline;

@@ -9,10 +9,10 @@ use crate::disk::scratch::sorter::{Sorted, Sorter};
 use crate::error::Result;
 use crate::event::Kind;
 use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
-use crate::query::gather::each_of_site;
+use crate::query::one_site::each_of_site;
 use crate::store::View;
 
-/// A stretch of time in which somebody was online at the site, or nobody was.
+/// A stretch of time in which an operator was online at the site, or none was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Period {
     /// Its first moment, in the events' own unit.
@@ -35,8 +35,8 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Reads that site's events alone, and of a snapshot only the blocks they are in. What does not fit the memory is put aside;
-    /// held are the names of the operators who are online at one moment.
+    /// Reads only the events of that site, and of a snapshot only the blocks they are in. What does not fit the memory is put aside,
+    /// except the names of the operators who are online at one moment.
     pub fn of(view: &View, site: &[u8], limits: &Limits) -> Result<Timeline> {
         let share = limits.bytes() / 16;
         let sorter = Sorter::new(&limits.scratch, share, share);
@@ -60,7 +60,7 @@ impl Timeline {
         Ok(Timeline { periods: sorter.sorted(16)? })
     }
 
-    /// Visits each period, until `visit` says that it is enough.
+    /// Visits each period, until `visit` returns false.
     pub fn each(&self, visit: &mut dyn FnMut(&Period) -> bool) -> Result<()> {
         let mut merge = self.periods.merge(None, None)?;
         while let Some((_, payload)) = merge.next()? {
@@ -104,9 +104,9 @@ impl Period {
 /// Makes periods of the events of a site, which come in order.
 struct Periods<'v> {
     visit: &'v mut dyn FnMut(&Period) -> bool,
-    /// Somebody wants more.
+    /// Whether more periods are wanted.
     wanted: bool,
-    /// Who is online.
+    /// The operators who are online.
     present: HashSet<Box<[u8]>>,
     /// The period at hand, and the one before it, which may go on if this one has no moment.
     period: Option<Period>,
@@ -147,7 +147,7 @@ impl<'v> Periods<'v> {
             self.tell(before);
             self.period = Some(next);
         } else {
-            // It had no moment: statuses come before the messages of theirs. So the period before it goes on.
+            // It had no moment: statuses come before the messages of their moment. So the period before it goes on.
             self.period = Some(match self.before.take() {
                 Some(before) => Period { until: None, operators: before.operators.max(operators), ..before },
                 None => next,

@@ -1,4 +1,4 @@
-//! A file of a store for human eyes: every frame or block of it and its verdict, past any damage.
+//! A file of a store for human eyes: every frame or block of it and its verdict, past any damage. Snapshots are in `snapshot`.
 
 mod snapshot;
 
@@ -7,8 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::base::text::json;
-use crate::base::text::{is_plain, printable};
+use crate::base::text::{is_plain, json, printable};
 use crate::disk::{File, open_regular};
 use crate::error::{Corruption, Error, Result};
 use crate::event::table::Table;
@@ -22,12 +21,12 @@ use crate::segment::judge::{Here, Next, Stop, Verdict as Judgement, judge};
 use crate::segment::{Found, Frame, Gap, Link, Segment};
 use crate::store::{ACKNOWLEDGED_NAME, Place, blame, misencoded};
 
-/// What a dump says of a file; a segment is judged as if it were the last of its store.
+/// What a dump says of a file. A segment is judged as if it were the last of its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Damage to what was durable.
     pub corrupt: Vec<Corruption>,
-    /// An end that was never acknowledged: what is wrong with its first frame, and its bytes.
+    /// An end that was never acknowledged: what is wrong with its first frame, and how many bytes it has.
     pub torn: Option<(Corruption, u64)>,
 }
 
@@ -39,6 +38,15 @@ enum Shown<'a> {
     Gap(&'a Gap),
     /// A frame inside the gap before it, which stands elsewhere than it says.
     Stray(&'a Frame, std::result::Result<(), Corruption>),
+}
+
+/// What is not as it should be, until it is judged.
+struct Bad {
+    /// The sequence number that is due there.
+    due: u64,
+    /// Where it is.
+    at: u64,
+    what: Corruption,
 }
 
 /// Goes through a segment, past any damage, and judges it.
@@ -53,7 +61,7 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Shown<'_>) -> Result<()>) -> Re
             let header = &frame.header;
             let checked = segment.check_frame(frame, &mut buffer)?;
             if let Err(corruption) = &checked {
-                bad.push((header.sequence, frame.at, corruption.clone()));
+                bad.push(Bad { due: header.sequence, at: frame.at, what: corruption.clone() });
             }
             durable_upto = durable_upto.max(header.durable_upto);
             if header.kind == FrameKind::Seal {
@@ -62,20 +70,20 @@ fn walk(segment: &Segment, mut visit: impl FnMut(Shown<'_>) -> Result<()>) -> Re
             visit(Shown::Frame(frame, checked))
         }
         Found::Gap(gap) => {
-            bad.push((gap.due, gap.at, gap.what.clone()));
+            bad.push(Bad { due: gap.due, at: gap.at, what: gap.what.clone() });
             visit(Shown::Gap(gap))
         }
         Found::Stray(frame) => visit(Shown::Stray(frame, segment.check_frame(frame, &mut buffer)?)),
     })?;
     let mut verdict = Verdict::default();
     let claims = if bad.is_empty() { None } else { Some(segment.claims()?) };
-    for (due, at, corruption) in bad {
+    for Bad { due, at, what } in bad {
         let claimed = claims.as_ref().map_or(0, |claims| claims.from(at));
         let proven = durable_upto.max(claimed);
-        // It is judged as the last one of its store.
+        // It is judged as if it were the last segment of its store.
         match judge(Stop { here: Here::Bad, due, proven, next: Next::Unseen }) {
-            Judgement::Corrupt(_) => verdict.corrupt.push(corruption),
-            _ if verdict.torn.is_none() => verdict.torn = Some((corruption, segment.length - at)),
+            Judgement::Corrupt(_) => verdict.corrupt.push(what),
+            _ if verdict.torn.is_none() => verdict.torn = Some((what, segment.length - at)),
             _ => {}
         }
     }
@@ -99,15 +107,15 @@ enum Opened {
 
 fn open(path: &Path) -> Result<Opened> {
     let shown = path.display().to_string();
-    // Read piece by piece, and not mapped: a writer may cut the file at this very moment, and what is missing then is to be
-    // a verdict, and no signal.
+    // Read piece by piece, not mapped: a writer may cut the file at this very moment. What is missing then has to be a verdict, not a
+    // signal.
     let file: Box<dyn File> = Box::new(open_regular(path).map_err(Error::io("open", &shown))?);
     let mut magic = [0; SNAPSHOT_MAGIC.len()];
     let read = file.read_at(&mut magic, 0).map_err(Error::io("read", &shown))?;
     if magic[..read] == SNAPSHOT_MAGIC {
         return Ok(Opened::Snapshot(shown, file));
     }
-    // One that is torn may begin with anything.
+    // A record that is torn may begin with anything.
     if magic[..read] == ACKNOWLEDGED_MAGIC || path.file_name().is_some_and(|name| name == ACKNOWLEDGED_NAME) {
         let mut bytes = vec![0; ACKNOWLEDGED];
         let read = file.read_at(&mut bytes, 0).map_err(Error::io("read", &shown))?;
@@ -134,8 +142,8 @@ fn written(result: std::io::Result<()>) -> Result<()> {
     result.map_err(Error::io("write to", "standard output"))
 }
 
-/// Writes a line on the file and one a frame: offset, length, sequence number, kind, `ok` or `BAD`, and what it holds; of a
-/// snapshot, one a block.
+/// Writes a line on the file, then a line for each frame: offset, length, sequence number, kind, `ok` or `BAD`, and what it holds. For a
+/// snapshot, a line for each block.
 pub fn frames(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     let segment = match open(path)? {
         Opened::Segment(segment) => segment,
@@ -239,13 +247,13 @@ enum Data<'a> {
     Status(&'a str),
 }
 
-/// Writes the events of every intact frame before a torn end, or of every intact block of a snapshot, as lines that can be ingested again. The texts of messages
-/// are not kept: they are empty.
+/// Writes the events of every intact frame before a torn end, or of every intact block of a snapshot, as lines that can be ingested
+/// again. The texts of messages are not kept, so they are empty.
 pub fn events(path: &Path, out: &mut dyn Write) -> Result<Verdict> {
     let segment = match open(path)? {
         Opened::Segment(segment) => segment,
         Opened::Snapshot(path, file) => return snapshot::events(path, file, out),
-        // There are none in it.
+        // It has none.
         Opened::Record(..) => return Ok(Verdict::default()),
     };
     let mut decoder = EventsDecoder::default();
@@ -283,7 +291,7 @@ fn line(out: &mut dyn Write, event: &Event<'_>) -> std::io::Result<()> {
             Kind::Offline => Data::Status("offline"),
         },
     };
-    // Nearly all of them can be written as they are made.
+    // Nearly all of them need no escapes beyond those of JSON.
     match [line.id, line.from, line.site_id].into_iter().all(is_plain) {
         true => serde_json::to_writer(&mut *out, &line)?,
         false => out.write_all(json(&line)?.as_bytes())?,
@@ -291,14 +299,14 @@ fn line(out: &mut dyn Write, event: &Event<'_>) -> std::io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The whole command, which two programs offer: dumps `files` to standard output, goes on past damage, tells of it
-/// through `say`, and gives the exit status.
+/// The whole command, which two programs offer: dumps `files` to standard output, goes on past damage, tells of it through `say`, and
+/// returns the exit status.
 pub fn command(files: &[std::path::PathBuf], as_events: bool, say: &dyn Fn(&str)) -> u8 {
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let mut status = 0;
     for path in files {
         let result = if as_events { events(path, &mut out) } else { frames(path, &mut out) };
-        // What was found so far stands before what is said of it.
+        // What was found so far is written before anything is said of it.
         let result = result.and_then(|verdict| written(out.flush()).map(|()| verdict));
         match result {
             Ok(verdict) => {

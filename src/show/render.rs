@@ -24,16 +24,16 @@ pub enum Format {
     Json,
     /// One JSON object a line.
     Ndjson,
-    /// Columns, for eyes: of the width that the first rows need, and with long values cut.
+    /// Columns, for eyes: as wide as the first rows need, and with long values cut.
     Table,
 }
 
-/// Rows, and bytes of them, that say how wide the columns of a table are; a later row may be wider. So a table of millions of
-/// rows is written as they come, and takes no more memory than these.
+/// The first rows, up to so many bytes of them, decide how wide the columns of a table are; a later row may be wider. So a table of
+/// millions of rows is written as they come, and takes no more memory than these.
 const MEASURED_ROWS: usize = 1000;
 const MEASURED_BYTES: usize = 1 << 20;
 
-/// Characters of a cell of a table; of a longer one the last is `…`.
+/// The most characters of a cell of a table. A longer one is cut and ends with `…`.
 const CELL: usize = 256;
 
 /// One thing in a list; its serialized fields are columns and keys.
@@ -60,8 +60,8 @@ impl Record for ReportLine<'_> {
     }
 }
 
-/// Appends a line of the report without its line end. There may be millions of them: the machinery of `write!` would take longer
-/// than all the rest of a report.
+/// Appends a line of the report without its line end. There may be millions of them, and `write!` would take longer than all the rest
+/// of a report.
 fn report_line(site: &[u8], summary: &Summary, out: &mut Vec<u8>) {
     let Summary { messages, emails, operators, visitors } = *summary;
     out.extend_from_slice(site);
@@ -71,7 +71,7 @@ fn report_line(site: &[u8], summary: &Summary, out: &mut Vec<u8>) {
     count(out, b",visitors=", visitors);
 }
 
-/// Appends a key, of a length that the compiler knows, and a number, which mostly has one or two digits.
+/// Appends a key, whose length the compiler knows, and a number, which mostly has one or two digits.
 fn count<const N: usize>(out: &mut Vec<u8>, key: &[u8; N], number: u64) {
     out.extend_from_slice(key);
     let digit = |number: u64| b'0' + number as u8;
@@ -82,7 +82,7 @@ fn count<const N: usize>(out: &mut Vec<u8>, key: &[u8; N], number: u64) {
     }
 }
 
-/// Writes a report; what it holds may have to be read back, so the inner result is one of the report and the outer of the output.
+/// Writes a report. The inner result is that of the report, which may have to be read back; the outer one is that of the output.
 pub fn report(report: &Report, format: Format, out: &mut (dyn Write + Send)) -> io::Result<Result<Told>> {
     let columns = ["site_id", "messages", "emails", "operators", "visitors"];
     let mut written = Ok(());
@@ -99,7 +99,7 @@ pub fn report(report: &Report, format: Format, out: &mut (dyn Write + Send)) -> 
     }
     let mut writer = Writer::new(format, &columns, out)?;
     let told = report.each(&mut |name, summary| {
-        // That it is UTF-8, as every name is, is seen faster than what is not could be replaced.
+        // Every name is UTF-8. To check that is faster than to replace what is not.
         let site_id = str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed);
         let Summary { messages, emails, operators, visitors } = *summary;
         written = writer.record(&ReportLine { site_id: &site_id, messages, emails, operators, visitors });
@@ -117,7 +117,7 @@ pub struct Writer<'a> {
     format: Format,
     out: &'a mut dyn Write,
     columns: Vec<&'static str>,
-    /// The line at hand: its pieces are put together here rather than behind a `dyn`.
+    /// The line at hand. Its pieces are put together here, not behind a `dyn`.
     line: Vec<u8>,
     /// The first rows of a table, until it is known how wide its columns are.
     rows: Vec<Vec<Cell>>,

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Input, Place, misencoded};
+use super::Input;
+use super::place::{Place, misencoded};
 use crate::error::Result;
 use crate::format::batch::{Checkpoint, Windows, decode_rejects};
 use crate::format::block::{BlockKind, split_rejects};
@@ -12,12 +13,12 @@ use crate::format::{Digest, MAX_COUNT, MAX_OFFSET, STDIN, Uid, WINDOW};
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 
-/// What snapshots and the frames behind them say of the inputs. A **place** counts these snapshots first, then these frames.
+/// What snapshots and the frames behind them say of the inputs. A **position** counts these snapshots first, then these frames.
 #[derive(Default)]
 pub(crate) struct Known {
     /// Those that were not forgotten.
     pub(crate) inputs: BTreeMap<Uid, Input>,
-    /// By instance: from which place on its rejects count. Those before were forgotten.
+    /// By instance: from which position on its rejects count. Those before it were forgotten.
     pub(crate) since: BTreeMap<Uid, usize>,
     /// The instances that something names as forgotten.
     pub(crate) forgotten: Vec<Uid>,
@@ -26,19 +27,19 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn of(snapshots: &[Snapshot], segments: &[Segment], frames: &[Place]) -> Result<Known> {
         let mut known = Known::default();
-        for (place, snapshot) in snapshots.iter().enumerate() {
+        for (position, snapshot) in snapshots.iter().enumerate() {
             snapshot.forgotten.iter().for_each(|instance| known.forget(*instance));
-            snapshot.inputs.iter().for_each(|input| known.add(input.clone(), place));
+            snapshot.inputs.iter().for_each(|input| known.add(input.clone(), position));
         }
-        for (place, at) in (snapshots.len()..).zip(frames) {
-            let (frame, segment) = (&at.frame, &segments[at.segment]);
+        for (position, place) in (snapshots.len()..).zip(frames) {
+            let (frame, segment) = (&place.frame, &segments[place.segment]);
             match frame.header.kind {
                 FrameKind::Batch => {
-                    let checkpoint = at.checkpoint(segment)?;
+                    let checkpoint = place.checkpoint(segment)?;
                     let (events, rejects) = (frame.accepted(), frame.count(SectionKind::Rejects));
-                    known.add(Input { checkpoint, events, rejects }, place);
+                    known.add(Input { checkpoint, events, rejects }, position);
                 }
-                FrameKind::Forget => at.forgotten(segment)?.into_iter().for_each(|instance| known.forget(instance)),
+                FrameKind::Forget => place.forgotten(segment)?.into_iter().for_each(|instance| known.forget(instance)),
                 // A repair took the checkpoints back itself.
                 FrameKind::Hole | FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => {}
             }
@@ -46,8 +47,8 @@ impl Known {
         Ok(known)
     }
 
-    fn add(&mut self, newer: Input, place: usize) {
-        self.since.entry(newer.checkpoint.instance).or_insert(place);
+    fn add(&mut self, newer: Input, position: usize) {
+        self.since.entry(newer.checkpoint.instance).or_insert(position);
         add_input(&mut self.inputs, newer);
     }
 
@@ -61,9 +62,9 @@ impl Known {
         self.since.remove(instance);
     }
 
-    /// Makes one input of those standard inputs that have ended and stand nowhere else: a pipe that is read every minute would
-    /// leave an input each minute, for ever, and none of them is gone on with. What is known of them is added up. Those that
-    /// have rejects stay: a reject is named by its input. Gives those that are no more.
+    /// Makes one input of all standard inputs that have ended and are not among those `elsewhere`; returns the ones that are gone.
+    /// Without this, a pipe that is read every minute would leave an input each minute for ever, and nothing ever continues one. What
+    /// is known of them is added up. An input with rejects stays: a reject is named by its input.
     pub(crate) fn add_up_pipes(&mut self, elsewhere: &BTreeSet<Uid>) -> Vec<Uid> {
         let ended = |input: &&Input| {
             let Checkpoint { instance, name, .. } = &input.checkpoint;
@@ -76,13 +77,13 @@ impl Known {
             bytes = bytes.saturating_add(*end).min(MAX_OFFSET - 1);
             lines = lines.saturating_add(*end_line).min(MAX_OFFSET - 1);
             events = events.saturating_add(input.events).min(MAX_COUNT - 1);
-            // That of an earlier sum stays its instance.
+            // An earlier sum keeps its instance.
             sum = sum.or(Some(*instance).filter(|_| windows.head == Digest::default()));
             gone.push(*instance);
         }
         let (2.., Some(instance)) = (gone.len(), sum.or(gone.first().copied())) else { return Vec::new() };
         gone.iter().for_each(|instance| self.remove(instance));
-        // No bytes have such digests, so that no input goes on here.
+        // No bytes have such digests, so no input ever continues this one.
         let window = bytes.min(WINDOW as u64) as u16;
         let windows = Windows { head_length: window, tail_length: window, ..Windows::default() };
         let name = STDIN.to_vec();
@@ -94,7 +95,7 @@ impl Known {
     }
 }
 
-/// Adds what comes later of an input to what is known of it.
+/// Adds what came in later of an input to what is known of it.
 pub(crate) fn add_input(inputs: &mut BTreeMap<Uid, Input>, newer: Input) {
     match inputs.get_mut(&newer.checkpoint.instance) {
         Some(input) => {
@@ -118,7 +119,7 @@ pub(crate) struct SectionOfRejects<'a> {
     pub(crate) rejects: Rejects<'a>,
 }
 
-/// Visits the sections of rejects that count, in the order of the log. Ends early once `visit` says no.
+/// Visits the sections of rejects that count, in the order of the log. Ends early once `visit` returns false.
 pub(crate) fn each_section_of_rejects(
     snapshots: &[Snapshot],
     segments: &[Segment],
@@ -126,15 +127,16 @@ pub(crate) fn each_section_of_rejects(
     since: &BTreeMap<Uid, usize>,
     visit: &mut dyn FnMut(SectionOfRejects<'_>) -> Result<bool>,
 ) -> Result<()> {
-    let counts =
-        |checkpoint: &Checkpoint, place: usize| since.get(&checkpoint.instance).is_some_and(|since| *since <= place);
+    let counts = |checkpoint: &Checkpoint, position: usize| {
+        since.get(&checkpoint.instance).is_some_and(|since| *since <= position)
+    };
     let (mut go_on, mut buffer) = (true, Vec::new());
-    for (place, snapshot) in snapshots.iter().enumerate() {
+    for (position, snapshot) in snapshots.iter().enumerate() {
         let region = snapshot.header.region(BlockKind::Rejects);
         snapshot.blocks(BlockKind::Rejects, region, &mut buffer, |header, bytes| {
             let misencoded = |malformed| snapshot.misencoded(header, malformed);
             let (checkpoint, bytes) = split_rejects(bytes).map_err(misencoded)?;
-            if go_on && counts(&checkpoint, place) {
+            if go_on && counts(&checkpoint, position) {
                 let rejects = decode_rejects(bytes, header.count, &checkpoint).map_err(misencoded)?;
                 go_on = visit(SectionOfRejects { checkpoint: &checkpoint, count: header.count, bytes, rejects })?;
             }
@@ -144,11 +146,11 @@ pub(crate) fn each_section_of_rejects(
             return Ok(());
         }
     }
-    for (place, at) in (snapshots.len()..).zip(frames) {
-        let rejects = at.frame.sections.iter().find(|section| section.entry.kind == SectionKind::Rejects);
-        let (Some(section), segment) = (rejects, &segments[at.segment]) else { continue };
-        let checkpoint = at.checkpoint(segment)?;
-        if counts(&checkpoint, place) {
+    for (position, place) in (snapshots.len()..).zip(frames) {
+        let rejects = place.frame.sections.iter().find(|section| section.entry.kind == SectionKind::Rejects);
+        let (Some(section), segment) = (rejects, &segments[place.segment]) else { continue };
+        let checkpoint = place.checkpoint(segment)?;
+        if counts(&checkpoint, position) {
             let bytes = segment.section(section)?;
             let decoded = decode_rejects(&bytes, section.entry.count, &checkpoint);
             let rejects = decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;

@@ -1,83 +1,60 @@
-//! Whether what is written is where the store's path says. A writer looks before it acknowledges anything: what it holds open
-//! stays writable after somebody moved, replaced or deleted it, and an acknowledgement of that would lead nowhere.
+//! A frame of the log and the segment it is in; reads those of its sections that say something of the log itself. Events and rejects
+//! are read by others.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::disk::{File, Stamp, Storage, explained, leads_to, path_of};
 use crate::error::{Error, Result};
-use crate::store::{Listing, RETRIES, segment_name};
+use crate::format::Uid;
+use crate::format::batch::Checkpoint;
+use crate::format::coding::Malformed;
+use crate::format::frame::SectionKind;
+use crate::format::hole::Hole;
+use crate::segment::{Frame, Segment};
 
-/// Watches over the place of a log.
-///
-/// A look costs two calls, one on the path and one on the segment's name. The directory is listed only after its names changed: then
-/// the listing has to be that of a store that ends with this log.
-pub(crate) struct Place {
-    storage: Arc<dyn Storage>,
-    /// The directory's stamp at the last list that was right.
-    seen: Mutex<Option<Stamp>>,
+/// Where a frame is.
+pub struct Place {
+    /// Index of the segment in [`View::segments`](crate::store::View::segments).
+    pub segment: usize,
+    /// The frame.
+    pub frame: Frame,
 }
 
 impl Place {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Place {
-        Place { storage, seen: Mutex::default() }
+    /// The checkpoint of a batch.
+    pub fn checkpoint(&self, segment: &Segment) -> Result<Checkpoint> {
+        let section = self.frame.sections.first().filter(|section| section.entry.kind == SectionKind::Checkpoint);
+        let Some(section) = section else {
+            let at = self.frame.header.offset;
+            return Err(segment.corrupt(at, "a batch that begins with a checkpoint", "none").into());
+        };
+        let bytes = segment.section(section)?;
+        Checkpoint::decode(&bytes).map_err(|malformed| misencoded(segment, section.at, malformed))
     }
 
-    /// Looks whether the path leads to the directory, the name of segment `number` to the file that is written, and
-    /// whether segment `last` is the last of the store; an error says what is not as it was.
-    pub(crate) fn check(&self, number: u64, file: &dyn File, last: u64) -> Result<()> {
-        let storage = &*self.storage;
-        let name = segment_name(number);
-        let led = leads_to(storage, &name, file);
-        let folded = match led {
-            Ok(()) => false,
-            // A compaction folds a segment as soon as it sees its seal, and may be done before the seal is fsynced.
-            Err(Error::Displaced { .. }) if number < last => match storage.identity(&name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-                Err(error) => return Err(Error::io("look at", path_of(storage, &name))(error)),
-                Ok(_) => return led,
-            },
-            Err(error) => return Err(explained(storage, error)),
-        };
-        // Before the list: what changes after it is seen by the next look.
-        let stamp = storage.in_place()?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if folded || stamp.is_none() || *seen != stamp {
-            let first = first_before(storage, last)?;
-            if folded && first <= number {
-                return leads_to(storage, &name, file);
+    /// The instances that a forget frame names.
+    pub fn forgotten(&self, segment: &Segment) -> Result<Vec<Uid>> {
+        let mut instances = Vec::new();
+        for section in &self.frame.sections {
+            let bytes = segment.section(section)?;
+            let (whole, rest) = bytes.as_chunks::<16>();
+            if section.entry.kind != SectionKind::Forgotten || !rest.is_empty() {
+                return Err(segment.corrupt(section.at, "instances of 16 bytes", "something else").into());
             }
-            *seen = stamp;
+            instances.extend_from_slice(whole);
         }
-        Ok(())
+        Ok(instances)
+    }
+
+    /// What a hole frame says was lost.
+    pub fn hole(&self, segment: &Segment) -> Result<Hole> {
+        let Some(section) = self.frame.sections.first().filter(|section| section.entry.kind == SectionKind::Hole)
+        else {
+            return Err(segment.corrupt(self.frame.header.offset, "a section that tells of a hole", "none").into());
+        };
+        let bytes = segment.section(section)?;
+        Hole::decode(&bytes).map_err(|malformed| misencoded(segment, section.at, malformed))
     }
 }
 
-/// Sees to it that the listing is that of a store that ends with this segment; gives the first one that is in no snapshot. A
-/// compaction may be publishing and deleting while it is read; what it looks like in between is not seen twice.
-fn first_before(storage: &dyn Storage, last: u64) -> Result<u64> {
-    let mut before = None;
-    for _ in 0..RETRIES {
-        let wrong = match Listing::read(storage) {
-            Ok(listing) if *listing.segments.end() == last => return Ok(*listing.segments.start()),
-            Ok(listing) => {
-                format!("{} is the last segment, and {} was", segment_name(*listing.segments.end()), segment_name(last))
-            }
-            Err(error @ (Error::Corruption(_) | Error::NoStore { .. })) => error.to_string(),
-            Err(error) => return Err(error),
-        };
-        if before.as_ref() == Some(&wrong) {
-            return Err(Error::Displaced {
-                path: storage.path().display().to_string(),
-                problem: format!(
-                    "files of the store were deleted, renamed or added while it was written: {wrong}"
-                ),
-                hint: "put back what was moved, take away what was added, or restore the store from a backup; then `chatwal verify`"
-                    .into(),
-            });
-        }
-        before = Some(wrong);
-    }
-    let busy = io::Error::other("it changed at every look");
-    Err(Error::io("list", storage.path().display().to_string())(busy))
+/// The error for bytes whose CRC is right but which are not what the format says.
+pub fn misencoded(segment: &Segment, at: u64, malformed: Malformed) -> Error {
+    segment.corrupt(at + malformed.at as u64, malformed.expected, "something else").into()
 }

@@ -7,14 +7,18 @@ use crate::error::{Error, Result};
 use crate::format::Uid;
 use crate::format::frame::SegmentHeader;
 use crate::segment::Segment;
-use crate::store::{Depth, Name, Torn, View, all_gone, parse_name, read_acknowledged, segment_name};
+use crate::store::acknowledged::{all_gone, read_acknowledged};
+use crate::store::files::Purpose;
+use crate::store::listing::Listing;
+use crate::store::names::{Name, parse_name, segment_name};
+use crate::store::{Torn, View};
 
 /// What opening for writing did to the store.
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// The torn end that was cut.
     pub cut: Option<Torn>,
-    /// Intact frames that nothing proved durable and that were written again.
+    /// How many intact frames nothing proved durable, so that they were written again.
     pub rewritten: u64,
     /// Files that an interrupted publish or compaction left and that were removed.
     pub removed: Vec<String>,
@@ -37,50 +41,87 @@ pub struct Recovered {
 /// The one place that cuts: see "Recovery" in `wal-format.md`. A crash in here leaves a store that recovers to the same.
 pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
     let directory = storage.path().display().to_string();
+    refuse_other_files(storage)?;
+    let lock = storage.lock()?;
+    make_if_none(storage)?;
+    let (mut view, listing) = View::look(storage, Purpose::Append)?;
+    // Nothing is changed before this point: a store that is refused stays as it is.
+    let removed = remove_leftovers(storage, &listing)?;
+    // Always: the last writer may have died between a rename and its sync. What is appended to a file whose name can still
+    // vanish must not be acknowledged.
+    storage.sync_directory().map_err(Error::io("sync", &directory))?;
+    let mut changed = BTreeSet::new();
+    let cut = cut(&mut view)?;
+    changed.extend(cut.as_ref().map(|torn| torn.segment));
+    let rewritten = rewrite(&view, &mut changed)?;
+    for segment in changed.into_iter().map(|index| &view.segments[index]) {
+        segment.file.sync().map_err(Error::io("sync", &segment.path))?;
+    }
+    let successor = if view.unsealed { view.segments.pop() } else { None };
+    view.unsealed = false;
+    Ok(Recovered { view, recovery: Recovery { cut, rewritten, removed }, successor, lock })
+}
+
+/// Refuses a directory that holds other files and no store.
+fn refuse_other_files(storage: &dyn Storage) -> Result<()> {
+    let directory = storage.path().display().to_string();
     let names = storage.list().map_err(Error::io("list", &directory))?;
     let ours = |name: &String| name == LOCK || !matches!(parse_name(name), Name::Foreign);
     if !names.is_empty() && !names.iter().any(ours) && names != ["lost+found"] {
         let problem = "a directory with other files and no store in it".into();
         return Err(Error::NoStore { store: directory, problem });
     }
-    let lock = storage.lock()?;
-    let mut recovery = Recovery::default();
-    // Listed again: the former holder of the lock may have changed it.
+    Ok(())
+}
+
+/// Begins a log if the directory has none. The directory is listed again, under the lock: its former holder may have changed it.
+fn make_if_none(storage: &dyn Storage) -> Result<()> {
+    let directory = storage.path().display().to_string();
     let names = storage.list().map_err(Error::io("list", &directory))?;
-    if !names.iter().any(|name| matches!(parse_name(name), Name::Segment(_) | Name::Snapshot(_))) {
-        // A log that begins anew where one has vanished would hide that.
-        if let Some(record) = read_acknowledged(storage)? {
-            return Err(all_gone(storage, &record).into());
-        }
-        let store = storage.random().map_err(Error::io("get random bytes for", &directory))?;
-        publish_segment(storage, store, 1, 1)?;
+    if names.iter().any(|name| matches!(parse_name(name), Name::Segment(_) | Name::Snapshot(_))) {
+        return Ok(());
     }
-    let (mut view, listing) = View::look(storage, true, Depth::LastSegment)?;
-    // From here on things are changed, and not before: a store that is refused stays as it is. The snapshot that replaces
-    // a file was opened and has its name for good only after this sync.
+    // A new log in place of one that vanished would hide the loss.
+    if let Some(record) = read_acknowledged(storage)? {
+        return Err(all_gone(storage, &record).into());
+    }
+    let store = storage.random().map_err(Error::io("get random bytes for", &directory))?;
+    publish_segment(storage, store, 1, 1)
+}
+
+/// Removes what an interrupted publish or compaction left; returns the paths.
+fn remove_leftovers(storage: &dyn Storage, listing: &Listing) -> Result<Vec<String>> {
+    // A snapshot that replaces files was opened, but only after this sync is its name there for good.
     if !listing.replaced.is_empty() {
+        let directory = storage.path().display().to_string();
         storage.sync_directory().map_err(Error::io("sync", &directory))?;
     }
+    let mut removed = Vec::new();
     for name in listing.temporary.iter().chain(&listing.replaced) {
         storage.remove(name).map_err(Error::io("remove", path_of(storage, name)))?;
-        recovery.removed.push(path_of(storage, name));
+        removed.push(path_of(storage, name));
     }
-    // Always: the last writer may have died between a rename and its sync, and what is appended to a file whose name can
-    // still vanish must not be acknowledged.
-    storage.sync_directory().map_err(Error::io("sync", &directory))?;
-    let mut changed = BTreeSet::new();
-    if let Some(torn) = view.torn.take() {
-        let segment = &mut view.segments[torn.segment];
-        let end = segment.length - torn.bytes;
-        segment.file.truncate(end).map_err(Error::io("cut", &segment.path))?;
-        segment.length = end;
-        changed.insert(torn.segment);
-        recovery.cut = Some(torn);
-    }
-    // After a failed fsync the kernel may show pages that the disk doesn't have and that it will never write again. So
-    // what nothing proves durable is written anew, from the bytes that were just checked: in the segment that is appended
-    // to, and the seal before it, which a kill can leave in the page cache while that segment has no frame yet.
-    let mut buffer = Vec::new();
+    Ok(removed)
+}
+
+/// Cuts a torn end.
+fn cut(view: &mut View) -> Result<Option<Torn>> {
+    let Some(torn) = view.torn.take() else { return Ok(None) };
+    let segment = &mut view.segments[torn.segment];
+    let end = segment.length - torn.bytes;
+    segment.file.truncate(end).map_err(Error::io("cut", &segment.path))?;
+    segment.length = end;
+    Ok(Some(torn))
+}
+
+/// Writes again every frame that nothing proves durable, from the bytes that were just checked; returns how many. Adds the indexes
+/// of their segments to `changed`.
+///
+/// After a failed fsync the kernel may show pages that the disk does not have and that it will never write again. Such frames are in
+/// the segment that is appended to. The seal before it can be one too: a kill can leave it in the page cache while that segment has
+/// no frame yet.
+fn rewrite(view: &View, changed: &mut BTreeSet<usize>) -> Result<u64> {
+    let (mut rewritten, mut buffer) = (0, Vec::new());
     for place in view.frames.iter().filter(|place| place.frame.header.sequence > view.durable_upto) {
         let (segment, header) = (&view.segments[place.segment], place.frame.header);
         let length = usize::try_from(header.length()).unwrap_or(usize::MAX);
@@ -90,15 +131,10 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
             return Err(segment.corrupt(header.offset, "the frame that was there a moment ago", "less").into());
         }
         segment.file.write_at(&buffer, header.offset).map_err(Error::io("write", &segment.path))?;
-        recovery.rewritten += 1;
+        rewritten += 1;
         changed.insert(place.segment);
     }
-    for segment in changed.into_iter().map(|index| &view.segments[index]) {
-        segment.file.sync().map_err(Error::io("sync", &segment.path))?;
-    }
-    let successor = if view.unsealed { view.segments.pop() } else { None };
-    view.unsealed = false;
-    Ok(Recovered { view, recovery, successor, lock })
+    Ok(rewritten)
 }
 
 /// Publishes an empty segment.

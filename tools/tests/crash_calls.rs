@@ -62,8 +62,7 @@ fn a_program_that_loses_what_it_acknowledged_is_told() {
     std::fs::write(&forgets, script).unwrap();
     let chmod = Command::new("chmod").arg("755").arg(&forgets).status().unwrap();
     assert!(chmod.success());
-    let arguments =
-        format!("random --workload compact-all --rounds 1 --lines 400 --chatwal {}", forgets.display());
+    let arguments = format!("random --workload compact-all --rounds 1 --lines 400 --chatwal {}", forgets.display());
     let (code, said) = harness(&arguments, &directory.path().join("work"));
     assert_eq!(code, Some(1));
     assert!(said.contains("verdict: DIFFERENCE in round 0: compact-all, seed 1"), "{said}");

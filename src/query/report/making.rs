@@ -1,0 +1,181 @@
+//! Making a report: reads the indexes, shares the shards out among threads, and works on those that do not fit.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::ReportOptions;
+use super::index::{Coverage, IndexReader, IndexRecord, SortedOut, sort_out, stretches_of};
+use super::worker::ReportWorker;
+use crate::disk::scratch::Limits;
+use crate::disk::scratch::deal::Deal;
+use crate::error::Result;
+use crate::event::summary::Window;
+use crate::event::{Site, SiteName};
+use crate::format::SHARDS;
+use crate::format::coding::{shard, site_hash};
+use crate::query::gather::{Load, ReadPlan, Task, Work, loads_of, parallel};
+use crate::query::large::Large;
+use crate::snapshot::lines::Lines;
+use crate::store::View;
+
+/// Blocks of an index that are read at once.
+const BLOCKS_AT_ONCE: usize = 64;
+
+/// What the threads that make a report have in common.
+pub(super) struct Making<'a> {
+    pub(super) view: &'a View,
+    pub(super) limits: &'a Limits,
+    pub(super) window: Window,
+    /// The sites that were asked for; `None` for all.
+    wanted: Option<HashSet<Site<'a>>>,
+    pub(super) lines: &'a Lines,
+    /// What the indexes say, by shard, where it may not be all there is of a site.
+    records: Deal,
+}
+
+impl<'a> Making<'a> {
+    pub(super) fn new(view: &'a View, options: &'a ReportOptions, limits: &'a Limits, lines: &'a Lines) -> Making<'a> {
+        let wanted = options.sites.as_ref();
+        let wanted = wanted.map(|names| names.iter().map(|name| Site::new(name)).collect());
+        Making { view, limits, window: options.window, wanted, lines, records: Deal::new(&limits.scratch, SHARDS) }
+    }
+
+    /// Whether a site was asked for.
+    pub(super) fn wants(&self, site: Site<'_>) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&site))
+    }
+
+    /// Finds all lines; returns the number of copies that were dropped.
+    pub(super) fn work(&self) -> Result<u64> {
+        let mut loads = self.tail_loads();
+        let is_all = loads.iter().all(|load| load.events == 0) && self.view.snapshots.len() <= 1;
+        self.indexes(if is_all { Coverage::All } else { Coverage::Part })?;
+        for (number, load) in loads.iter_mut().enumerate() {
+            let length = self.records.length(number);
+            // Of what is held there is one more while it is worked on, with a table of it.
+            load.add(length / 20 + u64::from(length > 0), length);
+        }
+        let plan = ReadPlan::of(&loads, self.limits.threads, self.limits.memory);
+        let (mut tasks, mut large) = (Vec::new(), Vec::new());
+        for work in &plan.work {
+            match work {
+                Work::Task(task) => tasks.push(task),
+                Work::Large(shard, _) => large.push(*shard),
+            }
+        }
+        let (mut copies, mut full) = self.tasks(&tasks, plan.workers)?;
+        full.append(&mut large);
+        for shard in full {
+            copies += self.large(shard, loads[usize::from(shard)])?;
+        }
+        Ok(copies)
+    }
+
+    /// What the tail has of each shard that a wanted site is in.
+    fn tail_loads(&self) -> [Load; SHARDS] {
+        let mut loads = loads_of(&self.view.frames);
+        if let Some(wanted) = &self.wanted {
+            let shards: HashSet<u8> = wanted.iter().map(|site| shard(site_hash(*site))).collect();
+            for (_, load) in (0u8..=255).zip(&mut loads).filter(|(number, _)| !shards.contains(number)) {
+                *load = Load::default();
+            }
+        }
+        loads
+    }
+
+    /// Works on tasks; returns the number of copies that were dropped, and the shards that did not fit.
+    fn tasks(&self, tasks: &[&Task], workers: usize) -> Result<(u64, Vec<u8>)> {
+        let workers = parallel(
+            workers,
+            tasks.len(),
+            || ReportWorker::new(self),
+            |worker, number| match tasks.get(number) {
+                Some(task) => worker.task(task),
+                None => Ok(()),
+            },
+        )?;
+        let (mut copies, mut full) = (0, Vec::new());
+        for mut worker in workers {
+            copies += worker.copies;
+            full.append(&mut worker.full);
+            worker.finder.end()?;
+        }
+        Ok((copies, full))
+    }
+
+    /// Reads what the indexes say of the sites that are wanted: makes lines of them if the index covers all there is of a site, or
+    /// else deals records of them.
+    fn indexes(&self, coverage: Coverage) -> Result<()> {
+        let wanted = self.wanted.as_ref().map(|sites| {
+            let mut names: Vec<SiteName> = sites.iter().map(|site| (*site).into()).collect();
+            names.sort_unstable();
+            names
+        });
+        // Each thread holds blocks of the index, and their sites.
+        let threads = self.limits.for_large().threads;
+        for (number, snapshot) in (0u32..).zip(&self.view.snapshots) {
+            let begin = || IndexReader {
+                finder: self.lines.finder(threads),
+                dealer: self.records.dealer(self.limits.bytes() / 8 / threads),
+                buffer: Vec::new(),
+                sites: Vec::new(),
+            };
+            let blocks = snapshot.index_blocks();
+            let pieces = if wanted.is_some() { 1 } else { blocks.div_ceil(BLOCKS_AT_ONCE) };
+            let readers = parallel(threads, pieces, begin, |reader, piece| {
+                reader.sites.clear();
+                match &wanted {
+                    Some(wanted) => snapshot.sites_of(wanted, &mut reader.buffer, &mut reader.sites)?,
+                    None => {
+                        let some = piece * BLOCKS_AT_ONCE..blocks.min((piece + 1) * BLOCKS_AT_ONCE);
+                        snapshot.sites(some, &mut reader.buffer, &mut reader.sites)?;
+                    }
+                }
+                reader.take(number, self.window, coverage)
+            })?;
+            for reader in readers {
+                reader.finder.end()?;
+                reader.dealer.end();
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of some shards.
+    pub(super) fn records(&self, shards: impl Iterator<Item = u8>) -> Result<Vec<IndexRecord>> {
+        let mut records = Vec::new();
+        for number in shards {
+            self.records.read(usize::from(number), &mut Vec::new(), |bytes| {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let (record, behind) = IndexRecord::decode(rest).map_err(|_| self.limits.scratch.changed())?;
+                    records.push(record);
+                    rest = behind;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(records)
+    }
+
+    /// Works on a shard that does not fit one thread's memory; returns the number of copies that were dropped.
+    fn large(&self, shard: u8, load: Load) -> Result<u64> {
+        let (View { segments, frames, snapshots, .. }, sites) = (self.view, Mutex::default());
+        let records = self.records(shard..=shard)?;
+        // What the tail has is known; what snapshots have may be less than this.
+        let mut whole = load;
+        records.iter().for_each(|record| whole.add(record.whole, record.line.entry.length));
+        let large = Large::new(&self.limits.for_large(), shard, whole.memory());
+        large.tail(segments, frames, |site| self.wants(site), (!records.is_empty()).then_some(&sites))?;
+        let sites = sites.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let SortedOut { to_read, finished } = sort_out(&records, |name| sites.contains(name));
+        let mut finder = self.lines.finder(1);
+        finished.into_iter().try_for_each(|record| finder.put(record.name.site(), &record.finished()))?;
+        finder.end()?;
+        for (number, snapshot) in (0u32..).zip(snapshots) {
+            let (names, stretches) = stretches_of(&to_read, number);
+            large.snapshot(snapshot, stretches, |site| names.contains(&site))?;
+        }
+        large.finish(self.window, Some(self.lines), None).map(Option::unwrap_or_default)
+    }
+}
