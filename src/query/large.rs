@@ -230,8 +230,11 @@ fn put_found(finder: &mut Finder<'_>, site: &[u8], found: &mut Summary) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
+    use crate::event::table::Row;
+    use crate::event::{Event, Id, Kind};
     use crate::query::fold::Fold;
+    use crate::query::gather::by_site;
+    use crate::query::merge::Merge;
     use proptest::prelude::*;
 
     /// An event: site, id, from, moment, kind.

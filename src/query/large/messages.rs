@@ -1,6 +1,6 @@
 //! Messages on their way from the parts to those who count them: each part's in order, in memory or put aside.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::disk::scratch::{Extent, Scratch, Spill};
 use crate::error::Result;
@@ -25,16 +25,12 @@ impl Messages {
         Messages { spill: scratch.file(), streams: Mutex::default() }
     }
 
-    fn streams(&self) -> MutexGuard<'_, Vec<MessageStream>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds the messages of a part that is done.
     pub(super) fn add(&self, mut stream: MessageStream) {
         // There may be thousands.
         (stream.site, stream.moments) = (Vec::new(), Vec::new());
         stream.held.shrink_to_fit();
-        self.streams().push(stream);
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
     }
 
     /// Where they are put aside, and those of each part.
