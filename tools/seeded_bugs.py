@@ -1856,7 +1856,7 @@ BUGS = [
         "zstd-windows-without-bounds",
         "a zstd input takes gigabytes, whatever --memory says",
         "lib a_zstd_window_is_bounded",
-        (MEMBERS, "                let taken = self.reserve(window)?;", "                let taken = self.room.take(window);"),
+        (MEMBERS, "                let taken = self.reserve(window)?;", "                let taken = self.allowance.take(window);"),
     ),
     Bug(
         "layers-have-the-memory-twice",
