@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use appender::{Appender, InputName};
 use budget::Budget;
-pub use notice::{Left, Notice, Outcome, Rejected};
+pub use notice::{Caller, Left, Notice, Outcome, Rejected};
 pub use options::{IngestOptions, MEMORY, MaxRejects, WRONG_LINES};
 use permits::Permits;
 use pipeline::{Kit, Pipeline, Reader};
@@ -75,17 +75,14 @@ impl Intake {
 
     /// Appends the events and rejects of an input to the log, from where the store left it. Returns when all is appended;
     /// [`Log::settle`] then makes it durable.
-    ///
-    /// Once `stop` is set, the chunks at hand are finished and nothing more is read. `notify` is called by whichever thread
-    /// has something to tell, by one at a time, and holds it up.
     pub fn ingest(
         &mut self,
         log: &mut Log,
         mut source: Source,
         options: IngestOptions,
-        stop: &AtomicBool,
-        notify: &mut (dyn FnMut(Notice<'_>) + Send),
+        caller: Caller<'_>,
     ) -> Result<Outcome> {
+        let Caller { stop, notify } = caller;
         let (start, instance) = self.begin(log, &mut source, options.from_start)?;
         let before = self.known.get(&instance);
         let (offset, lines) = before.map_or((0, 0), |input| (input.checkpoint.end, input.checkpoint.end_line));
@@ -206,11 +203,10 @@ pub fn ingest(
     inputs: &mut BTreeMap<Uid, Input>,
     source: Source,
     options: IngestOptions,
-    stop: &AtomicBool,
-    notify: &mut (dyn FnMut(Notice<'_>) + Send),
+    caller: Caller<'_>,
 ) -> Result<Outcome> {
     let mut intake = Intake::new(std::mem::take(inputs));
-    let outcome = intake.ingest(log, source, options, stop, notify);
+    let outcome = intake.ingest(log, source, options, caller);
     *inputs = intake.into_inputs();
     outcome
 }

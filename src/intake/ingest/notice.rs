@@ -1,6 +1,7 @@
 //! What ingest tells while it works, and at the end.
 
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 use crate::format::Uid;
 use crate::format::batch::Reject;
@@ -60,6 +61,14 @@ pub struct Left {
     pub is_hole: bool,
     /// Where it begins, and what is wrong so far.
     pub what: Rejected,
+}
+
+/// How the caller of an ingest takes part in it.
+pub struct Caller<'a> {
+    /// Once it is set, the chunks at hand are finished and nothing more is read.
+    pub stop: &'a AtomicBool,
+    /// Hears what happens. Any thread may call it, one at a time, and waits for it.
+    pub notify: &'a mut (dyn FnMut(Notice<'_>) + Send),
 }
 
 /// What happens while an input is read.
