@@ -20,7 +20,7 @@ use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::Entry;
 use chatwal::intake::chunk::CHUNK;
 use chatwal::intake::fast;
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::parse::{self, Scratch, Text};
 use chatwal::intake::repeats::Seek;
 use chatwal::intake::source::Source;
@@ -259,7 +259,8 @@ fn sealed_store(directory: &Path) -> (PathBuf, u64) {
         seek: Seek::default(),
         ..IngestOptions::default()
     };
-    let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ());
+    let outcome =
+        ingest(&mut log, &mut inputs, source, options, Caller { stop: &AtomicBool::new(false), notify: &mut |_| () });
     log.seal().and_then(|()| log.settle()).expect("a log that is sealed");
     (store, outcome.expect("an input without rejects").events)
 }

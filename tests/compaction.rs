@@ -18,7 +18,7 @@ use chatwal::event::summary::Window;
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SNAPSHOT_HEADER};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{SEGMENT_HEADER, crc};
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::source::Source;
 use chatwal::query::report::{Report, ReportOptions, Totals};
 use chatwal::query::timeline::Timeline;
@@ -174,7 +174,9 @@ impl Way {
             Background::new(Arc::clone(&self.storage), options, tail, bound)
         });
         compactor.as_mut().map(Background::poke);
-        let outcome = ingest(&mut open.log, &mut open.known, source, options, &GO_ON, &mut |_| {}).unwrap();
+        let outcome =
+            ingest(&mut open.log, &mut open.known, source, options, Caller { stop: &GO_ON, notify: &mut |_| () })
+                .unwrap();
         assert_eq!(outcome.bytes as usize, self.parts[number].lines.len() - read_from, "input {number}");
         if let Some(mut compactor) = compactor {
             compactor.poke();
@@ -750,7 +752,7 @@ fn sites_inputs_and_names_that_fill_more_than_a_block() {
             seek: EVERY_LINE,
             ..IngestOptions::default()
         };
-        ingest(&mut log, &mut known, source, options, &GO_ON, &mut |_| {}).unwrap();
+        ingest(&mut log, &mut known, source, options, Caller { stop: &GO_ON, notify: &mut |_| () }).unwrap();
         if number == 2 {
             fold(&disk, &mut log, &TIERED).unwrap();
         }

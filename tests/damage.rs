@@ -20,7 +20,7 @@ use std::time::Instant;
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER};
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::source::Source;
 use chatwal::store::log::Log;
 use chatwal::store::recover::recover;
@@ -147,7 +147,14 @@ fn fixture(seed: u64) -> Fixture {
                     ..IngestOptions::default()
                 };
                 let source = Source::open(file.path()).unwrap();
-                ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {}).unwrap();
+                ingest(
+                    &mut log,
+                    &mut known,
+                    source,
+                    options,
+                    Caller { stop: &AtomicBool::new(false), notify: &mut |_| () },
+                )
+                .unwrap();
             }
         }
         log.settle().unwrap();

@@ -17,7 +17,7 @@ use chatwal::disk::scratch::Limits;
 use chatwal::disk::{File, Identity, Stamp, Storage, Taken, publish};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, Notice, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, Notice, ingest};
 use chatwal::intake::source::Source;
 use chatwal::store::View;
 use chatwal::store::log::{Durability, Log, LogOptions};
@@ -349,19 +349,28 @@ fn an_offset_is_told_only_where_it_can_be_found() {
     };
     let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
     let (mut told, mut frames, mut failed) = (Vec::new(), 0, None);
-    let result = ingest(&mut log, &mut inputs, source, options, &GO_ON, &mut |notice| match notice {
-        Notice::Progress(outcome) => {
-            told.push(outcome.durable_offset);
-            frames += 1;
-            // Until the syncer has done all there is to do: it acknowledges the first frame, and nobody tells so yet.
-            sleep(Duration::from_millis(300));
-            if frames == 2 {
-                disk.displace();
-            }
-        }
-        Notice::Failed(outcome) => failed = Some(outcome.durable_offset),
-        _ => {}
-    });
+    let result = ingest(
+        &mut log,
+        &mut inputs,
+        source,
+        options,
+        Caller {
+            stop: &GO_ON,
+            notify: &mut |notice| match notice {
+                Notice::Progress(outcome) => {
+                    told.push(outcome.durable_offset);
+                    frames += 1;
+                    // Until the syncer has done all there is to do: it acknowledges the first frame, and nobody tells so yet.
+                    sleep(Duration::from_millis(300));
+                    if frames == 2 {
+                        disk.displace();
+                    }
+                }
+                Notice::Failed(outcome) => failed = Some(outcome.durable_offset),
+                _ => {}
+            },
+        },
+    );
     assert_displaced(&result, "moved after the second frame");
     assert!(log.acknowledged() >= 1, "the first frame was acknowledged in its place");
     assert_eq!((told, failed), (vec![0, 0], Some(0)));

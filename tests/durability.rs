@@ -14,7 +14,7 @@ use std::time::Duration;
 use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
 use chatwal::format::Uid;
-use chatwal::intake::ingest::{IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
+use chatwal::intake::ingest::{Caller, IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
 use chatwal::intake::source::Source;
 use chatwal::store::View;
 use chatwal::store::log::{Log, LogOptions};
@@ -327,11 +327,20 @@ fn beside_a_slow_sync(input: &[u8], then: impl FnOnce(&Path, u64)) -> (SimDisk, 
         let ingesting = scope.spawn(|| {
             let options = IngestOptions { threads: 12, max_rejects: MaxRejects::All, ..IngestOptions::default() };
             let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
-            ingest(&mut log, &mut inputs, source, options, &stop, &mut |notice| {
-                if let Notice::Progress(outcome) = notice {
-                    appended.store(outcome.offset, Ordering::Relaxed);
-                }
-            })
+            ingest(
+                &mut log,
+                &mut inputs,
+                source,
+                options,
+                Caller {
+                    stop: &stop,
+                    notify: &mut |notice| {
+                        if let Notice::Progress(outcome) = notice {
+                            appended.store(outcome.offset, Ordering::Relaxed);
+                        }
+                    },
+                },
+            )
         });
         gate.wait_while(At::Armed);
         let mut seen = u64::MAX;

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::error::{Error, Result};
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::source::Source;
 use chatwal::store::log::{Log, LogOptions};
 use chatwal::store::{View, segment_name};
@@ -183,7 +183,7 @@ fn run(disk: &SimDisk, inputs: &[tempfile::NamedTempFile]) -> Result<()> {
             ..IngestOptions::default()
         };
         let source = Source::open(input.path())?;
-        ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| {})?;
+        ingest(&mut log, &mut known, source, options, Caller { stop: &AtomicBool::new(false), notify: &mut |_| () })?;
     }
     log.settle()
 }

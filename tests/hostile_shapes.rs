@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::disk::{Disk, Storage};
-use chatwal::intake::ingest::{IngestOptions, Intake, MaxRejects};
+use chatwal::intake::ingest::{Caller, IngestOptions, Intake, MaxRejects};
 use chatwal::intake::repeats::Seek;
 use chatwal::intake::source::Source;
 use chatwal::store::log::{Log, LogOptions};
@@ -321,7 +321,9 @@ fn a_file_does_not_go_on_where_a_pipe_was_that_is_no_more() {
             ..IngestOptions::default()
         };
         let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
-        let outcome = intake.ingest(&mut log, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        let outcome = intake
+            .ingest(&mut log, source, options, Caller { stop: &AtomicBool::new(false), notify: &mut |_| () })
+            .unwrap();
         log.settle().unwrap();
         drop(log);
         assert_eq!(outcome.events, if compacted { 2 } else { 1 });

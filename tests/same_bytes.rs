@@ -10,7 +10,7 @@ use std::time::Duration;
 use chatwal::event::Site;
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{FrameKind, SectionKind};
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::repeats::Seek;
 use chatwal::intake::source::Source;
 use chatwal::store::log::Log;
@@ -132,7 +132,8 @@ fn each_prefix_of_the_log_holds_the_events_of_all_its_lines() {
     let options =
         IngestOptions { threads: 4, max_rejects: MaxRejects::All, from_start: false, seek, ..IngestOptions::default() };
     let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
-    ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+    ingest(&mut log, &mut inputs, source, options, Caller { stop: &AtomicBool::new(false), notify: &mut |_| () })
+        .unwrap();
     log.settle().unwrap();
     let mut naive = Naive::new();
     let (mut read, mut batches, mut repeats) = (0, 0, 0);
@@ -392,7 +393,14 @@ fn any_number_of_threads() {
         let memory = if threads <= 8 { 1 << 30 } else { 64 << 20 };
         let options = IngestOptions { threads, memory, max_rejects: MaxRejects::All, ..IngestOptions::default() };
         let source = Source::open(&sandbox.path("in.jsonl")).unwrap();
-        let outcome = ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        let outcome = ingest(
+            &mut log,
+            &mut inputs,
+            source,
+            options,
+            Caller { stop: &AtomicBool::new(false), notify: &mut |_| () },
+        )
+        .unwrap();
         log.settle().unwrap();
         let view = View::open(&disk).unwrap();
         assert_eq!(text(&report(&view).unwrap()), text(&naive.report()), "{threads} threads");
@@ -439,7 +447,13 @@ fn a_file_that_is_cut_while_many_read_it() {
                 sleep(Duration::from_micros(700 * round));
                 std::fs::File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
             });
-            ingest(&mut log, &mut inputs, source, options, &AtomicBool::new(false), &mut |_| ())
+            ingest(
+                &mut log,
+                &mut inputs,
+                source,
+                options,
+                Caller { stop: &AtomicBool::new(false), notify: &mut |_| () },
+            )
         });
         let _ = log.settle();
         let view = View::open(&disk).unwrap();

@@ -54,7 +54,7 @@ SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot", "src/upkeep/repair", "src/upk
 ACKNOWLEDGED = "src/format/acknowledged"
 DUMP, SEARCH, STORE_INPUTS = "src/show/dump", "src/disk/search", "src/store/inputs"
 CHUNK_PARSER, CHUNK, FRAMER, SHAPE = "src/intake/ingest/chunk_parser", "src/intake/chunk", "src/intake/framer", "src/intake/shape"
-RANGES, ROOM_OF_INGEST = "src/intake/chunk/ranges", "src/intake/ingest/room"
+RANGES, BUDGET = "src/intake/chunk/ranges", "src/intake/ingest/budget"
 PARSE, FAST = "src/intake/parse", "src/intake/fast"
 REJECTS, KNOWN, ROOM = "src/format/rejects", "src/intake/known", "src/upkeep/compact/room"
 THREADS, MEMORY, SHELL, SOURCE = "src/base/threads", "src/base/memory", "src/base/shell", "src/intake/source"
@@ -205,7 +205,7 @@ BUGS = [
         "a-permit-for-every-thread",
         "with many threads more is read than a rerun may have to read again",
         "durability no_more_is_read_ahead",
-        (INGEST, "free: room.in_flight,", "free: room.in_flight + room.threads * room.chunk,"),
+        (INGEST, "Permits::new(budget.in_flight)", "Permits::new(budget.in_flight + budget.threads * budget.chunk)"),
     ),
     Bug(
         "a-seal-waits-for-all-of-its-segment",
@@ -284,7 +284,7 @@ BUGS = [
         "frames-as-they-come",
         "chunks get their numbers in the order in which they are parsed, and not in that of the input",
         "same_bytes any_number_of_threads",
-        (INGEST, "        let (None, Some(parsed)) = (&self.failure, self.early.remove(&self.next)) else { return Ok(None) };", "        let (None, Some((_, parsed))) = (&self.failure, self.early.pop_first()) else { return Ok(None) };"),
+        (INGEST, "let arrived = self.early.remove(&self.next)?;", "let (_, arrived) = self.early.pop_first()?;"),
     ),
     Bug(
         "a-batch-of-any-size",
@@ -296,8 +296,8 @@ BUGS = [
         "each-thread-the-largest-ranges",
         "many threads in little memory have buffers and tables as if they were few",
         "memory an_ingest_stays_within",
-        (ROOM_OF_INGEST, "let range = most.min(left / (threads + shares * COMMON / 100).max(1));", "let range = most.max(CHUNK).min(left * shares);"),
-        (ROOM_OF_INGEST, "let share = left.saturating_sub(threads * range) / shares;", "let share = left.max(threads * range) / 2;"),
+        (BUDGET, "let range = most.min(left / (threads + shares * COMMON / 100).max(1));", "let range = most.max(CHUNK).min(left * shares);"),
+        (BUDGET, "let share = left.saturating_sub(threads * range) / shares;", "let share = left.max(threads * range) / 2;"),
     ),
     # Torn is not corrupt.
     Bug(
@@ -726,13 +726,13 @@ BUGS = [
         "no-mark-in-a-lull",
         "the last lines of an open pipe are acknowledged only when the next ones come",
         "cli what_comes_on_an_open_pipe_is_acknowledged",
-        (INGEST, "*seen == appender.next && !appender.unproven.is_empty()", "*seen == appender.next && appender.unproven.is_empty()"),
+        (INGEST, "*seen == next && !appender.unproven.is_empty()", "*seen == next && appender.unproven.is_empty()"),
     ),
     Bug(
         "permits-lost-at-the-end",
         "each thread that sees the end keeps its permit, and those that have none wait for ever",
         "cli the_first_signal_ends_in_order",
-        (INGEST, "            appender.free += permit;\n            if let Err", "            appender.free = 0 * permit;\n            if let Err"),
+        (INGEST, "            drop(permit);\n            return None;", "            std::mem::forget(permit);\n            return None;"),
     ),
     Bug(
         "acknowledged-in-silence",
@@ -1859,7 +1859,7 @@ BUGS = [
         "zstd-windows-without-bounds",
         "a zstd input takes gigabytes, whatever --memory says",
         "lib a_zstd_window_is_bounded",
-        (MEMBERS, "                let taken = self.reserve(window)?;", "                let taken = self.room.take(window);"),
+        (MEMBERS, "                let taken = self.reserve(window)?;", "                let taken = self.allowance.take(window);"),
     ),
     Bug(
         "layers-have-the-memory-twice",
@@ -1954,8 +1954,8 @@ BUGS = [
         "inputs n01_several",
         (
             CHUNK_PARSER,
-            "if at + length == end { behind(end, lines) } else { at + length }",
-            "behind(end, lines)",
+            "if at + length == end { behind(end, passed) } else { at + length }",
+            "behind(end, passed)",
         ),
     ),
     Bug(

@@ -11,7 +11,7 @@ use chatwal::base::threads::beside;
 use chatwal::disk::{Disk, Names, Storage};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
-use chatwal::intake::ingest::{IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
+use chatwal::intake::ingest::{Caller, IngestOptions, Intake, Left, MaxRejects, Notice, Outcome, Rejected};
 use chatwal::intake::packed::PARTS;
 use chatwal::intake::packed::{Findings, Trailing};
 use chatwal::intake::repeats::Seek;
@@ -246,7 +246,7 @@ fn take<'a>(
                 }
                 teller.tell(&notice);
             };
-            let outcome = intake.ingest(&mut taken.log, source, options, stop, tell)?;
+            let outcome = intake.ingest(&mut taken.log, source, options, Caller { stop, notify: tell })?;
             taken.partly |= teller.left_out(&findings);
             Ok((teller, outcome))
         });

@@ -1,4 +1,4 @@
-//! Why a text is no event, in words that say where to look and what to write.
+//! Why a text is not an event, in words that say where to look and what to write.
 //!
 //! The judge, [`super::parse`], has to be quick and says one of twenty reasons. What is here is asked only about the rejects
 //! that somebody is told of: it walks through a rejected text again, to the first fault from left to right. Nothing of it
@@ -91,7 +91,7 @@ fn readable(raw: &[u8], cut: bool) -> (&str, End) {
                 End::Whole
             }
         }
-        // A character that was cut off is none that is wrong.
+        // A character that was cut off is not a wrong one.
         true if cut && is_begun(wrong) => End::Cut,
         _ => End::NotUtf8(wrong.len()),
     };
@@ -239,7 +239,7 @@ fn has_fault(scan: &mut Scan<'_>) -> bool {
     }
 }
 
-/// Whether a fault at the start of a text says more than that it is no object.
+/// Whether a fault at the start of a text says more than that it is not an object.
 fn is_of_its_own(what: What) -> bool {
     matches!(what, What::NotUtf8 | What::Comment | What::Invisible | What::Close | What::Unterminated)
 }

@@ -1,4 +1,4 @@
-//! What is no JSON at all, recognised by its first bytes: named, with the command that helps.
+//! What is not JSON at all, recognised by its first bytes: named, with the command that helps.
 //!
 //! Two kinds of formats: some hold bytes at their start that no line of JSON has; of the others, which are text, nothing is said
 //! where an event is among those first bytes.
@@ -15,7 +15,7 @@ use crate::format::acknowledged::ACKNOWLEDGED_MAGIC;
 use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::SEGMENT_MAGIC;
 
-/// So many first bytes are looked at.
+/// How many of the first bytes are looked at.
 pub const HEAD: usize = 4096;
 
 /// A format that is not taken.

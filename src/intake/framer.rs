@@ -2,8 +2,8 @@
 //!
 //! A document is a stream of JSON values: an array of objects, or objects with or without anything between them, however they
 //! are spread over lines. One pass over its bytes, which may come in pieces, matches braces and brackets; it looks at strings
-//! only to see where they end. Whether an item is an event is for the parsers to say. Of the structure just enough is checked to notice
-//! where an item is broken, as by a quote that is missing: else the rest of the document would be taken for its text.
+//! only to see where they end. The parsers say whether an item is an event. The pass checks just enough of the structure to notice
+//! where an item is broken, for example by a missing quote: otherwise it would take the rest of the document for the text of a string.
 
 use super::fast::string_marks;
 use super::parse::MAX_OBJECT;
@@ -88,7 +88,7 @@ pub struct Framer {
     before: Before,
     /// Brackets between items that were opened and not closed.
     level: i64,
-    /// The last byte between items that was no filler, or that an item ended with.
+    /// The last byte between items that was not filler, or that an item ended with.
     last: Option<u8>,
 }
 
@@ -173,20 +173,7 @@ impl Framer {
                 self.state = State::TextItem { escaped: false };
                 at + usize::from(byte >= b' ')
             }
-            State::Text { then, .. } => {
-                self.before = Before::Other;
-                let end = at + string_length(&bytes[at..]);
-                match bytes.get(end) {
-                    None => return end,
-                    Some(b'"') => self.state = State::Structure(then),
-                    Some(b'\\') => self.state = State::Text { escaped: true, then },
-                    Some(_) => {
-                        self.state = State::Broken;
-                        return end;
-                    }
-                }
-                end + 1
-            }
+            State::Text { then, .. } => self.text(bytes, at, then),
             State::Scalar => {
                 self.before = Before::Other;
                 let length = word_length(&bytes[at..]);
@@ -195,18 +182,7 @@ impl Framer {
                 }
                 at + length
             }
-            State::TextItem { .. } => {
-                let end = at + string_length(&bytes[at..]);
-                match bytes.get(end) {
-                    None => end,
-                    Some(b'\\') => {
-                        self.state = State::TextItem { escaped: true };
-                        end + 1
-                    }
-                    Some(b'"') => self.end(base + end as u64 + 1, b'"', items, end + 1),
-                    Some(_) => self.end(base + end as u64, b'"', items, end),
-                }
-            }
+            State::TextItem { .. } => self.text_item(bytes, at, base, items),
             State::WordItem => match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']' | b'{' | b'"' | 0 | RECORD_SEPARATOR => {
                     self.end(base + at as u64, b'x', items, at)
@@ -218,6 +194,36 @@ impl Framer {
                 self.before = self.before.then(byte);
                 at + 1
             }
+        }
+    }
+
+    /// Looks at the text of a string in an object, as far as it is alike.
+    fn text(&mut self, bytes: &[u8], at: usize, then: Expect) -> usize {
+        self.before = Before::Other;
+        let end = at + string_length(&bytes[at..]);
+        match bytes.get(end) {
+            None => return end,
+            Some(b'"') => self.state = State::Structure(then),
+            Some(b'\\') => self.state = State::Text { escaped: true, then },
+            Some(_) => {
+                self.state = State::Broken;
+                return end;
+            }
+        }
+        end + 1
+    }
+
+    /// Looks at the text of a string that is an item, as far as it is alike.
+    fn text_item(&mut self, bytes: &[u8], at: usize, base: u64, items: &mut Vec<Item>) -> usize {
+        let end = at + string_length(&bytes[at..]);
+        match bytes.get(end) {
+            None => end,
+            Some(b'\\') => {
+                self.state = State::TextItem { escaped: true };
+                end + 1
+            }
+            Some(b'"') => self.end(base + end as u64 + 1, b'"', items, end + 1),
+            Some(_) => self.end(base + end as u64, b'"', items, end),
         }
     }
 
@@ -236,7 +242,7 @@ impl Framer {
             b'{' => {
                 (self.depth, self.state) = (0, State::Structure(Expect::KeyOrEnd));
                 self.before = Before::Other;
-                self.push(false);
+                self.push(Bracket::Brace);
             }
             b'"' => self.state = State::TextItem { escaped: false },
             _ => self.state = State::WordItem,
@@ -277,11 +283,11 @@ impl Framer {
             // Deeper than an object has bytes: then it is too long, and this must not take memory without bounds.
             b'{' | b'[' if self.depth > MAX_OBJECT => return None,
             b'{' => {
-                self.push(false);
+                self.push(Bracket::Brace);
                 State::Structure(Expect::KeyOrEnd)
             }
             b'[' => {
-                self.push(true);
+                self.push(Bracket::Square);
                 State::Structure(Expect::ValueOrEnd)
             }
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => State::Scalar,
@@ -290,12 +296,13 @@ impl Framer {
         Some(Next::Goes(state))
     }
 
-    fn push(&mut self, array: bool) {
+    fn push(&mut self, bracket: Bracket) {
         let (word, bit) = (self.depth / 64, self.depth % 64);
         if word == self.arrays.len() {
             self.arrays.push(0);
         }
-        self.arrays[word] = self.arrays[word] & !(1 << bit) | u64::from(array) << bit;
+        let is_array = u64::from(bracket == Bracket::Square);
+        self.arrays[word] = self.arrays[word] & !(1 << bit) | is_array << bit;
         self.depth += 1;
     }
 
@@ -308,6 +315,13 @@ impl Framer {
         let level = self.depth - 1;
         self.arrays[level / 64] >> (level % 64) & 1 == 1
     }
+}
+
+/// What opens an object, or an array.
+#[derive(PartialEq)]
+enum Bracket {
+    Brace,
+    Square,
 }
 
 /// What a byte of the structure leads to.

@@ -1,8 +1,8 @@
 //! The inputs that a store knows, to be found again by what they look like.
 //!
 //! Of all checkpoints that an input matches, the one with the largest end is wanted. There may be thousands of them, and as many
-//! inputs to be looked up, so none is tried one by one: they are found by the digest of their head, and by their end and
-//! the digest of what lies before it.
+//! inputs to look up, so they are not tried one by one. They are found by the digest of their head, and by their end and the
+//! digest of what lies before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -44,7 +44,7 @@ impl<'a> Spans<'a> {
         Spans { later: later.into(), open: Vec::new(), changed: None }
     }
 
-    /// Where the next one ends that is not known yet; nothing once something was found, or all was seen.
+    /// Where the next stretch ends that is not known yet. `None` once a change was found, or all was seen.
     pub(super) fn end(&self) -> Option<u64> {
         if self.changed.is_some() {
             return None;

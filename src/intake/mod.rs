@@ -1,5 +1,14 @@
-//! Bytes in: from files, pipes and compressed streams to chunks that end at line ends, from lines to events, and from those to
-//! batches of the log ([`ingest`]). It writes nothing itself, but through [`store::log`](crate::store::log).
+//! Bytes in: an input becomes chunks, a chunk becomes events and rejects, and those become batches of the log.
+//!
+//! | step | modules |
+//! |---|---|
+//! | open an input, and find where to go on in it | `source`, `pipe`, `packed`, `foreign`, `known`, `seek`, `marks` |
+//! | cut it where a line or an item ends | `chunk`, `shape`, `framer` |
+//! | read events | `fast`; `parse` is the judge, and `explain` says why a text is not an event; `repeats` leaves copies out |
+//! | bring them into the log, with all cores | [`ingest`] |
+//!
+//! This room may use every room below it: `event`, `format`, `disk` and `store`. It writes nothing itself, it only asks
+//! [`store::log`](crate::store::log) to. It leaves queries, compaction, arguments and messages about progress to others.
 
 pub mod chunk;
 pub mod explain;
@@ -18,6 +27,22 @@ pub mod shape;
 pub mod source;
 
 use std::io;
+
+/// Whether the bytes at hand are all there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// More may come.
+    Part,
+    /// They are all.
+    Whole,
+}
+
+impl Extent {
+    /// Of the bytes of an input that has `ended`, or not.
+    fn of(ended: bool) -> Extent {
+        if ended { Extent::Whole } else { Extent::Part }
+    }
+}
 
 /// Reads until `buffer` is full or the input ends; gives the number of bytes read.
 fn read_full(reader: &mut dyn io::Read, buffer: &mut [u8]) -> io::Result<usize> {

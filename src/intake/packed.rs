@@ -1,13 +1,14 @@
 //! Compressed inputs: recognised by their first bytes, unpacked member by member, and layer by layer.
 //!
 //! A member is what one run of a compressor makes: gzip's member, zstd's and lz4's frame, the stream of bzip2 and xz. Behind a
-//! member may come another, of any packing. What is none ends the input: it is counted, and told as [`Trailing`].
+//! member may come another, of any packing. Anything else ends the input: it is counted, and told as [`Trailing`].
 //! What was packed twice is unpacked twice.
 
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Extent;
 use crate::base::shell::quoted;
 use crate::error::Error;
 
@@ -18,7 +19,7 @@ mod members;
 mod sniff;
 
 use ahead::{AHEAD, Ahead, retry};
-use members::{Members, Room};
+use members::{Allowance, Members};
 use sniff::{Sniffed, sniff};
 
 /// How often what was packed may be packed again.
@@ -70,7 +71,7 @@ impl Packing {
 
 /// Whether a file that begins with these bytes is compressed; all of its bytes, if they are few.
 pub fn is_packed(bytes: &[u8]) -> bool {
-    matches!(sniff(bytes, true), Sniffed::Packed(_))
+    matches!(sniff(bytes, Extent::Whole), Sniffed::Packed(_))
 }
 
 /// The command that takes in what others made of an input: of a file, or of what comes through a pipe.
@@ -96,11 +97,11 @@ pub struct Trailing {
     pub offset: u64,
     /// Whether all of them are zeros: padding.
     pub zeros: bool,
-    /// How many layers of packing are around that input: mostly none.
+    /// How many layers of packing are around that input: mostly 0.
     pub layer: usize,
 }
 
-/// What was found out about an input while it was read; for whoever wants to know at the end.
+/// What was found out about an input while it was read, to be asked for at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Findings(Arc<Mutex<Vec<Trailing>>>);
 
@@ -212,7 +213,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// The same error once more: whoever reads on after one meets it again.
+/// The same error once more: reading on after an error gives it again.
 fn again(error: &io::Error) -> io::Error {
     if let Some(refused) = Refused::of(error) {
         return refused.clone().into();
@@ -229,7 +230,7 @@ fn again(error: &io::Error) -> io::Error {
 /// still wanted. After any other error it gives the same again.
 pub struct Unpacked {
     stage: Stage,
-    room: Room,
+    allowance: Allowance,
     findings: Findings,
     /// The packings around it.
     layers: Vec<Packing>,
@@ -246,8 +247,8 @@ enum Stage {
 impl Unpacked {
     /// Of what this reader gives. Windows may take so much memory; what is behind the packed data goes to `findings`.
     pub fn new(reader: Box<dyn Read + Send>, memory: u64, findings: Findings) -> Unpacked {
-        let room = Room { memory, used: Arc::default() };
-        Unpacked { stage: Stage::Unknown(Ahead::new(reader)), room, findings, layers: Vec::new() }
+        let allowance = Allowance { memory, used: Arc::default() };
+        Unpacked { stage: Stage::Unknown(Ahead::new(reader)), allowance, findings, layers: Vec::new() }
     }
 
     /// The packings, the outermost first, as far as something was read.
@@ -303,11 +304,11 @@ impl Unpacked {
         if outer == LAYERS {
             return Err(self.fail(Refused::Layers { layers: self.layers.clone() }.into()));
         }
-        let (room, findings, layers) = (self.room.clone(), self.findings.clone(), self.layers.clone());
-        let members = Members::new(ahead, layers, room, findings);
-        let (room, findings, layers) = (self.room.clone(), self.findings.clone(), self.layers.clone());
+        let (allowance, findings, layers) = (self.allowance.clone(), self.findings.clone(), self.layers.clone());
+        let members = Members::new(ahead, layers, allowance, findings);
+        let (allowance, findings, layers) = (self.allowance.clone(), self.findings.clone(), self.layers.clone());
         let stage = Stage::Unknown(Ahead::new(Box::new(members)));
-        self.stage = Stage::Packed(Box::new(Unpacked { stage, room, findings, layers }));
+        self.stage = Stage::Packed(Box::new(Unpacked { stage, allowance, findings, layers }));
         Ok(())
     }
 
@@ -655,7 +656,7 @@ mod tests {
         }
     }
 
-    /// Blocks without content are no end.
+    /// Blocks without content are not the end.
     #[cfg(feature = "more-compression")]
     #[test]
     fn an_lz4_frame_ends_at_its_end_mark_only() {

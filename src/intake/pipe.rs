@@ -1,4 +1,4 @@
-//! What can be read only once: by a thread of its own, so that a silent writer blocks nobody.
+//! What can be read only once. Its own thread reads it, so that a silent writer blocks nobody.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,8 +13,8 @@ use super::source::{Counted, Got, Whole};
 use crate::base::threads::start;
 use crate::error::Error;
 
-/// Bytes of one piece that the thread behind a pipe hands over.
-const PIECE: usize = 256 << 10;
+/// Bytes that the thread behind a pipe reads and hands over at a time.
+const HANDED_OVER: usize = 256 << 10;
 
 /// How long a pipe may be silent before its reader is told so.
 const IDLE: Duration = Duration::from_millis(200);
@@ -50,7 +50,7 @@ impl Pipe {
             };
             loop {
                 let mut piece = recycled.try_recv().unwrap_or_default();
-                piece.resize(PIECE, 0);
+                piece.resize(HANDED_OVER, 0);
                 let result = match reader.read(&mut piece) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Ok(count) => {
@@ -105,7 +105,7 @@ pub(super) fn stdin() -> io::Result<Box<dyn Read + Send>> {
     })
 }
 
-/// For an input that may fall silent, and so needs a thread of its own, where there is none to be had.
+/// The error for an input that may fall silent, and so needs its own thread, where no thread can be started.
 pub(crate) fn no_thread(name: &str, error: &io::Error) -> Error {
     Error::Input {
         input: name.into(),

@@ -19,9 +19,9 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::base::memory::Zeros;
 use crate::event::{Event, Id};
 
-/// One of so many is enough for lines to be looked up.
+/// Lines are looked up once at least one in `ENOUGH` sampled events is a repeat.
 const ENOUGH: u64 = 4;
-/// One event of so many is in the sample, a power of two.
+/// One event in so many is in the sample. A power of two.
 const SAMPLE: u64 = 128;
 /// The sample is judged whenever so many of its events were seen.
 const WATCHED: u64 = 256;
@@ -124,7 +124,7 @@ impl Repeats {
             self.rest -= 1;
             return;
         }
-        // Whoever comes again later than a filter would remember is no reason for one.
+        // An event that comes again later than a filter would remember is not a reason for a filter.
         if self.known.len() as u64 * SAMPLE >= lines_in(self.memory) {
             self.known.clear();
             self.read = 0;
@@ -191,7 +191,7 @@ const WAYS: usize = 6;
 const KEPT: u32 = 80;
 
 impl Filter {
-    /// Nothing if there is no such memory: then all lines are parsed.
+    /// `None` if so much memory is refused: then all lines are parsed.
     fn new(memory: usize) -> Option<Filter> {
         let sets = Zeros::new(memory.max(size_of::<Set>()), "repeated lines").ok()?.in_large_pages();
         Some(Filter { sets, seed: RandomState::new().hash_one(()), score: Score::default() })

@@ -1,4 +1,4 @@
-//! Where an input is gone on with: the place that it was read to, found by what is before it.
+//! Where to go on in an input: the place that it was read to, found by what is before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,9 +12,9 @@ use super::source::{Shrank, Start};
 use crate::format::batch::{Checkpoint, Mark};
 use crate::format::{Digest, WINDOW, digest};
 
-/// So many tails are looked at for one input, and one more for each window that it has. An input that has its head in common
-/// with thousands of others, all of them of other lengths, costs no more than to read it; beyond, only those of its own name are
-/// tried.
+/// At most so many tails are looked at for one input, and one more for each window that it has. So an input that has its head in
+/// common with thousands of others, all of other lengths, costs no more than reading it. Beyond that, only those of its own name
+/// are tried.
 const TAILS: u64 = 256;
 
 /// A place in an input that a checkpoint matches.
@@ -133,7 +133,7 @@ pub(super) fn seek_packed(
         return Ok(Start::default());
     }
     let mut passed = Passed::new(reader);
-    // An error on the way ends the search as the end of the input does: whoever reads on meets it again.
+    // An error on the way ends the search, as the end of the input does. Reading on gives it again.
     let _ = passed.to(WINDOW as u64);
     let mut found = known.short(&passed.head);
     if passed.head.len() == WINDOW {

@@ -1,5 +1,6 @@
 //! What an input looks like from its head: lines, or a document.
 
+use super::Extent;
 use super::framer::{Framer, MARK, RECORD_SEPARATOR};
 use super::parse::filler;
 
@@ -12,16 +13,17 @@ pub enum Shape {
     Document,
 }
 
-/// So much of an input is looked at, and no more.
+/// How much of an input is looked at, at most.
 pub const HEAD: usize = 1 << 20;
 
 impl Shape {
-    /// What begins with `head`, which is all of it, or at least [`HEAD`] bytes, if it is `whole`; nothing if more has to be seen.
+    /// What begins with `head`; `None` if more has to be seen. [`HEAD`] bytes always tell.
     ///
     /// An input that grows is asked again on every run: what is said of a part must not take anything of it for good that the
     /// whole means otherwise.
-    pub fn of(head: &[u8], whole: bool) -> Option<Shape> {
-        let (head, whole) = (&head[..head.len().min(HEAD)], whole || head.len() >= HEAD);
+    pub fn of(head: &[u8], extent: Extent) -> Option<Shape> {
+        let whole = extent == Extent::Whole || head.len() >= HEAD;
+        let head = &head[..head.len().min(HEAD)];
         let mut start = 0;
         loop {
             start += filler(&head[start..]).0;
@@ -45,7 +47,7 @@ fn array(rest: &[u8], whole: bool) -> Option<Shape> {
     match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
         Some(b'{' | b'[' | b']') => Some(Shape::Document),
         Some(_) => Some(Shape::Lines),
-        // Of a document that has no item yet, nothing is taken.
+        // Nothing is taken of a document that has no item yet.
         None => whole.then_some(Shape::Document),
     }
 }
@@ -65,7 +67,7 @@ fn object(head: &[u8], start: usize, whole: bool) -> Option<Shape> {
         // The first object is whole.
         false if is_spread => Some(Shape::Document),
         false if has_line_ends => Some(Shape::Lines),
-        // It is not, and the rest may show that it is none.
+        // It is not whole, and the rest may show that it is not an object.
         true if !whole => None,
         true if is_spread => Some(Shape::Document),
         // No line end so far.
@@ -115,11 +117,11 @@ mod tests {
             (&format!("{{\"a\":\"{}", "x".repeat(HEAD)), Some(Document), Document),
         ] {
             let shown = &head[..head.len().min(60)];
-            assert_eq!(Shape::of(head.as_bytes(), false), of_part, "a part: {shown:?}");
-            assert_eq!(Shape::of(head.as_bytes(), true), Some(of_whole), "{shown:?}");
+            assert_eq!(Shape::of(head.as_bytes(), Extent::Part), of_part, "a part: {shown:?}");
+            assert_eq!(Shape::of(head.as_bytes(), Extent::Whole), Some(of_whole), "{shown:?}");
         }
         for cut in 1..3 {
-            assert_eq!(Shape::of(&"\u{feff}".as_bytes()[..cut], false), None);
+            assert_eq!(Shape::of(&"\u{feff}".as_bytes()[..cut], Extent::Part), None);
         }
     }
 }

@@ -1,17 +1,20 @@
 //! Where an input comes from, and where to go on in it.
 //!
-//! An input is known by its content, not by its name: the digests of its first bytes and of those before the place it was
-//! read to. So a file that grew, was renamed, copied or compressed is gone on with where it was left, and one that was
-//! changed is read from its start, which the identity of events makes harmless.
+//! An input is known by its content, not by its name: by the digests of its first bytes and of those before the place it was
+//! read to. So a file that grew, was renamed, copied or compressed goes on where it was left. One that was changed is read from
+//! its start, which the identity of events makes harmless.
+
+mod whole;
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(super) use self::whole::{Counted, Shrank, Whole, shrank_again};
 use super::chunk::{is_array, last_of};
 use super::framer::Framer;
 use super::known::Known;
@@ -48,7 +51,7 @@ pub struct SourceOptions {
     /// Bytes that the windows and dictionaries of compressed data may take. Those of up to
     /// [`LEAST_WINDOW`](super::packed::LEAST_WINDOW) may in any case.
     pub memory: u64,
-    /// Refuse a file that is no JSON at all, and say what it is.
+    /// Refuse a file that is not JSON at all, and say what it is.
     pub foreign: bool,
 }
 
@@ -141,7 +144,7 @@ impl Source {
         let head = match self.head(foreign::HEAD) {
             Ok(head) => head,
             Err(error) if Refused::of(&error).is_some() => return Err(self.error(0, &error)),
-            // Whoever reads meets it again.
+            // Reading meets it again.
             Err(_) => return Ok(()),
         };
         let layers = match &self.body {
@@ -166,7 +169,7 @@ impl Source {
         bytes[..bytes.len().min(MAX_SOURCE_NAME)].to_vec()
     }
 
-    /// What it is if it begins with these bytes and is no JSON, and nobody says that it is: an error that names it.
+    /// An error that names what it is, if these first bytes are not JSON and nobody says that they are.
     pub fn foreign(&self, head: &[u8]) -> Option<Error> {
         foreign::of(head).filter(|_| self.options.foreign).map(|foreign| foreign.error(&self.name))
     }
@@ -215,8 +218,8 @@ impl Source {
         start.map_err(|error| unreadable(&self.name, &error))
     }
 
-    /// The first bytes, `most` of them or all there are; the source stays where it is. None of a pipe, which can be read only once.
-    /// Of a packed input that is damaged: those before the damage, which whoever reads on meets again.
+    /// The first bytes, `most` of them or all there are. The source stays where it is. Of a pipe, which can be read only once, none.
+    /// Of a packed input that is damaged: those before the damage. Reading on meets the damage again.
     pub fn head(&mut self, most: usize) -> io::Result<Vec<u8>> {
         match &mut self.body {
             Body::Piped(_) => Ok(Vec::new()),
@@ -376,64 +379,4 @@ fn read_good(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// A file of which the end has to be at least as far as it was when it was opened, or as far as it was read. Of one that had
-/// no length then it says nothing: some that are made as they are read, such as those in `/proc`, never have one.
-pub(super) struct Whole {
-    pub(super) file: Arc<File>,
-    length: u64,
-}
-
-impl Whole {
-    fn open(path: &Path) -> io::Result<Whole> {
-        Whole::of(File::open(path)?)
-    }
-
-    pub(super) fn of(file: File) -> io::Result<Whole> {
-        let length = file.metadata()?.len();
-        Ok(Whole { file: Arc::new(file), length })
-    }
-
-    /// Where a read found nothing more: that this is the end and no cut. What was read of a file that was cut and written
-    /// anew would otherwise be taken for all there is.
-    fn check_end(&mut self) -> io::Result<()> {
-        let from = self.length.max((&*self.file).stream_position()?);
-        let to = self.file.metadata()?.len();
-        if to < from && self.length > 0 { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
-    }
-}
-
-impl Read for Whole {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = (&*self.file).read(buffer)?;
-        if count == 0 && !buffer.is_empty() {
-            self.check_end()?;
-        }
-        Ok(count)
-    }
-}
-
-/// An input got shorter while it was read.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("shrank from {from} to {to} bytes while it was read")]
-pub(super) struct Shrank {
-    pub(super) from: u64,
-    pub(super) to: u64,
-}
-
-/// That error once more, if it is one.
-pub(super) fn shrank_again(error: &io::Error) -> Option<io::Error> {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<Shrank>()).map(|shrank| io::Error::other(shrank.clone()))
-}
-
-/// Counts what is read.
-pub(super) struct Counted<R>(pub(super) R, pub(super) Arc<AtomicU64>);
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.0.read(buffer)?;
-        self.1.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
 }

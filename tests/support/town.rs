@@ -14,7 +14,7 @@ use chatwal::format::batch::decode_rejects;
 use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, split_rejects};
 use chatwal::format::coding::{shard, site_hash};
 use chatwal::format::frame::{FrameKind, SectionKind};
-use chatwal::intake::ingest::{IngestOptions, MaxRejects, ingest};
+use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::source::Source;
 use chatwal::segment::{Frame, Section};
 use chatwal::snapshot::Stretch;
@@ -160,7 +160,14 @@ impl Town {
                 ..IngestOptions::default()
             };
             let source = Source::open(&self.path(input)).unwrap();
-            ingest(&mut log, &mut known, source, options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+            ingest(
+                &mut log,
+                &mut known,
+                source,
+                options,
+                Caller { stop: &AtomicBool::new(false), notify: &mut |_| () },
+            )
+            .unwrap();
         }
         log.settle().unwrap();
     }

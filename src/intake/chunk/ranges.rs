@@ -1,33 +1,34 @@
 //! Ranges of lines: pieces of a plain file that are claimed without being read.
 //!
-//! Reading a file is most of what a reader does, and one at a time can do it. So of a plain file of lines only the place is found where a
-//! chunk ends: the last line end among the bytes that a chunk may have, for which the last few of them are looked at. That is
-//! a **range**. Whoever claimed it reads it, with a positioned read, while others claim and read theirs. A range is the very chunk that
-//! would have been cut there by reading all of it: the same bytes, whoever reads, and however many do.
+//! Reading is most of the work of a reader, and only one thread at a time can do it. So in a plain file of lines the reader only finds
+//! where a chunk ends: at the last line end among the bytes that a chunk may have. It looks at the last few of them. That is a
+//! **range**. The thread that claimed it reads it, with a positioned read, while others claim and read theirs. A range is exactly the
+//! chunk that reading would have cut there: the same bytes, whoever reads, and however many do.
 //!
-//! What cannot be cut so is read one after the other, as everything is that is no plain file: the first bytes, which say what the input is;
+//! What cannot be cut like this is read in order, as is everything that is not a plain file: the first bytes, which say what the input is;
 //! lines that end too far apart; holes; the last bytes of the file, where it may grow or have an incomplete end; documents.
 //!
-//! A range that is not what it was when it was claimed (the file was cut, or written over) is given back, and all behind it:
-//! from there on the file is read one piece after the other, and what is wrong is found as ever.
+//! If a range is not what it was when it was claimed (the file was cut, or written over), it is given back, with all behind it.
+//! From there on the file is read in order, and what is wrong is found as usual.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::{Chunk, ChunkKind, Chunker, keep_last};
+use super::{Chunk, ChunkKind, Chunker};
 use crate::base::memory::Zeros;
 use crate::disk::File as _;
 use crate::error::Result;
 use crate::format::batch::Windows;
 use crate::format::{Digest, WINDOW, digest};
 use crate::intake::shape::Shape;
+use crate::intake::source::keep_last;
 
 /// How many of the last bytes of a range are looked at for a line end: first few, since most lines are short.
 const LOOKS: [usize; 3] = [512, 8 << 10, 64 << 10];
 
 /// Whole lines of a plain file that nobody has read yet.
-pub struct Range {
+pub struct LineRange {
     file: Arc<File>,
     /// Offset of its first byte, and behind its last.
     start: u64,
@@ -37,7 +38,7 @@ pub struct Range {
     head: Digest,
 }
 
-impl Range {
+impl LineRange {
     /// Bytes of it.
     pub fn length(&self) -> usize {
         (self.end - self.start) as usize
@@ -59,14 +60,14 @@ impl Range {
         let tail = digest(&bytes[length.saturating_sub(WINDOW)..]);
         let (head_length, tail_length) = (WINDOW as u16, WINDOW as u16);
         let windows = Windows { head_length, head: self.head, tail_length, tail };
-        let Range { start, end, column, .. } = *self;
+        let LineRange { start, end, column, .. } = *self;
         Ok(Some(Chunk { kind: ChunkKind::Lines, start, skipped: 0, end, column, windows, buffer, length, passed: 0 }))
     }
 }
 
 impl Chunker<'_> {
     /// Claims the next range, if what comes next is one.
-    pub fn claim(&mut self) -> Option<Range> {
+    pub fn claim(&mut self) -> Option<LineRange> {
         let is_between = self.hole.is_none() && self.failure.is_none() && !self.ended;
         if !self.in_ranges || !is_between || self.plan.shape != Some(Shape::Lines) || (self.stop)() {
             return None;
@@ -82,7 +83,7 @@ impl Chunker<'_> {
             return None;
         }
         let head = self.whole_head(&file).ok()??;
-        let range = Range { file, start, end, column: self.column, head };
+        let range = LineRange { file, start, end, column: self.column, head };
         // What was read beyond the last chunk is read again, by whoever claims it.
         self.carry.clear();
         self.source.pass_to(end);
@@ -91,7 +92,7 @@ impl Chunker<'_> {
     }
 
     /// Takes a range back that could not be read, and all that was claimed behind it: nothing is claimed any more.
-    pub fn give_back(&mut self, range: &Range) {
+    pub fn give_back(&mut self, range: &LineRange) {
         self.in_ranges = false;
         (self.offset, self.column, self.is_behind) = (range.start, range.column, true);
         (self.hole, self.failure, self.ended) = (None, None, false);
@@ -155,7 +156,7 @@ fn last_line_end(file: &File, start: u64, most: u64) -> io::Result<Option<u64>> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Plan;
+    use super::super::ReadPlan;
     use super::*;
     use crate::format::KEPT;
     use crate::intake::chunk::CHUNK;
@@ -164,11 +165,21 @@ mod tests {
 
     const SMALL: usize = 64 << 10;
 
-    /// The places of all chunks, their kinds and windows, and how many of them were ranges.
-    #[allow(clippy::type_complexity)] // All that two ways of cutting have to agree on.
-    fn cut(path: &Path, in_ranges: bool) -> (Vec<(String, u64, u64, u64, Windows, Vec<u8>)>, usize) {
+    /// What of a chunk two ways of cutting have to agree on.
+    #[derive(Debug, PartialEq)]
+    struct Seen {
+        kind: ChunkKind,
+        start: u64,
+        end: u64,
+        column: u64,
+        windows: Windows,
+        bytes: Vec<u8>,
+    }
+
+    /// All chunks, and how many of them were ranges.
+    fn cut(path: &Path, in_ranges: bool) -> (Vec<Seen>, usize) {
         let never = || false;
-        let plan = Plan { chunk: CHUNK, range: CHUNK, ..Plan::new(None, KEPT) };
+        let plan = ReadPlan { chunk: CHUNK, range: CHUNK, ..ReadPlan::new(None, KEPT) };
         let mut chunker = Chunker::new(Source::open(path).unwrap(), 0, Start::default(), plan, &never);
         chunker.in_ranges &= in_ranges;
         let (mut chunks, mut ranges, mut buffer) = (Vec::new(), 0, None);
@@ -183,8 +194,9 @@ mod tests {
                     None => return (chunks, ranges),
                 },
             };
-            let kind = format!("{:?}", chunk.kind);
-            chunks.push((kind, chunk.start, chunk.end, chunk.column, chunk.windows, chunk.bytes().to_vec()));
+            let bytes = chunk.bytes().to_vec();
+            let Chunk { kind, start, end, column, windows, .. } = chunk;
+            chunks.push(Seen { kind, start, end, column, windows, bytes });
             buffer = Some(chunk.buffer);
         }
     }
@@ -234,7 +246,7 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let never = || false;
         for range in [SMALL, SMALL + 1, 3 * SMALL - 7] {
-            let plan = Plan { range, ..Plan::new(Some(Shape::Lines), KEPT) };
+            let plan = ReadPlan { range, ..ReadPlan::new(Some(Shape::Lines), KEPT) };
             let mut chunker = Chunker::new(Source::open(&path).unwrap(), 0, Start::default(), plan, &never);
             let (mut at, mut ranges) = (0, 0);
             while let Some(claimed) = chunker.claim() {
@@ -261,11 +273,11 @@ mod tests {
         let never = || false;
         for cut in [0, SMALL / 2, SMALL + 50] {
             std::fs::write(&path, &bytes).unwrap();
-            let plan = Plan { range: SMALL, ..Plan::new(Some(Shape::Lines), KEPT) };
+            let plan = ReadPlan { range: SMALL, ..ReadPlan::new(Some(Shape::Lines), KEPT) };
             let mut chunker = Chunker::new(Source::open(&path).unwrap(), 0, Start::default(), plan, &never);
             let [first, second, third] = [(); 3].map(|()| chunker.claim().unwrap());
             File::options().write(true).open(&path).unwrap().set_len(cut as u64).unwrap();
-            let gone: Vec<&Range> =
+            let gone: Vec<&LineRange> =
                 [&third, &second, &first].into_iter().filter(|it| it.read(&mut None, 0).unwrap().is_none()).collect();
             assert_eq!(gone.len(), if cut > SMALL { 2 } else { 3 });
             // The order in which it is noticed does not matter, as long as the first one is given back last.

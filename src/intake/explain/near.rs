@@ -5,10 +5,10 @@ use super::scan::{Kind, Scan, Token};
 use super::string::{self, Unescaped};
 use super::words::{self, key, list};
 
-/// Keys that are looked at; an object of more is no event that somebody misspelt.
+/// How many keys are looked at. An object of more is not a misspelt event.
 const KEYS: usize = 64;
 
-/// Characters of a key that is looked at.
+/// The longest key that is looked at, in characters.
 const LONGEST: usize = 32;
 
 /// Required keys that something under another key must have to be taken for an event.
@@ -30,6 +30,13 @@ pub(super) struct Seen {
     wrapper: Option<Wrapper>,
 }
 
+/// What a wrapper is around.
+#[derive(Clone, Copy, PartialEq)]
+enum Around {
+    Event,
+    Array,
+}
+
 /// Where the events are instead.
 #[derive(Clone, Copy)]
 struct Wrapper {
@@ -37,7 +44,7 @@ struct Wrapper {
     key: Token,
     /// The key under it, if they stand under that one.
     second: Option<Token>,
-    array: bool,
+    around: Around,
 }
 
 impl Seen {
@@ -55,7 +62,7 @@ impl Seen {
                 self.second = Some(token);
                 self.events += usize::from(Required::outer(content()).is_some());
                 if self.events == ENOUGH {
-                    self.wrap(None, false);
+                    self.wrap(None, Around::Event);
                 }
                 if self.inner.len() < KEYS && self.current.is_some_and(|key| string::is(scan.content(key), "data")) {
                     self.inner.push(token);
@@ -67,27 +74,27 @@ impl Seen {
                     && (depth == 3) == self.second.is_some()
                     && scan.slice(token.start, token.end) == "{" =>
             {
-                self.wrap(self.second, true);
+                self.wrap(self.second, Around::Array);
             }
             _ => {}
         }
     }
 
-    fn wrap(&mut self, second: Option<Token>, array: bool) {
+    fn wrap(&mut self, second: Option<Token>, around: Around) {
         if let (None, Some(key)) = (self.wrapper, self.current) {
-            self.wrapper = Some(Wrapper { key, second, array });
+            self.wrapper = Some(Wrapper { key, second, around });
         }
     }
 }
 
 /// What is said of a wrapper around events, and where its key stands.
 pub(super) fn wrapper(fields: &Fields<'_>) -> Option<(usize, String)> {
-    let Wrapper { key, second, array } = fields.all.wrapper.filter(|_| fields.present() < ENOUGH)?;
+    let Wrapper { key, second, around } = fields.all.wrapper.filter(|_| fields.present() < ENOUGH)?;
     let mut path = step(fields.scan.content(key))?;
     if let Some(second) = second {
         path.push_str(&step(fields.scan.content(second))?);
     }
-    let each = if array { "[]" } else { "" };
+    let each = if around == Around::Array { "[]" } else { "" };
     let name = words::key(&fields.scan, key);
     Some((key.start, format!("events stand under {name}: jq -c '{path}{each}' takes them out")))
 }

@@ -1,10 +1,13 @@
 //! The tokens of a JSON text, one by one, up to the first fault.
 //!
-//! A walk of its own, because the positions that serde_json tells mean different things for different faults: the byte at
+//! The walk is our own, because the positions that serde_json tells mean different things for different faults: the byte at
 //! fault, the one behind it, or the last one that was read. Here a fault is where somebody has to look to mend it.
 //!
-//! Linear, and without recursion: a text may be a million brackets.
+//! It takes linear time and does not recurse: a text may be a million brackets.
 
+mod number;
+
+use self::number::{Number, is_begun, number};
 use crate::base::text::is_unprintable;
 
 /// What stands behind the last byte of a text.
@@ -285,7 +288,7 @@ impl<'t> Scan<'t> {
         if !whole && self.end == End::Cut { Err(Stop::Cut) } else { Ok(Token { kind, start, end }) }
     }
 
-    /// Where a run of characters ends of which none separates tokens.
+    /// Where a run of characters ends that do not separate tokens.
     fn run_end(&self, start: usize) -> usize {
         let rest = self.text.get(start..).unwrap_or_default();
         let ends = |(at, char): &(usize, char)| match char {
@@ -355,47 +358,4 @@ pub(super) fn closing_quote(char: char) -> Option<char> {
         '\u{ab}' => '\u{bb}',
         _ => return None,
     })
-}
-
-/// Whether a word of JSON begins so.
-fn is_begun(run: &str) -> bool {
-    !run.is_empty() && ["true", "false", "null"].iter().any(|word| word.starts_with(run))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Whole,
-    /// A number may begin so.
-    Begun,
-    Wrong,
-}
-
-/// How much of a number of JSON a text is.
-fn number(text: &str) -> Number {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let behind = |text: &'_ str, count: usize| text.get(count..).unwrap_or_default().len();
-    let text = text.strip_prefix('-').unwrap_or(text);
-    let mut rest = text;
-    let whole = digits(rest);
-    match whole {
-        0 => return if rest.is_empty() { Number::Begun } else { Number::Wrong },
-        2.. if rest.starts_with('0') => return Number::Wrong,
-        _ => rest = rest.get(whole..).unwrap_or_default(),
-    }
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let count = digits(fraction);
-        if count == 0 {
-            return if behind(fraction, count) == 0 { Number::Begun } else { Number::Wrong };
-        }
-        rest = fraction.get(count..).unwrap_or_default();
-    }
-    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
-        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        let count = digits(exponent);
-        if count == 0 {
-            return if behind(exponent, count) == 0 { Number::Begun } else { Number::Wrong };
-        }
-        rest = exponent.get(count..).unwrap_or_default();
-    }
-    if rest.is_empty() { Number::Whole } else { Number::Wrong }
 }

@@ -97,7 +97,7 @@ pub(super) fn literal(text: &str) -> Option<String> {
     (shown && !text.chars().any(crate::base::text::is_unprintable)).then(|| format!("\"{text}\""))
 }
 
-/// What to write in the place of something that is no value of JSON, wherever it stands.
+/// What to write in the place of something that is not a value of JSON, wherever it stands.
 pub(super) fn of_any(text: &str) -> Option<String> {
     match text {
         "True" | "TRUE" => Some("true".to_owned()),
@@ -118,7 +118,7 @@ pub(super) fn is_word(text: &str) -> bool {
     text.starts_with(|char: char| char.is_alphanumeric() || "_$@/%<".contains(char))
 }
 
-/// What something is that is no value of JSON.
+/// What something is that is not a value of JSON.
 pub(super) fn described(text: &str) -> &'static str {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let next = digits.chars().nth(1);

@@ -387,7 +387,7 @@ fn escape(char: char) -> String {
     }
 }
 
-/// What to write instead of an escape that is none.
+/// What to write instead of a wrong escape.
 fn instead(piece: &str) -> String {
     match piece.chars().nth(1) {
         Some('u') => "expected four hexadecimal digits behind \\u".to_owned(),

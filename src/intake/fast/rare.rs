@@ -1,4 +1,4 @@
-//! What is rare: members whose key means nothing, whatever is in them, and words with escapes.
+//! What is rare: members whose key means nothing, whatever their value is, and words with escapes.
 
 use super::{Cursor, MAX_DEPTH, MESSAGE, STATUS};
 use crate::event::Kind;
@@ -64,8 +64,8 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         self.unknown(|member| matches!(member, Member::Message | Member::Status))
     }
 
-    /// Any key that is not one of those that mean something here as it stands, and its colon: so it means nothing, unless it has
-    /// escapes.
+    /// A key that is not, as it is written, one of those that mean something here, and its colon. So it means nothing, unless it
+    /// has escapes.
     #[inline(always)]
     fn key(&mut self) -> Option<Member> {
         let quoted = self.rest;
@@ -112,13 +112,13 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         Some(Word::new(quoted.get(1..quoted.len() - self.rest.len() - 1)?))
     }
 
-    /// Skips any value. What it is in is kept in bits, so nothing is nested but what is read.
+    /// Skips any value. The arrays and objects around it are kept as bits, so this does not recurse.
     fn skip_value(&mut self) -> Option<()> {
         let mut line = Self { rest: self.rest };
         // A bit for each array (0) or object (1) around, the innermost lowest, and a bit above them.
         let mut around = 1u64;
         loop {
-            // In the order of how often they are; a jump by the byte would be foretold badly.
+            // The most frequent ones first. A jump by the byte would be predicted badly.
             let byte = line.peek()?;
             if byte == b'"' {
                 line.string()?;
@@ -155,6 +155,41 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
         }
     }
 
+    /// A number by the grammar of RFC 8259.
+    #[inline(always)]
+    fn number(&mut self) -> Option<()> {
+        if self.peek()? == b'-' {
+            self.advance(1)?;
+        }
+        if self.peek()? == b'0' {
+            self.advance(1)?;
+        } else {
+            self.digits()?;
+        }
+        if self.peek()? == b'.' {
+            self.advance(1)?;
+            self.digits()?;
+        }
+        if let b'e' | b'E' = self.peek()? {
+            self.advance(1)?;
+            if let b'+' | b'-' = self.peek()? {
+                self.advance(1)?;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    /// At least one digit.
+    #[inline(always)]
+    fn digits(&mut self) -> Option<()> {
+        self.peek()?.is_ascii_digit().then_some(())?;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        Some(())
+    }
+
     /// Skips the key before a value, if the innermost thing around is an object.
     #[inline(always)]
     fn skip_key(&mut self, around: u64) -> Option<()> {
@@ -166,7 +201,7 @@ impl<'a, const LINE_ENDS: bool> Cursor<'a, LINE_ENDS> {
     }
 }
 
-/// The text of a string if it is short and all ASCII, as words are that mean something; else none.
+/// The text of a string if it is short and all ASCII, like the words that mean something; else empty.
 struct Word {
     text: [u8; 16],
     length: usize,
@@ -186,7 +221,7 @@ impl Word {
             if byte == b'\\' {
                 let (kind, rest) = text.split_first()?;
                 text = rest;
-                // Those of control characters are in no word.
+                // No word has a control character in it.
                 byte = *kind;
                 if byte == b'u' {
                     let (digits, rest) = text.split_first_chunk::<4>()?;

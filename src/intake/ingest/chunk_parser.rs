@@ -1,19 +1,58 @@
 //! What a worker makes of a chunk: rows of events, rejects, and their sections.
+//!
+//! Here are documents and what is common to all chunks; the loops over lines are in `lines`.
 
-use super::{Left, Parsed, Rejected, SHORTEST, SHRINKS, TOLD, Turn};
+mod lines;
+
+use super::notice::{Left, Rejected};
 use crate::base::memory;
 use crate::error::Result;
 use crate::event::Event;
 use crate::event::table::Table;
-use crate::format::batch::{EventsEncoder, Reject, RejectsEncoder};
+use crate::format::batch::{EventsEncoder, Reject, RejectsEncoder, Windows};
 use crate::format::coding::{shard, site_hash};
 use crate::format::frame::{Entry, SectionKind};
 use crate::intake::chunk::{Chunk, ChunkKind, Long};
 use crate::intake::fast;
 use crate::intake::framer::Item;
 use crate::intake::parse::{self, Reason, Scratch, Text, filler};
-use crate::intake::repeats::{BLOCK, Filter, Line, Repeats};
-use crate::store::log::Batch;
+use crate::intake::repeats::Repeats;
+use crate::store::log::{Batch, Prepared};
+
+/// Bytes of the shortest event, or fewer.
+const SHORTEST: usize = 80;
+
+/// An event takes about one part of so many of its bytes in the log, or less, if its id is a UUID.
+const SHRINKS: usize = 4;
+
+/// Rejects of one chunk that are told one by one; the rest is counted.
+const TOLD: usize = 3;
+
+/// How often to check whether a batch is full: whenever so many bytes were parsed.
+const CHECK_EVERY: usize = 64 << 10;
+
+/// What a worker made of a chunk, or of as much of it as a batch may hold.
+pub(super) struct Parsed {
+    /// There is no more of its chunk.
+    pub(super) is_last: bool,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) windows: Windows,
+    pub(super) batch: Batch,
+    /// The start of its frame.
+    pub(super) prepared: Prepared,
+    pub(super) line_ends: u64,
+    /// A line has begun and not ended.
+    pub(super) open_line: bool,
+    pub(super) events: u64,
+    pub(super) rejects: u64,
+    pub(super) nuls: u64,
+    /// Rejects before the first event.
+    pub(super) leading: u64,
+    pub(super) told: Vec<Rejected>,
+    /// It is the end of the input, and to be left for the next run.
+    pub(super) left: Option<Left>,
+}
 
 /// A worker's buffers.
 #[derive(Default)]
@@ -35,19 +74,13 @@ pub(super) struct ChunkParser {
     leading: u64,
 }
 
-/// How often one looks whether a batch is full: whenever so many bytes were parsed.
-const LOOK: usize = 64 << 10;
-
-/// The rest of a line, as the judge sees it. It is found once for all the objects in it.
-#[derive(Clone, Copy)]
-struct Rest<'a> {
-    text: Text<'a>,
-    /// Where it begins and ends in its chunk, without its `\n`.
-    start: usize,
-    end: usize,
+/// How much of a chunk was parsed: the bytes, and the line ends in them.
+struct Stretch {
+    bytes: usize,
+    line_ends: u64,
 }
 
-/// Text that is no event, in its chunk.
+/// Text that is not an event, in its chunk.
 struct Wrong<'a> {
     /// Where it begins.
     at: usize,
@@ -70,7 +103,7 @@ impl<'a> Wrong<'a> {
 }
 
 impl ChunkParser {
-    /// Makes room for what most chunks come to, so that it is asked for at once and may be refused.
+    /// Makes room for what most chunks come to. It is asked for at once, so that it may be refused.
     pub(super) fn make_room(&mut self, chunk: &Chunk, batch: &mut Batch) -> Result<()> {
         self.table.clear();
         batch.sections.clear();
@@ -79,64 +112,41 @@ impl ChunkParser {
     }
 
     /// Makes a batch of a chunk, or of as much of it as the share allows; passes that.
-    pub(super) fn parse(&mut self, turn: Turn, chunk: &mut Chunk, mut batch: Batch) -> Parsed {
+    pub(super) fn parse(&mut self, chunk: &mut Chunk, mut batch: Batch) -> Parsed {
         self.table.clear();
         self.repeated = 0;
         self.nuls = if matches!(chunk.kind, ChunkKind::Left(_)) { 0 } else { chunk.skipped };
-        let (mut left, all) = (None, chunk.bytes().len());
-        let (taken, line_ends) = match &chunk.kind {
-            ChunkKind::Lines => {
-                let taken = match self.repeats.filter.take() {
-                    Some(mut filter) => {
-                        let lines = self.new_lines(chunk, &mut filter);
-                        self.repeats.filter = Some(filter);
-                        lines
-                    }
-                    None => self.lines(chunk),
-                };
-                self.repeats.judge();
-                taken
-            }
+        let all = chunk.bytes().len();
+        let taken = match &chunk.kind {
+            ChunkKind::Lines => self.lines(chunk),
             ChunkKind::Document(items) => self.items(chunk, items),
             ChunkKind::Reject(long) => {
                 self.reject(chunk, Wrong::of(chunk, long));
-                (all, long.line_ends)
+                Stretch { bytes: all, line_ends: long.line_ends }
             }
-            ChunkKind::Left(long @ Long { reason, length, .. }) => {
-                let wrong = Wrong::of(chunk, long);
-                let what = Rejected::new(&place(chunk, &wrong), *reason);
-                let is_hole = *length > 0 && chunk.bytes().iter().all(|byte| *byte == 0);
-                left = Some(Left { bytes: *length, is_hole, what });
-                (all, 0)
-            }
+            ChunkKind::Left(_) => Stretch { bytes: all, line_ends: 0 },
         };
-        let is_last = taken == all;
+        let left = left(chunk);
+        let is_last = taken.bytes == all;
         let (end, windows, open_line) = match is_last {
             true => (chunk.end, chunk.windows, chunk.ends_in_a_line()),
             false => {
-                let ends_in_a_line = chunk.bytes()[..taken].last() != Some(&b'\n');
-                (chunk.base() + taken as u64, chunk.windows_behind(taken), ends_in_a_line)
+                let ends_in_a_line = chunk.bytes()[..taken.bytes].last() != Some(&b'\n');
+                (chunk.base() + taken.bytes as u64, chunk.windows_behind(taken.bytes), ends_in_a_line)
             }
         };
         let start = chunk.start;
-        chunk.pass(taken);
+        chunk.pass(taken.bytes);
         let rejects = u64::from(self.rejects.count());
-        batch.entries.clear();
-        batch.sections.clear();
-        self.rejects.finish(&mut batch.entries, &mut batch.sections);
-        self.events.encode(&self.table, &mut batch.entries, &mut batch.sections);
-        if self.repeated > 0 {
-            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));
-        }
+        self.encode(&mut batch);
         Parsed {
-            turn: Turn { permit: if is_last { turn.permit } else { 0 }, ..turn },
             is_last,
             start,
             end,
             windows,
             prepared: batch.prepare(),
             batch,
-            line_ends,
+            line_ends: taken.line_ends,
             open_line,
             events: self.table.rows.len() as u64 + u64::from(self.repeated),
             rejects,
@@ -147,139 +157,32 @@ impl ChunkParser {
         }
     }
 
+    /// Writes the sections of a batch.
+    fn encode(&mut self, batch: &mut Batch) {
+        batch.entries.clear();
+        batch.sections.clear();
+        self.rejects.finish(&mut batch.entries, &mut batch.sections);
+        self.events.encode(&self.table, &mut batch.entries, &mut batch.sections);
+        if self.repeated > 0 {
+            batch.entries.push(Entry::new(SectionKind::Repeats, 0, self.repeated, &[]));
+        }
+    }
+
     /// Whether a batch is to be made of what there is.
     fn is_full(&self) -> bool {
         self.table.size() + self.rejects.size() > self.share
     }
 
-    /// Parses lines until the batch is full; gives the bytes that were parsed, and the number of line ends.
-    fn lines(&mut self, chunk: &Chunk) -> (usize, u64) {
+    /// Parses the items of a document until the batch is full.
+    fn items(&mut self, chunk: &Chunk, items: &[Item]) -> Stretch {
         let bytes = chunk.bytes();
-        let (mut at, mut lines, mut rest, mut look) = (0, 0, None, LOOK);
-        loop {
-            at = self.lines_up_to(look.min(bytes.len()), chunk, at, &mut lines, &mut rest);
-            if at == bytes.len() || self.is_full() {
-                return (at, lines);
-            }
-            look = at + LOOK;
-        }
-    }
-
-    /// Parses the lines that begin before a place; gives the place behind them.
-    #[inline(always)]
-    fn lines_up_to<'c>(
-        &mut self,
-        stop: usize,
-        chunk: &'c Chunk,
-        mut at: usize,
-        lines: &mut u64,
-        rest: &mut Option<Rest<'c>>,
-    ) -> usize {
-        let bytes = chunk.bytes();
-        while at < stop {
-            if let Some((event, length)) = fast::parse(&bytes[at..]) {
-                if Repeats::samples(event.id, event.timestamp) {
-                    self.repeats.watch(event);
-                }
-                self.push(&event);
-                at += length;
-                *lines += u64::from(bytes[at - 1] == b'\n');
-            } else {
-                at = self.one(chunk, at, lines, rest);
-            }
-        }
-        at
-    }
-
-    /// The same, but for lines that repeat one that was an event.
-    fn new_lines(&mut self, chunk: &Chunk, filter: &mut Filter) -> (usize, u64) {
-        let bytes = chunk.bytes();
-        let (mut at, mut lines, mut rest, mut look) = (0, 0, None, LOOK);
-        let mut block = [Line::default(); BLOCK];
-        while at < bytes.len() {
-            if at >= look {
-                look = at + LOOK;
-                if self.is_full() {
-                    break;
-                }
-            }
-            let count = filter.cut(&bytes[at..], &mut block);
-            for Line { length, hash } in &block[..count] {
-                let end = at + length;
-                if filter.has(*hash) {
-                    self.repeated += 1;
-                    // What has no line end is no line yet: it is never among those that are remembered.
-                    (at, lines) = (end, lines + 1);
-                    continue;
-                }
-                let before = (self.table.rows.len() + 1, self.rejects.count(), self.nuls);
-                while at < end {
-                    match fast::parse(&bytes[at..]) {
-                        Some((event, length)) => {
-                            self.push(&event);
-                            at += length;
-                            lines += u64::from(bytes[at - 1] == b'\n');
-                        }
-                        None => at = self.one(chunk, at, &mut lines, &mut rest),
-                    }
-                }
-                // A line is remembered if it is one event and nothing else.
-                let is_event = (self.table.rows.len(), self.rejects.count(), self.nuls) == before;
-                if is_event && bytes[at - 1] == b'\n' {
-                    filter.add(*hash);
-                }
-            }
-        }
-        (at, lines)
-    }
-
-    /// Parses the object at a place in a line the thorough way, and what stands before it; keeps it, as an event or, with the
-    /// rest of its line, as a reject. Gives the place behind it, and behind the line end if one follows. The `rest` is that of the
-    /// line at hand, if it was looked at before.
-    fn one<'c>(&mut self, chunk: &'c Chunk, from: usize, lines: &mut u64, rest: &mut Option<Rest<'c>>) -> usize {
-        let bytes = chunk.bytes();
-        let (skipped, nuls) = filler(&bytes[from..]);
-        self.nuls += nuls;
-        let at = from + skipped;
-        let behind = |end: usize, lines: &mut u64| {
-            *lines += u64::from(end < bytes.len());
-            (end + 1).min(bytes.len())
-        };
-        if bytes.get(at).is_none_or(|byte| *byte == b'\n') {
-            return behind(at, lines);
-        }
-        let Rest { text, start, end } = match *rest {
-            Some(known) if at < known.end => known,
-            _ => {
-                let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length);
-                *rest.insert(Rest { text: Text::new(&bytes[at..end]), start: at, end })
-            }
-        };
-        match parse::parse(text.behind(at - start), &mut self.scratch) {
-            Ok((event, length)) => {
-                self.table.push(&event, shard(site_hash(event.site)));
-                if at + length == end { behind(end, lines) } else { at + length }
-            }
-            Err(reason) => {
-                let raw = &bytes[at..end];
-                // Once a line, since there is nothing behind a reject.
-                let column = column(&bytes[..at], chunk.column);
-                self.reject(chunk, Wrong { at, line: *lines, column, reason, length: raw.len() as u64, raw });
-                behind(end, lines)
-            }
-        }
-    }
-
-    /// Parses the items of a document until the batch is full; gives the bytes that were parsed, and the number of line ends.
-    fn items(&mut self, chunk: &Chunk, items: &[Item]) -> (usize, u64) {
-        let bytes = chunk.bytes();
-        let (mut at, mut lines, mut before, mut look) = (0, 0, chunk.column, LOOK);
+        let (mut at, mut lines, mut before, mut look) = (0, 0, chunk.column, CHECK_EVERY);
         let line_ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
         for item in items {
             if at >= look {
-                look = at + LOOK;
+                look = at + CHECK_EVERY;
                 if self.is_full() {
-                    return (at, lines);
+                    return Stretch { bytes: at, line_ends: lines };
                 }
             }
             let (start, end) = ((item.start - chunk.base()) as usize, (item.end - chunk.base()) as usize);
@@ -293,10 +196,11 @@ impl ChunkParser {
             before = column(&bytes[start..end], before);
             at = end;
         }
-        (bytes.len(), lines + self.between(&bytes[at..]))
+        let line_ends = lines + self.between(&bytes[at..]);
+        Stretch { bytes: bytes.len(), line_ends }
     }
 
-    /// What stands between items; gives the number of line ends in it.
+    /// Passes what stands between items; gives the number of line ends in it.
     fn between(&mut self, bytes: &[u8]) -> u64 {
         let mut line_ends = 0;
         let mut rest = bytes;
@@ -341,6 +245,14 @@ impl ChunkParser {
             self.told.push(Rejected::new(&reject, wrong.reason));
         }
     }
+}
+
+/// The incomplete end of an input, if the chunk is one.
+fn left(chunk: &Chunk) -> Option<Left> {
+    let ChunkKind::Left(long) = &chunk.kind else { return None };
+    let what = Rejected::new(&place(chunk, &Wrong::of(chunk, long)), long.reason);
+    let is_hole = long.length > 0 && chunk.bytes().iter().all(|byte| *byte == 0);
+    Some(Left { bytes: long.length, is_hole, what })
 }
 
 /// Something wrong, with its offset in the input; its line counts from the start of the chunk.

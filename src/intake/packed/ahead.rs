@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use super::again;
 use super::sniff::{Header, Sniffed, sniff};
+use crate::intake::Extent;
 
 /// Bytes that are held to look ahead, and the shortest read that goes past them.
 pub(super) const AHEAD: usize = 128 << 10;
@@ -81,7 +82,7 @@ impl Ahead {
     /// What the next bytes are. No more is read than that takes: a line of JSON must not wait for a second one.
     pub(super) fn sniff(&mut self) -> io::Result<Sniffed> {
         loop {
-            match sniff(self.at_hand(), self.ended) {
+            match sniff(self.at_hand(), Extent::of(self.ended)) {
                 Sniffed::More => self.more()?,
                 sniffed => return Ok(sniffed),
             }

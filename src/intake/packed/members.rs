@@ -25,29 +25,29 @@ pub(super) const EMPTY: u64 = 16 << 10;
 
 /// The memory for windows that the layers of one input share.
 #[derive(Clone)]
-pub(super) struct Room {
+pub(super) struct Allowance {
     pub(super) memory: u64,
     pub(super) used: Arc<AtomicU64>,
 }
 
-impl Room {
+impl Allowance {
     fn left(&self) -> u64 {
         self.memory.saturating_sub(self.used.load(Ordering::Relaxed)).max(LEAST_WINDOW)
     }
 
-    fn take(&self, bytes: u64) -> Taken {
+    fn take(&self, bytes: u64) -> Reserved {
         self.used.fetch_add(bytes, Ordering::Relaxed);
-        Taken { used: Arc::clone(&self.used), bytes }
+        Reserved { used: Arc::clone(&self.used), bytes }
     }
 }
 
-/// A part of the room; given back when it is dropped.
-struct Taken {
+/// A part of the allowance. Dropping it gives it back.
+struct Reserved {
     used: Arc<AtomicU64>,
     bytes: u64,
 }
 
-impl Drop for Taken {
+impl Drop for Reserved {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -58,7 +58,7 @@ pub(super) struct Members {
     state: State,
     /// The packing of the last member.
     last: Option<Packing>,
-    room: Room,
+    allowance: Allowance,
     findings: Findings,
     layers: Vec<Packing>,
     /// Bytes since something was given.
@@ -69,7 +69,7 @@ enum State {
     /// Where a member begins or the input ends.
     Between(Ahead),
     In(Member),
-    /// In what is no member.
+    /// In what is not a member.
     Behind(Ahead, Trailing),
     Ended,
     Failed(io::Error),
@@ -78,13 +78,16 @@ enum State {
 /// A member that is being read.
 enum Member {
     Gzip(Box<flate2::bufread::GzDecoder<Ahead>>),
-    Zstd(zstd::stream::read::Decoder<'static, Ahead>, #[allow(dead_code, reason = "held until it is dropped")] Taken),
+    Zstd(
+        zstd::stream::read::Decoder<'static, Ahead>,
+        #[allow(dead_code, reason = "held until it is dropped")] Reserved,
+    ),
     /// So many bytes are still to be skipped.
     Skippable(Ahead, u64),
     #[cfg(feature = "more-compression")]
     Bzip2(Box<bzip2::bufread::BzDecoder<Ahead>>),
     #[cfg(feature = "more-compression")]
-    Xz(Box<lzma_rust2::XzReader<Ahead>>, #[allow(dead_code, reason = "held until it is dropped")] Taken),
+    Xz(Box<lzma_rust2::XzReader<Ahead>>, #[allow(dead_code, reason = "held until it is dropped")] Reserved),
     #[cfg(feature = "more-compression")]
     Lz4(Box<lz4::Frame>),
 }
@@ -167,8 +170,8 @@ impl Read for Members {
 
 impl Members {
     /// From where the first begins, in an input with these packings around it: the first member's last.
-    pub(super) fn new(ahead: Ahead, layers: Vec<Packing>, room: Room, findings: Findings) -> Members {
-        Members { state: State::Between(ahead), last: None, room, findings, layers, nothing: 0 }
+    pub(super) fn new(ahead: Ahead, layers: Vec<Packing>, allowance: Allowance, findings: Findings) -> Members {
+        Members { state: State::Between(ahead), last: None, allowance, findings, layers, nothing: 0 }
     }
 
     fn packing(&self) -> Packing {
@@ -214,7 +217,7 @@ impl Members {
     }
 
     fn too_large(&self, wanted: Option<u64>) -> Refused {
-        Refused::Window { layers: self.around(), wanted, memory: self.room.left() }
+        Refused::Window { layers: self.around(), wanted, memory: self.allowance.left() }
     }
 
     /// Begins the next member, if there is one.
@@ -264,9 +267,9 @@ impl Members {
             #[cfg(feature = "more-compression")]
             Packing::Xz => {
                 let dictionary = retry(|| ahead.header(xz_dictionary))?.ok_or_else(cut)?;
-                let limit = self.room.left();
+                let limit = self.allowance.left();
                 let taken = self.reserve(dictionary)?;
-                // Its decoder asks in a way that ends the program where there is none.
+                // Its decoder would end the program if memory is refused.
                 memory::probe(dictionary.max(1), "the dictionary of an xz stream").map_err(io::Error::other)?;
                 // With what else it takes to decode.
                 let kibibytes = u32::try_from((limit >> 10) + 1024).unwrap_or(u32::MAX);
@@ -279,15 +282,15 @@ impl Members {
         }
     }
 
-    /// Room for a window.
-    fn reserve(&self, bytes: u64) -> io::Result<Taken> {
-        match bytes > self.room.left() {
+    /// Reserves the memory of a window.
+    fn reserve(&self, bytes: u64) -> io::Result<Reserved> {
+        match bytes > self.allowance.left() {
             true => Err(self.too_large(Some(bytes)).into()),
-            false => Ok(self.room.take(bytes)),
+            false => Ok(self.allowance.take(bytes)),
         }
     }
 
-    /// Reads on in what is no member, up to its end. Zeros behind an xz stream may be a part of it.
+    /// Reads on in what is not a member, up to its end. Zeros behind an xz stream may be part of the stream.
     fn count(&mut self, mut ahead: Ahead, mut trailing: Trailing) -> io::Result<()> {
         let mut may_pad = self.last == Some(Packing::Xz) && trailing.zeros;
         while self.nothing < PAUSE {

@@ -1,13 +1,14 @@
 //! What the first bytes of something compressed say: that it is, and how much memory it takes to unpack.
 
 use super::Packing;
+use crate::intake::Extent;
 
 /// What bytes turn out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sniffed {
     /// A member begins here.
     Packed(Packing),
-    /// None does.
+    /// No member does.
     Plain,
     /// More bytes tell.
     More,
@@ -27,8 +28,9 @@ const BZIP2: [[u8; 6]; 2] = [*b"\x31\x41\x59\x26\x53\x59", *b"\x17\x72\x45\x38\x
 /// Bytes of the header of a frame to skip.
 pub const SKIPPABLE_HEADER: usize = 8;
 
-/// What these bytes are, behind which the input has `ended` or has not.
-pub fn sniff(bytes: &[u8], ended: bool) -> Sniffed {
+/// What these bytes are, the first ones of something or all of it.
+pub fn sniff(bytes: &[u8], extent: Extent) -> Sniffed {
+    let ended = extent == Extent::Whole;
     let mut could_be = false;
     for (magic, packing) in MAGICS {
         if bytes.starts_with(magic) {
@@ -168,10 +170,10 @@ mod tests {
         for (bytes, length, packing) in members {
             for end in 0..bytes.len() {
                 let expected = if end < length { Sniffed::More } else { Sniffed::Packed(packing) };
-                assert_eq!(sniff(&bytes[..end], false), expected, "{packing:?}, {end} bytes");
+                assert_eq!(sniff(&bytes[..end], Extent::Part), expected, "{packing:?}, {end} bytes");
                 let cut = end >= length || packing == Packing::Bzip2 && end >= 4;
                 let expected = if cut { Sniffed::Packed(packing) } else { Sniffed::Plain };
-                assert_eq!(sniff(&bytes[..end], true), expected, "{packing:?}, {end} bytes and no more");
+                assert_eq!(sniff(&bytes[..end], Extent::Whole), expected, "{packing:?}, {end} bytes and no more");
             }
         }
     }
@@ -189,10 +191,10 @@ mod tests {
             (b"\x1fx", 2),
         ];
         for (bytes, length) in texts {
-            assert_eq!(sniff(&bytes[..length - 1], false), Sniffed::More, "{bytes:?}");
-            assert_eq!(sniff(&bytes[..length], false), Sniffed::Plain, "{bytes:?}");
+            assert_eq!(sniff(&bytes[..length - 1], Extent::Part), Sniffed::More, "{bytes:?}");
+            assert_eq!(sniff(&bytes[..length], Extent::Part), Sniffed::Plain, "{bytes:?}");
         }
-        assert_eq!(sniff(b"", true), Sniffed::Plain);
+        assert_eq!(sniff(b"", Extent::Whole), Sniffed::Plain);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! How the memory of an ingest is shared, whatever the lines are.
 
 use super::IN_FLIGHT;
-use crate::intake::chunk::{CHUNK, LEAST_CHUNK, Plan};
+use crate::intake::chunk::{CHUNK, LEAST_CHUNK, ReadPlan};
 use crate::intake::repeats::Seek;
 use crate::intake::shape::Shape;
 
-/// The shortest range: with smaller ones the sections of a frame, of which there may be 256, get too small.
+/// The shortest range. With smaller ones, the sections of a frame would get too small: there may be 256.
 const LEAST_RANGE: usize = 512 << 10;
 
-/// What the program takes besides: its code, stacks, the tables of the system's allocator. The rest of the 32 MiB that the peak may be
-/// above the memory is shared out.
+/// What the program takes besides: its code, stacks, the tables of the system's allocator. The peak may be 32 MiB above the memory;
+/// the rest of these is shared out.
 const BESIDES: usize = 12 << 20;
 const ABOVE: usize = 32 << 20;
 
@@ -23,7 +23,7 @@ const COMMON: usize = 60;
 
 /// Who gets how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct Budget {
     /// Workers.
     pub(super) threads: usize,
     /// Bytes of a range, and of a chunk that is not one.
@@ -37,12 +37,12 @@ pub(super) struct Room {
     seek: usize,
 }
 
-impl Room {
+impl Budget {
     /// For so much memory, and so many threads if they fit.
     ///
     /// Each worker has a buffer, of a range, and [`WORKER`] shares. For each range in flight there is a batch that waits for its turn, or its
     /// buffers, which are used again: a share at most. A chunk that is not a range may be longer; its buffer is in flight, too.
-    pub(super) fn new(memory: u64, threads: usize, seek: usize) -> Room {
+    pub(super) fn new(memory: u64, threads: usize, seek: usize) -> Budget {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(16 << 20, usize::MAX / 4);
         let seek = seek.min(memory / 4);
         let left = memory + ABOVE - BESIDES - seek;
@@ -58,15 +58,15 @@ impl Room {
                 let shares = WORKER * threads + in_flight / range;
                 let share = left.saturating_sub(threads * range) / shares;
                 let chunk = if range == CHUNK { CHUNK } else { CHUNK.min(in_flight / 4).max(LEAST_CHUNK) };
-                return Room { threads, range, chunk, in_flight, share, seek };
+                return Budget { threads, range, chunk, in_flight, share, seek };
             }
             threads -= 1;
         }
     }
 
     /// How an input is read with it.
-    pub(super) fn plan(&self, shape: Option<Shape>, keep: usize) -> Plan {
-        Plan { chunk: self.chunk, range: self.range, ..Plan::new(shape, keep) }
+    pub(super) fn plan(&self, shape: Option<Shape>, keep: usize) -> ReadPlan {
+        ReadPlan { chunk: self.chunk, range: self.range, ..ReadPlan::new(shape, keep) }
     }
 
     /// How lines are looked up with it.
@@ -85,16 +85,16 @@ mod tests {
     fn all_fits_whatever_the_memory_and_the_threads_are() {
         for memory in [1, 16, 20, 32, 64, 128, 300, 1024, 1 << 20] {
             for threads in [0, 1, 2, 3, 4, 8, 16, 64, 1000] {
-                let room = Room::new((memory * MIB) as u64, threads, 32 * MIB);
-                let Room { range, chunk, in_flight, share, seek, .. } = room;
+                let budget = Budget::new((memory * MIB) as u64, threads, 32 * MIB);
+                let Budget { range, chunk, in_flight, share, seek, .. } = budget;
                 let batches = in_flight / range;
-                let sum = seek + room.threads * (range + WORKER * share) + batches * share + BESIDES;
-                assert!(sum <= memory.max(16) * MIB + ABOVE, "{memory} MiB, {threads} threads: {sum} of {room:?}");
-                assert!((1..=threads.max(1)).contains(&room.threads) && in_flight <= IN_FLIGHT, "{room:?}");
-                assert!((LEAST_RANGE..=CHUNK).contains(&range) && (LEAST_CHUNK..=CHUNK).contains(&chunk), "{room:?}");
-                assert!(chunk * 2 <= in_flight && share >= LEAST_RANGE / 3, "{room:?}");
+                let sum = seek + budget.threads * (range + WORKER * share) + batches * share + BESIDES;
+                assert!(sum <= memory.max(16) * MIB + ABOVE, "{memory} MiB, {threads} threads: {sum} of {budget:?}");
+                assert!((1..=threads.max(1)).contains(&budget.threads) && in_flight <= IN_FLIGHT, "{budget:?}");
+                assert!((LEAST_RANGE..=CHUNK).contains(&range) && (LEAST_CHUNK..=CHUNK).contains(&chunk), "{budget:?}");
+                assert!(chunk * 2 <= in_flight && share >= LEAST_RANGE / 3, "{budget:?}");
                 if memory >= 300 && threads == 64 {
-                    assert!(room.threads == 64, "{room:?}");
+                    assert!(budget.threads == 64, "{budget:?}");
                 }
             }
         }
@@ -102,11 +102,11 @@ mod tests {
 
     #[test]
     fn few_threads_get_whole_chunks_and_many_get_smaller_ones() {
-        let of = |memory: usize, threads| Room::new((memory * MIB) as u64, threads, 32 * MIB);
+        let of = |memory: usize, threads| Budget::new((memory * MIB) as u64, threads, 32 * MIB);
         for (memory, threads) in [(64, 1), (64, 2), (128, 2), (128, 4), (1024, 8)] {
-            let room = of(memory, threads);
-            assert_eq!((room.threads, room.range, room.chunk), (threads, CHUNK, CHUNK), "{memory} {threads}");
-            assert!(room.share >= CHUNK * COMMON / 100, "{room:?}");
+            let budget = of(memory, threads);
+            assert_eq!((budget.threads, budget.range, budget.chunk), (threads, CHUNK, CHUNK), "{memory} {threads}");
+            assert!(budget.share >= CHUNK * COMMON / 100, "{budget:?}");
         }
         assert_eq!(of(1024, 64).range, IN_FLIGHT / 64);
         assert!(of(128, 16).range < of(128, 8).range);
