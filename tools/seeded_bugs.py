@@ -765,7 +765,7 @@ BUGS = [
         "an-input-named-twice",
         "the rejects of an input that is named twice are added up",
         "cli an_input_that_is_named_twice",
-        ("src/cli/inputs", "taken.rejects.insert(outcome.instance, outcome.rejects_held);", "*taken.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
+        ("src/cli/inputs", "self.rejects.insert(outcome.instance, outcome.rejects_held);", "*self.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
     ),
     Bug(
         "marks-of-direction",
@@ -1828,7 +1828,7 @@ BUGS = [
         "bytes-behind-packed-data-exit-with-0",
         "a run that left out a part of an input says that it is done",
         "inputs n06_compression::a_file_gives",
-        (INPUTS, "            taken.partly |= teller.left_out(&findings);\n", "            teller.left_out(&findings);\n"),
+        (INPUTS, "        taken.partly |= teller.left_out(&findings);\n", "        teller.left_out(&findings);\n"),
     ),
     Bug(
         "quiet-about-bytes-behind-packed-data",
@@ -1987,7 +1987,7 @@ BUGS = [
         "left-is-done",
         "a run that left the end of a file exits with 0",
         "inputs n02_incomplete",
-        (INPUTS, "taken.partly |= outcome.left.is_some() || teller.left;", "taken.partly |= teller.left && outcome.left.is_none();"),
+        (INPUTS, "self.partly |= outcome.left.is_some() || teller.left;", "self.partly |= teller.left && outcome.left.is_none();"),
     ),
     Bug(
         "left-unsaid-by-sources",
