@@ -7,4 +7,5 @@ pub mod gather;
 pub(crate) mod large;
 pub mod merge;
 pub mod report;
+pub mod sections;
 pub mod timeline;
