@@ -19,7 +19,7 @@ use crate::{Stop, limits, print, shown, status, store, threads};
 /// Inputs and frames that are told one by one; the hole that the repair leaves in the store has all of them.
 const TOLD: usize = 100;
 
-/// Checks the whole store: the list of what is wrong, and a line on what was checked.
+/// Checks the whole store; prints what is wrong, and a line on what was checked.
 pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let progress = console.share("verifying");
