@@ -231,17 +231,25 @@ impl Progress {
         }
     }
 
-    /// The end; says what was done, `silent` only to programs.
-    pub fn finish(self, console: &Console, outcome: &Outcome, acknowledged: &str, silent: bool) {
+    /// The end; says what was done.
+    pub fn finish(self, console: &Console, outcome: &Outcome, acknowledged: &str) {
+        if self.style == ProgressStyle::Json {
+            return self.finish_silently(outcome);
+        }
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let acknowledged = format!("{acknowledged} up to byte {}", outcome.durable_offset);
+        console.summary(&self.input, outcome, self.started.elapsed(), &acknowledged);
+    }
+
+    /// The end; says what was done only to programs.
+    pub fn finish_silently(self, outcome: &Outcome) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         if self.style == ProgressStyle::Json {
-            return self.json("done", outcome);
-        }
-        if !silent {
-            let acknowledged = format!("{acknowledged} up to byte {}", outcome.durable_offset);
-            console.summary(&self.input, outcome, self.started.elapsed(), &acknowledged);
+            self.json("done", outcome);
         }
     }
 

@@ -80,7 +80,7 @@ pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::res
     let outcome = repair_store(&Disk::open(&path)?, &options, &signals.stop, &|share| progress.update(share));
     progress.finish();
     match outcome? {
-        Some(repair) => tell(&repair, args.dry_run, &quoted(&path), console),
+        Some(repair) => tell(&repair, args, &quoted(&path), console),
         None if signals.stop.load(Ordering::Relaxed) => {
             console.note("interrupted; the store is as it was");
             return Ok(signals.status());
@@ -93,8 +93,9 @@ pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::res
     Ok(if args.dry_run { status::CORRUPT } else { status::DONE })
 }
 
-/// `store` is quoted.
-fn tell(repair: &Repair, dry_run: bool, store: &str, console: &Console) {
+/// Says what a repair did, or would do; `store` is quoted.
+fn tell(repair: &Repair, args: &RepairArgs, store: &str, console: &Console) {
+    let dry_run = args.dry_run;
     let Repair { findings, replaced, copies, published, hole, saved, rejects, unknown } = repair;
     for finding in findings {
         console.warning(&finding.to_string());

@@ -142,8 +142,10 @@ impl<'a> Teller<'a> {
             self.progress.aside(|| self.console.note(&text));
         }
         let outcome = Outcome { durable_offset: outcome.offset, ..outcome };
-        let silent = self.is_silent(&outcome);
-        self.progress.finish(self.console, &outcome, durability_of(durability), silent);
+        match self.is_silent(&outcome) {
+            true => self.progress.finish_silently(&outcome),
+            false => self.progress.finish(self.console, &outcome, durability_of(durability)),
+        }
     }
 }
 

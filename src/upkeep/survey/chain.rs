@@ -30,7 +30,11 @@ impl Survey {
                 Content::Nothing | Content::HeadlessBlocks(_) => None,
                 Content::Blocks(snapshot) => Some(link_behind(snapshot)),
                 Content::Snapshot(snapshot) => {
-                    findings.extend(check_snapshot(snapshot, &part.name, due, index == 0));
+                    let first = match index {
+                        0 => Some(Link { sequence: 1, previous: Some(snapshot.header.first_previous) }),
+                        _ => due,
+                    };
+                    findings.extend(check_snapshot(snapshot, &part.name, first));
                     Some(link_behind(snapshot))
                 }
                 Content::Segment(own) => {
@@ -110,8 +114,8 @@ fn link_behind(snapshot: &Snapshot) -> Link {
     Link { sequence: snapshot.header.next_sequence, previous: Some(snapshot.header.next_previous) }
 }
 
-/// What is wrong with where a snapshot stands: its name, and what comes before it.
-fn check_snapshot(snapshot: &Snapshot, name: &str, due: Option<Link>, is_first: bool) -> Vec<Corruption> {
+/// What is wrong with where a snapshot stands: its name, and whether its first frame is the one that is due, if that is known.
+fn check_snapshot(snapshot: &Snapshot, name: &str, due: Option<Link>) -> Vec<Corruption> {
     let header = snapshot.header;
     let mut findings = Vec::new();
     if name != snapshot_name(&(header.first..=header.last)) {
@@ -119,13 +123,9 @@ fn check_snapshot(snapshot: &Snapshot, name: &str, due: Option<Link>, is_first: 
         findings.push(snapshot.corrupt(0, "a snapshot of the segments in its name", found));
     }
     let first = Link { sequence: header.first_sequence, previous: Some(header.first_previous) };
-    if due.is_some_and(|due| due != first) || is_first && first.sequence != 1 {
-        let sequence = due.map_or(1, |due| due.sequence);
-        findings.push(snapshot.corrupt(
-            0,
-            format!("a snapshot that begins with frame {sequence} of the store"),
-            "another one",
-        ));
+    if let Some(due) = due.filter(|due| *due != first) {
+        let expected = format!("a snapshot that begins with frame {} of the store", due.sequence);
+        findings.push(snapshot.corrupt(0, expected, "another one"));
     }
     findings
 }
