@@ -8,7 +8,7 @@
 //! use std::sync::Arc;
 //! use std::sync::atomic::AtomicBool;
 //!
-//! use chatwal::{Disk, IngestOptions, Intake, Log, LogOptions, Names, Report, ReportOptions, Source, View};
+//! use chatwal::{Caller, Disk, IngestOptions, Intake, Log, LogOptions, Names, Report, ReportOptions, Source, View};
 //!
 //! # fn main() -> chatwal::Result<()> {
 //! # let directory = tempfile::tempdir().unwrap();
@@ -26,7 +26,8 @@
 //! let mut intake = Intake::new(view.inputs);
 //! let stop = AtomicBool::new(false);
 //! let source = Source::open(&input)?;
-//! let outcome = intake.ingest(&mut log, source, IngestOptions::default(), &stop, &mut |_| ())?;
+//! let caller = Caller { stop: &stop, notify: &mut |_| () };
+//! let outcome = intake.ingest(&mut log, source, IngestOptions::default(), caller)?;
 //! log.settle()?; // From here on it survives a loss of power.
 //! assert_eq!((outcome.events, outcome.rejects), (2, 0));
 //!
@@ -146,7 +147,7 @@ pub use error::{Corruption, Error, Result};
 #[doc(inline)]
 pub use event::summary::{Summary, Window};
 #[doc(inline)]
-pub use intake::ingest::{IngestOptions, Intake, MaxRejects, Notice, Outcome};
+pub use intake::ingest::{Caller, IngestOptions, Intake, MaxRejects, Notice, Outcome};
 #[doc(inline)]
 pub use intake::source::{Source, SourceOptions};
 #[doc(inline)]

@@ -26,7 +26,7 @@ use chatwal::show::dump;
 use chatwal::show::render::{self, Format};
 use chatwal::store::log::Log;
 use chatwal::store::{Input, View};
-use chatwal::upkeep::compact::{Background, CompactOptions, Outcome, Plan, compact, measure};
+use chatwal::upkeep::compact::{Background, CompactOptions, Compaction, Folded, LastSegment, compact};
 use support::cli::{Dice, Sandbox, message, status, until};
 use support::faults::at_every_call;
 use support::folds::{ALL, GO_ON, SHAPES, SMALL, TIERED, append, fold, store_of};
@@ -211,11 +211,11 @@ impl Way {
         }
         let options = self.compaction();
         let before = View::open(&*self.storage).unwrap();
-        let (plan, bytes) = (Plan::of(&before, options.all, false), before.bytes());
+        let bytes = before.bytes();
         let names = self.storage.list().unwrap();
-        let measured = plan
-            .as_ref()
-            .and_then(|plan| measure(&*self.storage, &before, plan, &options, &GO_ON, &|_| ()).expect("a sound store"));
+        let planned = Compaction::plan(&*self.storage, &before, &options, LastSegment::Stays);
+        let measured = planned.as_ref().and_then(|planned| planned.measure(&GO_ON, &|_| ()).expect("a sound store"));
+        let plan = planned.map(|planned| planned.folds);
         assert_eq!(self.storage.list().unwrap(), names, "what is only measured leaves nothing");
         let stop = AtomicBool::new(self.one_in(8));
         let until = if self.one_in(4) { self.dice.below(100) as f64 / 100.0 } else { 2.0 };
@@ -226,7 +226,7 @@ impl Way {
         let after = View::open(&*self.storage).unwrap();
         assert_no_leftovers(self.storage.list().unwrap());
         match outcome {
-            Some(Outcome { covers, freed, written, .. }) => {
+            Some(Folded { covers, freed, written, .. }) => {
                 self.compactions += 1;
                 let plan = plan.expect("something was folded that was not planned");
                 assert_eq!((covers, freed), (plan.covers, plan.bytes));

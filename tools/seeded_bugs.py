@@ -768,7 +768,7 @@ BUGS = [
         "an-input-named-twice",
         "the rejects of an input that is named twice are added up",
         "cli an_input_that_is_named_twice",
-        ("src/cli/inputs", "taken.rejects.insert(outcome.instance, outcome.rejects_held);", "*taken.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
+        ("src/cli/inputs", "self.rejects.insert(outcome.instance, outcome.rejects_held);", "*self.rejects.entry(outcome.instance).or_insert(0) += outcome.rejects_held;"),
     ),
     Bug(
         "marks-of-direction",
@@ -1175,7 +1175,7 @@ BUGS = [
         "a compaction beside an ingest takes the input away that is being read",
         "hostile_shapes a_standard_input_that_is_being_read",
         (COMPACT, "            elsewhere.extend(read);\n", "            let _ = read;\n"),
-        (COMPACT, "filter(|place| place.segment >= plan.segments)", "filter(|place| place.segment == usize::MAX)"),
+        (COMPACT, "filter(|place| place.segment >= folds.segments)", "filter(|place| place.segment == usize::MAX)"),
     ),
     Bug(
         "a-file-goes-on-behind-nothing",
@@ -1248,7 +1248,7 @@ BUGS = [
         "names-ranked-by-the-last-shard",
         "a snapshot's dictionaries are written in the order of another shard's names",
         "same_bytes a_large_shard",
-        (COMPACT, "            if first {\n                encoder.begin(table);", "            if !first {\n                encoder.begin(table);"),
+        (COMPACT, "            if first {\n                piece.encoder.begin(table);", "            if !first {\n                piece.encoder.begin(table);"),
     ),
     Bug(
         "rejects-counted-twice",
@@ -1311,7 +1311,7 @@ BUGS = [
         "stale-summary-in-the-index",
         "the index of a snapshot holds the summary of a site as it was one event before",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "let summary = fold.site(rows, table.names(), Window::ALL);", "let summary = fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL);"),
+        (COMPACT, "let summary = self.fold.site(rows, table.names(), Window::ALL);", "let summary = self.fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL);"),
     ),
     Bug(
         "tail-does-not-touch-the-index",
@@ -1323,7 +1323,7 @@ BUGS = [
         "forgetting-is-forgotten",
         "a compaction drops the word that an input is to be forgotten, and an older snapshot brings it back",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "if *plan.covers.start() == 1 {", "if *plan.covers.start() >= 1 {"),
+        (COMPACT, "if *folds.covers.start() == 1 {", "if *folds.covers.start() >= 1 {"),
     ),
     Bug(
         "rejects-of-the-forgotten",
@@ -1369,37 +1369,37 @@ BUGS = [
         "repair-sees-no-gap",
         "a checkpoint stands behind bytes that are lost: nothing ever reads them again",
         "repair a_frame_whose_header_or_directory",
-        (REPAIR, "let behind_a_hole = self.loss && checkpoint.start > self.end_of(&checkpoint.instance);", "let behind_a_hole = false;"),
+        (REPAIR, "let behind_a_hole = self.chain.loss && checkpoint.start > self.inputs.end_of(&checkpoint.instance);", "let behind_a_hole = false;"),
     ),
     Bug(
         "repair-keeps-the-checkpoint-of-a-damaged-batch",
         "events of a bad section are lost for good, since the input is not read again",
         "repair a_bad_section_costs_no_more",
-        (REPAIR, "        if !bad.is_empty() {\n            self.touch(&checkpoint, checkpoint.end);", "        if false {\n            self.touch(&checkpoint, checkpoint.end);"),
+        (REPAIR, "        if !bad.is_empty() {\n            self.inputs.touch(&checkpoint, checkpoint.end);", "        if false {\n            self.inputs.touch(&checkpoint, checkpoint.end);"),
     ),
     Bug(
         "repair-keeps-rejects-behind-a-hole",
         "rejects count twice once the input is read again",
         "repair a_bad_section_costs_no_more",
-        (REPAIR, "            self.rejects_dropped += rejects;\n            return Ok(());", "            self.rejects_dropped += rejects;"),
+        (REPAIR, "            self.inputs.rejects_dropped += rejects;\n            return Ok(());", "            self.inputs.rejects_dropped += rejects;"),
     ),
     Bug(
         "repair-keeps-inputs-of-lost-events",
         "a snapshot has lost events, and its inputs still count as read",
         "repair lost_events_of_a_snapshot",
-        (REPAIR, "if has_all_events && !lost_before && has_rejects", "if !lost_before && has_rejects"),
+        (REPAIR, "if of.has_all_events && !of.lost_before && has_rejects", "if !of.lost_before && has_rejects"),
     ),
     Bug(
         "repair-loses-what-was-forgotten",
         "a repair brings back an input that was to be forgotten",
         "repair inputs_that_were_forgotten",
-        (REPAIR, "place.forgotten(segment)?.into_iter().for_each(|instance| self.forget(instance));", "place.forgotten(segment)?;"),
+        (REPAIR, "place.forgotten(segment)?.into_iter().for_each(|instance| self.inputs.forget(instance));", "place.forgotten(segment)?;"),
     ),
     Bug(
         "repair-loses-sections-beside-a-bad-one",
         "a bad section costs its neighbours",
         "repair a_bad_section_costs_no_more",
-        (REPAIR, "false => self.keep_events(frame.header, std::mem::take(&mut run)),", "false => run.clear(),"),
+        (REPAIR, "false => self.keep(std::mem::take(&mut run)),", "false => run.clear(),"),
     ),
     Bug(
         "an-unfinished-repair-is-a-stranger",
@@ -1429,7 +1429,7 @@ BUGS = [
         "what-was-replaced-is-not-looked-at",
         "events are lost with a snapshot, though the segments it was made of are still there",
         "repair what_a_damaged_snapshot_lost",
-        (REPAIR, "        if salvage.loss {\n            let inside", "        if false {\n            let inside"),
+        (REPAIR, "        if salvage.chain.loss {\n            let inside", "        if false {\n            let inside"),
     ),
     # The judge.
     Bug(
@@ -1641,13 +1641,13 @@ BUGS = [
         "repeats-uncounted-by-repair",
         "a repair forgets how many lines were left out",
         "repair marks_seals",
-        (REPAIR, "        self.copies += frame.count(SectionKind::Repeats);\n", ""),
+        (REPAIR, "        self.events.copies += frame.count(SectionKind::Repeats);\n", ""),
     ),
     Bug(
         "dropped-copies-uncounted-by-repair",
         "a repair forgets how many copies the compactions before it dropped",
         "repair what_can_be_made",
-        (REPAIR, "            self.copies += header.copies;\n", ""),
+        (REPAIR, "        self.events.copies += header.copies;\n", ""),
     ),
     Bug(
         "repeats-sampled-by-time",
@@ -1782,7 +1782,7 @@ BUGS = [
         "another-history-is-no-loss",
         "of a log that was rolled back and went on differently, `repair` says that nothing is lost",
         "repair of_a_log_that_went_on_differently",
-        (REPAIR, "if self.acknowledged.is_some_and(|record| record.is_of_another_history(&frame.header)) {", "if self.acknowledged.is_some_and(|record| record.sequence == 0) {"),
+        (REPAIR, "if self.chain.acknowledged.is_some_and(|record| record.is_of_another_history(&frame.header)) {", "if self.chain.acknowledged.is_some_and(|record| record.sequence == 0) {"),
     ),
     Bug(
         "the-first-file-says-where-a-log-begins",
@@ -1794,7 +1794,7 @@ BUGS = [
         "a-snapshot-counts-twice",
         "inputs and rejects of a snapshot that is there twice count twice after a repair",
         "repair snapshots_under_names_of_others",
-        (REPAIR, "if sound && self.due.is_some_and(|due| header.first_sequence < due) {", "if sound && self.due.is_some_and(|due| due == 0) {"),
+        (REPAIR, "if self.chain.due.is_some_and(|due| header.first_sequence < due) {", "if self.chain.due.is_some_and(|due| due == 0) {"),
     ),
     Bug(
         "frames-of-a-snapshot-count-again",
@@ -1831,7 +1831,7 @@ BUGS = [
         "bytes-behind-packed-data-exit-with-0",
         "a run that left out a part of an input says that it is done",
         "inputs n06_compression::a_file_gives",
-        (INPUTS, "            taken.partly |= teller.left_out(&findings);\n", "            teller.left_out(&findings);\n"),
+        (INPUTS, "        taken.partly |= teller.left_out(&findings);\n", "        teller.left_out(&findings);\n"),
     ),
     Bug(
         "quiet-about-bytes-behind-packed-data",
@@ -1990,7 +1990,7 @@ BUGS = [
         "left-is-done",
         "a run that left the end of a file exits with 0",
         "inputs n02_incomplete",
-        (INPUTS, "taken.partly |= outcome.left.is_some() || teller.left;", "taken.partly |= teller.left && outcome.left.is_none();"),
+        (INPUTS, "self.partly |= outcome.left.is_some() || teller.left;", "self.partly |= teller.left && outcome.left.is_none();"),
     ),
     Bug(
         "left-unsaid-by-sources",

@@ -1,4 +1,4 @@
-//! `--allow-rejects`: how many rejects of the inputs named are no reason for exit status 3.
+//! `--allow-rejects`: how many rejects of the inputs named do not change the exit status to 3.
 
 use chatwal::base::shell::quoted;
 use std::path::Path;

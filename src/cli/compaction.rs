@@ -10,7 +10,7 @@ use chatwal::error::Error;
 use chatwal::store::log::{Log, LogOptions};
 use chatwal::store::{View, refuse_no_store};
 use chatwal::upkeep::compact::{
-    Background, CompactOptions, Outcome, Plan, compact as compact_store, measure, needed_for, refuse_no_room, room_of,
+    Background, CompactOptions, Compaction, Folded, LastSegment, compact as compact_store, needed_for, room_of,
 };
 use indicatif::HumanBytes;
 
@@ -34,8 +34,8 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
     let (mut log, view, recovery) = Log::open(Arc::clone(&disk) as Arc<dyn Storage>, LogOptions::default())?;
     tell_recovery(&recovery, console);
     // Before anything is changed.
-    let room = match Plan::of(&view, args.all, true) {
-        Some(plan) => refuse_no_room(&*disk, &view, &plan, &options, &signals.stop, 0)?,
+    let room = match Compaction::plan(&*disk, &view, &options, LastSegment::SealedFirst) {
+        Some(compaction) => compaction.refuse_no_room(&signals.stop, 0)?,
         None => true,
     };
     drop(view);
@@ -58,8 +58,8 @@ pub fn compact(args: &CompactArgs, global: &Global, console: &Console) -> std::r
     Ok(status::DONE)
 }
 
-/// Waits for what is compacted beside an ingest, or gives it up, and says what became of it. That it came to nothing, or had
-/// no room, is no failure of the ingest; whether it met damage of the store is given back.
+/// Waits for what is compacted beside an ingest, or gives it up, and says what became of it. The ingest does not fail if the
+/// compaction did, or had no room. Gives whether it met damage in the store.
 pub fn tell_beside(mut compactor: Background, give_up: bool, store: &Path, console: &Console) -> bool {
     let finished = compactor.finish(give_up);
     compactor.outcomes.iter().for_each(|outcome| tell(outcome, console));
@@ -82,23 +82,23 @@ pub fn tell_beside(mut compactor: Background, give_up: bool, store: &Path, conso
     }
 }
 
-/// Says what would be done, and what room it takes: it is folded for that, and nothing is written.
+/// Says what would be done, and what room it takes. Everything is folded for that, and nothing is written.
 fn dry_run(disk: &Disk, options: &CompactOptions, console: &Console) -> std::result::Result<u8, Stop> {
     let view = View::open(disk)?;
-    let Some(plan) = Plan::of(&view, options.all, true) else {
+    let Some(compaction) = Compaction::plan(disk, &view, options, LastSegment::SealedFirst) else {
         console.note(NOTHING);
         return Ok(status::DONE);
     };
     let progress = console.share("measuring");
-    let measured = measure(disk, &view, &plan, options, &AtomicBool::new(false), &|share| progress.update(share));
+    let measured = compaction.measure(&AtomicBool::new(false), &|share| progress.update(share));
     progress.finish();
     let needed = measured?.unwrap_or(0);
-    let room = room_of(disk)?;
+    let (room, folds) = (room_of(disk)?, &compaction.folds);
     console.note(&format!(
         "would fold {} and {} into one: reads and frees {}, and writes {} before{}",
-        count(plan.snapshots as u64, "snapshot"),
-        count(plan.segments as u64, "segment"),
-        HumanBytes(plan.bytes),
+        count(folds.snapshots as u64, "snapshot"),
+        count(folds.segments as u64, "segment"),
+        HumanBytes(folds.bytes),
         HumanBytes(needed),
         room.map(|room| format!(", for which the disk has {}", HumanBytes(room))).unwrap_or_default(),
     ));
@@ -112,14 +112,14 @@ fn dry_run(disk: &Disk, options: &CompactOptions, console: &Console) -> std::res
 const NOTHING: &str = "nothing to fold";
 
 /// Says what a compaction did.
-pub fn tell(outcome: &Outcome, console: &Console) {
+pub fn tell(folded: &Folded, console: &Console) {
     console.note(&format!(
         "folded segments {} to {}: read {}, wrote {}, {} of {}",
-        outcome.covers.start(),
-        outcome.covers.end(),
-        HumanBytes(outcome.freed),
-        HumanBytes(outcome.written),
-        count(outcome.events, "event"),
-        count(outcome.sites, "site"),
+        folded.covers.start(),
+        folded.covers.end(),
+        HumanBytes(folded.freed),
+        HumanBytes(folded.written),
+        count(folded.events, "event"),
+        count(folded.sites, "site"),
     ));
 }

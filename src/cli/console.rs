@@ -13,7 +13,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle as Ba
 
 use crate::args::{Color, Global, ProgressStyle};
 
-/// How often progress is told where it is told line by line.
+/// How often progress is printed as lines.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Speaks on stderr.
@@ -28,7 +28,7 @@ impl Console {
     pub fn new(global: &Global) -> Console {
         let terminal = stderr().is_terminal();
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        // One that only prints, or of which nobody knows more.
+        // One that only prints, or one of unknown kind.
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
         let colored = match global.color {
             Color::Always => true,
@@ -51,7 +51,7 @@ impl Console {
             (kind, true) => format!("\x1b[{color}m{kind}:\x1b[0m "),
             (kind, false) => format!("{kind}: "),
         };
-        // Nobody can be told that stderr is gone.
+        // If stderr is gone, nobody can be told.
         let _ = writeln!(stderr(), "chatwal: {kind}{}", printable(text));
     }
 
@@ -208,7 +208,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes note of where it stands. That all of it is acknowledged is told at once: in a silent pipe nothing else may come.
+    /// Takes note of where it stands. Once all of it is acknowledged it says so at once: a silent pipe may send nothing else.
     pub fn update(&mut self, outcome: &Outcome) {
         let was_behind = std::mem::replace(&mut self.behind, outcome.durable_offset < outcome.offset);
         if let Some(bar) = &self.bar {
@@ -231,17 +231,25 @@ impl Progress {
         }
     }
 
-    /// The end; says what was done, `silent` only to programs.
-    pub fn finish(self, console: &Console, outcome: &Outcome, acknowledged: &str, silent: bool) {
+    /// The end; says what was done.
+    pub fn finish(self, console: &Console, outcome: &Outcome, acknowledged: &str) {
+        if self.style == ProgressStyle::Json {
+            return self.finish_silently(outcome);
+        }
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let acknowledged = format!("{acknowledged} up to byte {}", outcome.durable_offset);
+        console.summary(&self.input, outcome, self.started.elapsed(), &acknowledged);
+    }
+
+    /// The end; says what was done only to programs.
+    pub fn finish_silently(self, outcome: &Outcome) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         if self.style == ProgressStyle::Json {
-            return self.json("done", outcome);
-        }
-        if !silent {
-            let acknowledged = format!("{acknowledged} up to byte {}", outcome.durable_offset);
-            console.summary(&self.input, outcome, self.started.elapsed(), &acknowledged);
+            self.json("done", outcome);
         }
     }
 
@@ -287,7 +295,7 @@ impl Progress {
     }
 }
 
-/// A number of things, as one says it.
+/// A number of things in words: `1 line`, `2 lines`.
 pub fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

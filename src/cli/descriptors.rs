@@ -12,12 +12,12 @@
 
 use std::io;
 
-/// That standard input can be read.
+/// Checks that standard input can be read.
 pub fn stdin() -> io::Result<()> {
     usable(STDIN)
 }
 
-/// That standard output can be written.
+/// Checks that standard output can be written.
 pub fn stdout() -> io::Result<()> {
     usable(STDOUT)
 }

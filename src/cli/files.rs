@@ -18,7 +18,7 @@ use crate::{Stop, descriptors, shown, status_of};
 /// Bytes of the longest list: more than half a million paths. What is longer is likely something else.
 const LIST: u64 = 64 << 20;
 
-/// A list of more paths than these, of which none is there, is likely no list.
+/// A list of more paths than these, none of which exists, is likely not a list.
 const SOME: usize = 10;
 
 /// Names that are told of each kind that is passed over.
@@ -106,7 +106,7 @@ fn split(list: &[u8]) -> Vec<OsString> {
     lines.filter(|line| !line.trim_ascii().is_empty()).map(path).collect()
 }
 
-/// What in a directory is no input.
+/// What in a directory is not an input.
 #[derive(Clone, Copy)]
 enum Passed {
     Hidden,
@@ -154,7 +154,7 @@ struct Search<'a> {
     failed: Option<u8>,
     /// Where among `paths` a file is, by its device and inode. Whoever makes files cannot foresee how these are hashed.
     files: HashMap<(u64, u64), usize>,
-    /// What is no file, and what nobody knows.
+    /// What is not a file, and what cannot be told.
     others: HashSet<OsString>,
     passed: [Several; PASSED.len()],
     twice: Several,

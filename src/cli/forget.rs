@@ -28,15 +28,15 @@ const INSTANCE: usize = 2 * size_of::<Uid>();
 /// Inputs that an error names one by one.
 const TOLD: usize = 10;
 
-/// The inputs of a store, and by which names they go: of both there may be many.
-struct Inputs {
+/// The inputs of a store, by their names. There may be many of both.
+struct NamedInputs {
     by_instance: BTreeMap<Uid, Input>,
     /// As they are, and as they are shown.
     by_name: HashMap<Vec<u8>, Vec<Uid>>,
 }
 
-impl Inputs {
-    fn new(by_instance: BTreeMap<Uid, Input>) -> Inputs {
+impl NamedInputs {
+    fn new(by_instance: BTreeMap<Uid, Input>) -> NamedInputs {
         let mut by_name: HashMap<Vec<u8>, Vec<Uid>> = HashMap::new();
         for (instance, input) in &by_instance {
             let name = &input.checkpoint.name;
@@ -46,7 +46,7 @@ impl Inputs {
             }
             by_name.entry(name.clone()).or_default().push(*instance);
         }
-        Inputs { by_instance, by_name }
+        NamedInputs { by_instance, by_name }
     }
 
     /// Those whose instance begins with these digits.
@@ -63,7 +63,7 @@ impl Inputs {
         }
     }
 
-    /// Those that a pattern of names fits.
+    /// Those whose names match a pattern.
     fn of_pattern(&self, pattern: &Pattern) -> Vec<Uid> {
         let fits = |input: &Input| {
             let name = String::from_utf8_lossy(&input.checkpoint.name);
@@ -86,7 +86,7 @@ impl Inputs {
 pub fn forget(names: &[OsString], global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let disk = Disk::open(&path)?;
-    let known = Inputs::new(View::open(&disk)?.inputs);
+    let known = NamedInputs::new(View::open(&disk)?.inputs);
     let mut wanted = BTreeSet::new();
     for name in names {
         match find(name, &known) {
@@ -115,7 +115,7 @@ pub fn forget(names: &[OsString], global: &Global, console: &Console) -> std::re
 }
 
 /// The inputs that somebody means: those of this name, the one whose instance begins so, those that a pattern fits.
-fn find(name: &OsStr, known: &Inputs) -> Result<Vec<Uid>, String> {
+fn find(name: &OsStr, known: &NamedInputs) -> Result<Vec<Uid>, String> {
     let text = name.to_string_lossy();
     let typed = name.as_bytes();
     let by_name = known.by_name.get(&typed[..typed.len().min(MAX_SOURCE_NAME)]).cloned().unwrap_or_default();

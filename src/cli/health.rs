@@ -19,7 +19,7 @@ use crate::{Stop, limits, print, shown, status, store, threads};
 /// Inputs and frames that are told one by one; the hole that the repair leaves in the store has all of them.
 const TOLD: usize = 100;
 
-/// Checks the whole store: the list of what is wrong, and a line on what was checked.
+/// Checks the whole store; prints what is wrong, and a line on what was checked.
 pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
     let progress = console.share("verifying");
@@ -80,7 +80,7 @@ pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::res
     let outcome = repair_store(&Disk::open(&path)?, &options, &signals.stop, &|share| progress.update(share));
     progress.finish();
     match outcome? {
-        Some(repair) => tell(&repair, args.dry_run, &quoted(&path), console),
+        Some(repair) => tell(&repair, args, &quoted(&path), console),
         None if signals.stop.load(Ordering::Relaxed) => {
             console.note("interrupted; the store is as it was");
             return Ok(signals.status());
@@ -93,8 +93,9 @@ pub fn repair(args: &RepairArgs, global: &Global, console: &Console) -> std::res
     Ok(if args.dry_run { status::CORRUPT } else { status::DONE })
 }
 
-/// `store` is quoted.
-fn tell(repair: &Repair, dry_run: bool, store: &str, console: &Console) {
+/// Says what a repair did, or would do; `store` is quoted.
+fn tell(repair: &Repair, args: &RepairArgs, store: &str, console: &Console) {
+    let dry_run = args.dry_run;
     let Repair { findings, replaced, copies, published, hole, saved, rejects, unknown } = repair;
     for finding in findings {
         console.warning(&finding.to_string());

@@ -24,7 +24,7 @@ struct Reject<'a> {
     instance: &'a str,
     line: u64,
     byte: u64,
-    /// Of the fault, in its line, from 1; in bytes.
+    /// Where the fault is in its line: bytes, counted from 1.
     column: Option<u64>,
     length: u64,
     reason: &'a str,
@@ -66,7 +66,7 @@ pub fn rejects(view: &View, format: Format) -> std::result::Result<u8, Stop> {
     Ok(status::DONE)
 }
 
-/// Tells of the rejects of one batch, of which there may be millions in a few bytes; says whether to go on.
+/// Visits the rejects of one batch; there may be millions in a few bytes. Says whether to go on.
 fn each_of(rejects: Rejects<'_>, input: &Input, visit: &mut impl FnMut(Reject<'_>) -> bool) -> bool {
     // The name it has now: it may have been renamed since.
     let source = String::from_utf8_lossy(&input.checkpoint.name);
@@ -229,7 +229,7 @@ pub fn stat(view: &View, global: &Global, format: Format, console: &Console) -> 
         sites: report.each(&mut |_, _| true)?.sites,
         earliest: (totals.events > 0).then_some(totals.earliest),
         latest: (totals.events > 0).then_some(totals.latest),
-        // Two digits behind the point say all there is to say.
+        // Two digits behind the point are enough.
         bytes_per_event: (accepted > 0).then(|| (view.bytes() as f64 * 100.0 / accepted as f64).round() / 100.0),
     };
     print(|out| {

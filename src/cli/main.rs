@@ -137,7 +137,7 @@ fn parsed_away(answer: &clap::Error) -> ExitCode {
     }
 }
 
-/// Tells at the end how the threads shared the work, if it was asked for: for those who work on this program.
+/// Prints at the end how the threads shared the work, if `CHATWAL_SHARES` asks for it. For developers of this program.
 struct Shares;
 
 impl Shares {
@@ -209,7 +209,7 @@ fn store(global: &Global) -> std::result::Result<PathBuf, Stop> {
     named.and_then(led_somewhere)
 }
 
-/// A path, if no link on its way leads to nothing: a store that is made would land in another place, or in none.
+/// A path, unless a link on its way leads to nothing: a new store would land in another place, or in none.
 fn led_somewhere(path: PathBuf) -> std::result::Result<PathBuf, Stop> {
     let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|it| it.is_symlink());
     let is_missing = |path: &Path| path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
@@ -227,10 +227,10 @@ fn open(global: &Global) -> std::result::Result<View, Stop> {
     Ok(View::open(&Disk::open(&store(global)?)?)?)
 }
 
-/// Threads that may take turns where there are fewer processors.
+/// The most threads where there are fewer processors.
 const MOST_TURNS: usize = 4;
 
-/// Threads that a command starts: more than there are processors would take turns, and share the memory; some more do no harm.
+/// Threads that a command starts. More threads than processors would only take turns and share the memory; a few more do no harm.
 fn threads(global: &Global) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     global.threads.map_or(processors, usize::from).min(processors.max(MOST_TURNS))
@@ -305,14 +305,14 @@ fn print(write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Resul
     print_to(Watched::new(io::stdout()), write)
 }
 
-/// The same for bytes that are for a program, whatever they would look like.
+/// The same for bytes that a program is going to read: they may look like anything.
 fn print_unwatched(write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Result<()> {
     print_to(io::stdout(), write)
 }
 
 fn print_to(out: impl Write + Send, write: impl FnOnce(&mut (dyn Write + Send)) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    // An answer of no bytes as well: whoever closed it is told.
+    // Even an empty answer fails if standard output is closed.
     let written = descriptors::stdout().and_then(|()| write(&mut out)).and_then(|()| out.flush());
     written.map_err(Error::io("write to", STDOUT))
 }

@@ -1,7 +1,7 @@
 //! What an answer looks like to whoever reads it on a terminal, now or later.
 //!
-//! `line` and `csv` are data: names stand in them as they are, whatever they do to the eye. So it is noticed when one goes by that
-//! deceives, and said once. The other formats escape them.
+//! `line` and `csv` are data: names stand in them as they are, even if they deceive the eye. If such a name is printed, a warning
+//! says so once. The other formats escape them.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

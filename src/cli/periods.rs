@@ -22,7 +22,7 @@ struct Shown {
     widths: Widths,
 }
 
-/// What makes the columns of the lines stand below one another.
+/// The widths that align the columns.
 #[derive(Clone, Copy, Default)]
 struct Widths {
     from: usize,

@@ -1,4 +1,4 @@
-//! What each program of this package sees to before anything else, and how it speaks when nothing else can.
+//! What each program of this package does before anything else, and how it prints when nothing else can.
 
 use std::io::{self, Write as _, stderr};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn exit_on_abort() -> io::Result<()> {
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGABRT, 1, always).map(|_| ())
 }
 
-/// Writes a line to stderr. Nobody can be told that stderr is full or gone, and the exit status says what happened all the same.
+/// Writes a line to stderr. If stderr is full or gone, nobody can be told; the exit status still says what happened.
 pub fn say(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }

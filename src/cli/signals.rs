@@ -1,4 +1,4 @@
-//! The signals that ask to end, and end in order.
+//! The signals that ask the program to end: it ends in order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! Moments as people write them, and the unit that a store's timestamps are in.
 //!
-//! A store has no unit: timestamps are integers, and whoever wrote the events knows what they count. So a date means something only
-//! once the unit is known: it is said with `--unit`, or told by the magnitude of the timestamps, which is then said.
+//! A store has no unit: timestamps are integers, and only the writer of the events knows what they count. So a date means something
+//! only once the unit is known. `--unit` names it; otherwise the magnitude of the timestamps tells it, and a note says so.
 
 use chatwal::event::summary::Window;
 use chatwal::query::report::{Report, Totals};
@@ -47,7 +47,7 @@ fn other() -> String {
         .into()
 }
 
-/// The error says what is wrong with a date; none if the text is nothing like one.
+/// The error says what is wrong with a date; it is none if the text does not look like one.
 fn date(text: &str) -> Result<When, Option<String>> {
     let bytes = text.as_bytes();
     let parse = |text: &str| text.parse::<Timestamp>().map(When::Date);
@@ -65,7 +65,7 @@ fn date(text: &str) -> Result<When, Option<String>> {
     })
 }
 
-/// The error says what is wrong with a duration; none if the text is nothing like one.
+/// The error says what is wrong with a duration; it is none if the text does not look like one.
 fn ago(text: &str) -> Result<When, Option<String>> {
     let span = text.parse::<Span>();
     match (text.strip_prefix('-'), span) {

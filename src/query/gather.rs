@@ -9,24 +9,21 @@ mod parallel;
 mod parts;
 mod plan;
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 use crate::base::memory;
 use crate::error::Result;
 use crate::event::Site;
 use crate::event::table::{Row, Table};
-use crate::format::SHARDS;
 use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
-use crate::format::frame::SectionKind;
 use crate::query::merge::{Merge, Merged};
-use crate::segment::{Section, Segment, next_section};
+use crate::query::sections::{SectionFile, SectionRun, events_of};
+use crate::segment::{Segment, next_section};
 use crate::snapshot::Snapshot;
-use crate::store::{Place, misencoded};
+use crate::store::Place;
 pub use parallel::parallel;
 use parts::{Arrival, FIRST_ROWS, Parts, ROWS};
-// The name that compact and verify still use.
-pub use plan::ReadPlan as Plan;
 pub use plan::{Load, ReadPlan, Task, Work, loads_of};
 
 /// Sites of a shard, with all of their events.
@@ -83,22 +80,29 @@ impl Gather {
         wanted: impl Fn(Site<'_>) -> bool,
     ) -> Result<()> {
         for place in frames {
-            if self.is_full() {
-                break;
-            }
-            let segment = &segments[place.segment];
-            let sections = place.events(&task.shards);
-            let mut run = segment.read_sections(sections, &mut self.buffer)?;
-            for section in sections {
-                let bytes = next_section(&mut run, section);
-                segment.check(section, bytes)?;
-                let entry = section.entry;
-                let table = &mut self.tables[usize::from(entry.shard - self.first)];
-                make_room(table, bytes, entry.count)?;
-                let decoded = self.decoder.decode(entry.packed_events(bytes), table, &wanted);
-                decoded.map_err(|malformed| misencoded(segment, section.at, malformed))?;
-                self.parts.take(table, Arrival::Mixed)?;
-            }
+            let file = SectionFile::Segment(&segments[place.segment]);
+            self.sections(&SectionRun { file, sections: &place.frame.sections }, task, &wanted)?;
+        }
+        Ok(())
+    }
+
+    /// The same of one run, unless what was gathered is too much already.
+    #[inline]
+    pub fn sections(&mut self, run: &SectionRun<'_>, task: &Task, wanted: &impl Fn(Site<'_>) -> bool) -> Result<()> {
+        if self.is_full() {
+            return Ok(());
+        }
+        let (file, sections) = (run.file, events_of(run.sections, &task.shards));
+        let mut rest = file.read_sections(sections, &mut self.buffer)?;
+        for section in sections {
+            let bytes = next_section(&mut rest, section);
+            file.check(section, bytes)?;
+            let entry = section.entry;
+            let table = &mut self.tables[usize::from(entry.shard - self.first)];
+            make_room(table, bytes, entry.count)?;
+            let decoded = self.decoder.decode(entry.packed_events(bytes), table, wanted);
+            decoded.map_err(|malformed| file.misencoded(section, malformed))?;
+            self.parts.take(table, Arrival::Mixed)?;
         }
         Ok(())
     }
@@ -173,21 +177,4 @@ fn make_room(table: &mut Table, bytes: &[u8], count: u32) -> Result<()> {
 /// The rows of each site, in turn.
 pub fn by_site(table: &Table) -> impl Iterator<Item = &[Row]> {
     table.rows.chunk_by(|a, b| a.site == b.site)
-}
-
-impl Place {
-    /// The sections of events of these shards. They are neighbours in the file.
-    fn events(&self, shards: &RangeInclusive<u8>) -> &[Section] {
-        let sections = &self.frame.sections;
-        let place = |section: &Section| (section.entry.kind, section.entry.shard);
-        let (first, last) = ((SectionKind::Events, *shards.start()), (SectionKind::Events, *shards.end()));
-        // Where it is if all shards have events. A search would touch the whole directory, which is in no cache by now.
-        let guess = (sections.len() + usize::from(*shards.start())).saturating_sub(SHARDS);
-        let from = match sections.get(guess) {
-            Some(section) if place(section) == first => guess,
-            _ => sections.partition_point(|section| place(section) < first),
-        };
-        let count = sections[from..].iter().take_while(|section| place(section) <= last).count();
-        &sections[from..from + count]
-    }
 }

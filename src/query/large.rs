@@ -33,6 +33,7 @@ use crate::event::table::Table;
 use crate::event::{Site, SiteName};
 use crate::format::block::BlockKind;
 use crate::query::gather::{Gather, Task, parallel};
+use crate::query::sections::SectionRun;
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 use crate::snapshot::lines::{Finder, Line, Lines};
@@ -102,6 +103,14 @@ impl Large {
                 });
             }
             Ok(())
+        })
+    }
+
+    /// Adds what runs hold of the shard.
+    pub(crate) fn sections(&self, runs: &[SectionRun<'_>]) -> Result<()> {
+        self.deal(runs.len(), |gather, task, number| match runs.get(number) {
+            Some(run) => gather.sections(run, task, &|_| true),
+            None => Ok(()),
         })
     }
 

@@ -10,4 +10,5 @@ pub(crate) mod large;
 pub mod merge;
 mod one_site;
 pub mod report;
+pub mod sections;
 pub mod timeline;

@@ -110,11 +110,6 @@ impl Snapshot {
         }
     }
 
-    /// The file and its path, to be read otherwise.
-    pub(crate) fn into_file(self) -> (String, Box<dyn File>) {
-        (self.path, self.file)
-    }
-
     /// That the file is as long as its header says.
     pub fn check_size(&self) -> std::result::Result<(), Corruption> {
         let (end, length) = (self.length(), self.size);

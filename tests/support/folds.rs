@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use chatwal::error::Result;
 use chatwal::store::View;
 use chatwal::store::log::{Log, LogOptions};
-use chatwal::upkeep::compact::{CompactOptions, Outcome, compact};
+use chatwal::upkeep::compact::{CompactOptions, Folded, compact};
 
 use super::sim::{Choices, SimDisk};
 use super::store::{Model, sync};
@@ -28,7 +28,7 @@ pub fn append(model: &mut Model, log: &mut Log, batches: usize, events: usize) {
 }
 
 /// Folds what there is.
-pub fn fold(disk: &SimDisk, log: &mut Log, options: &CompactOptions) -> Result<Option<Outcome>> {
+pub fn fold(disk: &SimDisk, log: &mut Log, options: &CompactOptions) -> Result<Option<Folded>> {
     log.seal()?;
     compact(disk, options, &GO_ON, &|_| ())
 }
