@@ -210,7 +210,12 @@ impl Reading<'_> {
             }
             teller.tell(&notice);
         };
-        let outcome = self.intake.ingest(&mut taken.log, source, self.options, Caller { stop: &self.signals.stop, notify: tell })?;
+        let outcome = self.intake.ingest(
+            &mut taken.log,
+            source,
+            self.options,
+            Caller { stop: &self.signals.stop, notify: tell },
+        )?;
         taken.partly |= teller.left_out(&findings);
         Ok((teller, outcome))
     }

@@ -22,16 +22,16 @@ use wide::u8x16;
 #[inline(always)]
 pub(in crate::intake) fn string_marks(block: [u8; 16]) -> u16 {
     let block = u8x16::new(block);
-    let control = block.min(u8x16::splat(0x1f)).cmp_eq(block);
-    (control | block.cmp_eq(u8x16::splat(b'"')) | block.cmp_eq(u8x16::splat(b'\\'))).move_mask() as u16
+    let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    (control | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'))).to_bitmask() as u16
 }
 
 /// Marks the same, and everything else that is not printable ASCII: `7f` and above, by the maximum.
 #[inline(always)]
 pub(super) fn name_marks(block: [u8; 16]) -> u16 {
     let block = u8x16::new(block);
-    let other = block.min(u8x16::splat(0x1f)).cmp_eq(block) | block.max(u8x16::splat(0x7f)).cmp_eq(block);
-    (other | block.cmp_eq(u8x16::splat(b'"')) | block.cmp_eq(u8x16::splat(b'\\'))).move_mask() as u16
+    let other = block.min(u8x16::splat(0x1f)).simd_eq(block) | block.max(u8x16::splat(0x7f)).simd_eq(block);
+    (other | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'))).to_bitmask() as u16
 }
 
 /// What 32 bytes of a text hold.
@@ -56,7 +56,7 @@ pub(super) fn text_marks(text: &[u8; 32]) -> TextMarks {
     let (blocks, _) = text.as_chunks::<16>();
     let marks = blocks.iter().rev().fold(0, |marks, block| marks << 16 | u32::from(string_marks(*block)));
     let all = blocks.iter().fold(u8x16::ZERO, |all, block| all | u8x16::new(*block));
-    TextMarks { marks, is_wide: all.move_mask() != 0 }
+    TextMarks { marks, is_wide: all.to_bitmask() != 0 }
 }
 
 /// How sixteen bytes differ from a key with a colon behind it. `None` if the key is longer.
