@@ -9,12 +9,16 @@
 mod calls;
 #[path = "../tests/support/dice.rs"]
 mod dice;
+#[path = "crash_harness/inputs.rs"]
+mod inputs;
 #[path = "../tests/support/naive.rs"]
 mod naive;
 #[path = "crash_harness/random.rs"]
 mod random;
 #[path = "crash_harness/work.rs"]
 mod work;
+#[path = "crash_harness/workload.rs"]
+mod workload;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -23,7 +27,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
-use work::{Failure, Harness, Tally, WORKLOADS, Workload};
+use work::{Failure, Harness, Tally};
+use workload::{WORKLOADS, Workload};
 
 const AFTER: &str = "\
 After each kill: readers answer at once, and their report is the oracle's of exactly the bytes that `sources` names; what was

@@ -12,7 +12,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::work::{Acknowledged, Failure, Harness, Inputs, Job, Tally, Workload, acknowledged, copy, setup};
+use crate::inputs::Inputs;
+use crate::work::{Acknowledged, Failure, Harness, Job, Tally, acknowledged, copy, setup};
+use crate::workload::Workload;
 
 /// Calls that change what is on the disk, or make it durable. `?`: some architectures lack some.
 const CALLS: &str = "?open,?openat,?openat2,?creat,?write,?writev,?pwrite64,?pwritev,?pwritev2,?truncate,?ftruncate,\

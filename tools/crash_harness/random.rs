@@ -9,7 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
-use crate::work::{Acknowledged, Failure, Harness, IN_FLIGHT, Inputs, Job, Tally, Workload, acknowledged, setup};
+use crate::inputs::Inputs;
+use crate::work::{Acknowledged, Failure, Harness, IN_FLIGHT, Job, Tally, acknowledged, setup};
+use crate::workload::Workload;
 
 /// Inputs of a round; each is a few chunks long.
 const INPUTS: u64 = 2;
