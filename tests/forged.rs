@@ -259,3 +259,27 @@ fn counts_in_the_header_of_a_snapshot_are_bounded_and_move_no_arithmetic() {
         }
     }
 }
+
+/// Who appends from memory makes the checkpoint: one that no reader accepts is refused before anything is written, and the log
+/// goes on.
+#[test]
+fn a_checkpoint_that_no_reader_accepts_is_not_appended() {
+    let (disk, mut choices) = (SimDisk::new(1), Choices::Random(1));
+    let (mut log, ..) = Log::open(disk.storage(), sync(1 << 20)).unwrap();
+    let sample = Sample::new(1, 20, &mut choices);
+    let wrong: [fn(&mut chatwal::format::batch::Checkpoint); 4] = [
+        |checkpoint| checkpoint.start = checkpoint.end + 1,
+        |checkpoint| checkpoint.end = u64::MAX,
+        |checkpoint| checkpoint.windows.tail_length += 1,
+        |checkpoint| checkpoint.marks.push(chatwal::format::batch::Mark { end: checkpoint.end, tail: [0; 16] }),
+    ];
+    for spoil in wrong {
+        let mut checkpoint = sample.checkpoint.clone();
+        spoil(&mut checkpoint);
+        let error = log.append_batch(&checkpoint, &sample.batch()).unwrap_err().to_string();
+        assert!(error.contains("a checkpoint that no reader accepts: expected "), "{error}");
+    }
+    log.append_batch(&sample.checkpoint, &sample.batch()).unwrap();
+    log.settle().unwrap();
+    assert_eq!(View::open(&disk).unwrap().frames.len(), 2, "the batch, and the mark behind it");
+}

@@ -2194,6 +2194,12 @@ BUGS = [
         "inputs the_inputs_may_stand_in_a_list",
         (FILES, "if list.contains(&0) {", "if list.is_empty() {"),
     ),
+    Bug(
+        "a-checkpoint-that-no-reader-accepts",
+        "a checkpoint that makes the store unreadable is written and acknowledged",
+        "forged a_checkpoint_that_no_reader_accepts",
+        (LOG, "if let Err(malformed) = Checkpoint::decode(&checkpoint.encode()) {", "if let (Err(malformed), true) = (Checkpoint::decode(&checkpoint.encode()), checkpoint.end == 0) {"),
+    ),
 ]
 
 

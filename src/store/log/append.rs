@@ -26,7 +26,14 @@ impl Log {
 
     /// Gives a batch its place. Any thread may write it then. This thread has to have it written before it places the next one, which
     /// may begin a segment and waits for all that is not written.
+    ///
+    /// Refuses a checkpoint that no reader would accept: once acknowledged, it would make a store that cannot be opened.
     pub fn place_batch(&mut self, checkpoint: &Checkpoint, prepared: Prepared) -> Result<Placed> {
+        if let Err(malformed) = Checkpoint::decode(&checkpoint.encode()) {
+            let what = format!("a checkpoint that no reader accepts: expected {}", malformed.expected);
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, what);
+            return Err(Error::Io { operation: "append to", path: self.target.path.clone(), source });
+        }
         let (head, rest) = prepared.complete(checkpoint);
         self.place_content(FrameKind::Batch, head, rest)
     }
