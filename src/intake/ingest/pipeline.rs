@@ -193,7 +193,12 @@ impl<'a> Pipeline<'a> {
                             self.give_back(&range, ticket, permit);
                             continue;
                         }
-                        other => other,
+                        Ok(chunk) => Ok(chunk),
+                        Err(error) => {
+                            // Memory was refused. Its turn never comes, so those behind it would wait for ever.
+                            self.halt();
+                            Err(error)
+                        }
                     }
                 }
                 None => {
