@@ -13,6 +13,8 @@ mod dice;
 mod inputs;
 #[path = "../tests/support/naive.rs"]
 mod naive;
+#[path = "crash_harness/outcome.rs"]
+mod outcome;
 #[path = "crash_harness/random.rs"]
 mod random;
 #[path = "crash_harness/work.rs"]
