@@ -20,7 +20,7 @@
 //! // The one writer: opening recovers from a crash, and says what it had to cut.
 //! let disk = Arc::new(Disk::create(&store, Names::Durable)?);
 //! let (mut log, view, recovery) = Log::open(disk.clone(), LogOptions::default())?;
-//! assert_eq!(recovery.cut, None);
+//! assert!(recovery.cut.is_none());
 //!
 //! // An input is known by its content: the next ingest goes on where this one ended.
 //! let mut intake = Intake::new(view.inputs);

@@ -464,6 +464,7 @@ fn sectors_of_other_files_change_no_report_in_silence() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story")]
 fn whole_files_that_are_older_foreign_or_missing_change_no_report_in_silence() {
     let (store, other, started) = (fixture(1), fixture(2), Instant::now());
     assert_eq!(store.files.keys().collect::<Vec<_>>(), other.files.keys().collect::<Vec<_>>());

@@ -46,6 +46,7 @@ fn restore(sandbox: &Sandbox) {
 }
 
 /// Runs a command on the store `s`, with a call failing; `None` if the call was not met.
+#[allow(clippy::too_many_arguments, reason = "what fails, where and when")]
 fn failing(sandbox: &Sandbox, arguments: &str, call: &str, error: &str, when: &str, paths: &[String]) -> Option<Ran> {
     let mut command = sandbox.program("strace", "-f -qqq -o trace");
     let root = sandbox.root().canonicalize().unwrap();
@@ -61,6 +62,7 @@ fn failing(sandbox: &Sandbox, arguments: &str, call: &str, error: &str, when: &s
 
 /// Lets each of the calls fail, the first, the second and so on, once and for good; the same command is run again after
 /// each failure and has to end with `code`.
+#[allow(clippy::too_many_arguments, reason = "what fails, where and when")]
 fn at_every_call(sandbox: &Sandbox, all: &[u8], arguments: &str, code: i32, calls: &[&str], paths: &[String]) -> usize {
     let mut met = 0;
     for call in calls {

@@ -240,6 +240,7 @@ fn frames(count: usize, before: u64, least: u64) -> Vec<Vec<(State, u64)>> {
 const SEALS: [State; 3] = [State::Intact, State::BadHeader, State::Missing];
 
 /// What all of them say of a log; `Err` tells which says something else.
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn check(log: &Log, directory: &std::path::Path) -> Result<(), String> {
     let (disk, expected) = (log.disk(), log.verdict());
     let before = disk.files();

@@ -179,6 +179,7 @@ fn peak() -> i64 {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story")]
 fn whatever_is_in_a_file_it_is_dumped_verified_and_reported_in_bounded_time_and_memory() {
     let (seed, files) = (setting("CHATWAL_SEED", 1), setting("CHATWAL_FILES", FILES));
     let sandbox = Sandbox::new();

@@ -829,6 +829,7 @@ fn a_repair_that_fails_can_be_run_again() {
 
 /// Every way to die: before each call that changes the disk, with the power and without.
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story")]
 fn a_repair_that_is_interrupted_anywhere_is_finished_by_the_next() {
     let town = Town::build(7, &[18, 2], 6);
     let (snapshots, segments) = town.names();

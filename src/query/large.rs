@@ -287,6 +287,7 @@ mod tests {
         (lines, events, copies)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the parameters of a case")]
     fn check(events: &[Parts], long: bool, threads: usize, memory: u64, bytes: u64, window: Window) {
         let directory = tempfile::tempdir().unwrap();
         let limits = Limits { threads, memory, scratch: Scratch::new(directory.path()) };

@@ -163,6 +163,7 @@ fn the_head_may_be_overruled() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 fn a_broken_object_costs_itself_alone() {
     let (one, two, three) = (e(1), e(2), e(3));
     let n = one.len();

@@ -192,6 +192,7 @@ impl Row {
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "what has to hold")]
     fn holds(&self, sandbox: &Sandbox, ran: Ran, code: i32, rejects: &[(u64, u64, u64)], left: u64, read: (u64, u64)) {
         let ran = ran.expect(code);
         assert_eq!(left_of(&ran.done()[0]), left, "{ran:#?}");

@@ -412,6 +412,7 @@ pub fn status(site: &str, id: &str, from: &str, timestamp: i64, status: &str) ->
     event(site, id, from, timestamp, "status", "status", status)
 }
 
+#[allow(clippy::too_many_arguments, reason = "the members of a line")]
 fn event(site: &str, id: &str, from: &str, timestamp: i64, kind: &str, key: &str, value: &str) -> String {
     let data = serde_json::json!({ key: value });
     let event = serde_json::json!({

@@ -109,6 +109,7 @@ fn work(
 }
 
 /// Takes a disk as a crash left it through readers, a recovery that may itself be cut short, and one more batch.
+#[allow(clippy::too_many_arguments, reason = "what a life is made of")]
 pub fn survive(
     mut disk: SimDisk,
     model: &Model,

@@ -111,6 +111,7 @@ impl Naive {
     }
 
     /// Feeds one copy of an event that is known to be right.
+    #[allow(clippy::too_many_arguments, reason = "the members of a line")]
     pub fn feed_event(&mut self, site: &str, id: &str, from: &str, timestamp: i64, kind: NaiveKind) {
         self.events += 1;
         let copies = self.sites.entry(site.to_owned()).or_default().entry(id.to_owned()).or_default();

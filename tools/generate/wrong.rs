@@ -64,21 +64,7 @@ fn wrong_line(wrong: Wrong, event: &Event, dice: &mut Dice, out: &mut Vec<u8>) {
             1 => members.with("data", dice.pick(&["null", "[]", r#""Hi""#, r#"{"message":5,"status":5}"#])),
             _ => members.with(dice.pick(&["id", "type", "from", "site_id"]), dice.pick(&["7", "null", "[]", "{}"])),
         },
-        Wrong::NotAnInteger => {
-            let seconds = event.timestamp / 1_000;
-            let numbers = [
-                &format!("{seconds}.5"),
-                &format!("{seconds}.0"),
-                &format!("{seconds}e3"),
-                &format!("\"{seconds}\""),
-                &format!("0{seconds}"),
-                &format!("+{seconds}"),
-                "-0",
-                "9223372036854775808",
-                "-9223372036854775809",
-            ];
-            members.with("timestamp", dice.pick(&numbers))
-        }
+        Wrong::NotAnInteger => members.with("timestamp", &wrong_number(event.timestamp / 1_000, dice)),
         Wrong::UnknownTypeOrStatus => match event.kind {
             Kind::Message => members.with("type", dice.pick(&[r#""typing""#, r#""Message""#, r#""""#])),
             _ => members.with("data", dice.pick(&[r#"{"status":"away"}"#, r#"{"status":"Online"}"#])),
@@ -127,6 +113,22 @@ fn wrong_line(wrong: Wrong, event: &Event, dice: &mut Dice, out: &mut Vec<u8>) {
         },
     };
     push(out, &line);
+}
+
+/// A number of seconds, written as no integer that fits.
+fn wrong_number(seconds: u64, dice: &mut Dice) -> String {
+    let numbers = [
+        &format!("{seconds}.5"),
+        &format!("{seconds}.0"),
+        &format!("{seconds}e3"),
+        &format!("\"{seconds}\""),
+        &format!("0{seconds}"),
+        &format!("+{seconds}"),
+        "-0",
+        "9223372036854775808",
+        "-9223372036854775809",
+    ];
+    dice.pick(&numbers).to_owned()
 }
 
 /// The members of a compact line, to be put together wrongly.
