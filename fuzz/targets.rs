@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use chatwal::disk::scratch::Limits;
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
-use chatwal::format::batch::decode_rejects;
-use chatwal::format::block::{
-    BLOCK_HEADER, BLOCK_MAGIC, BlockKind, REGIONS, SNAPSHOT_HEADER, SNAPSHOT_MAGIC, SnapshotHeader,
-};
-use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SectionKind, SegmentHeader, crc};
+use chatwal::format::block::{BLOCK_HEADER, BLOCK_MAGIC, BlockKind, REGIONS};
+use chatwal::format::coding::crc;
+use chatwal::format::directory::{ENTRY, SectionKind};
+use chatwal::format::frame::{FRAME_HEADER, FRAME_MAGIC, SEGMENT_HEADER, SegmentHeader};
+use chatwal::format::rejects::decode_rejects;
+use chatwal::format::snapshot_header::{SNAPSHOT_HEADER, SNAPSHOT_MAGIC, SnapshotHeader};
 use chatwal::intake::fast;
 use chatwal::intake::parse::{Scratch, Text, filler, parse};
 use chatwal::query::timeline::Timeline;
@@ -162,7 +163,7 @@ fn each_reject(view: &View) {
     for snapshot in &view.snapshots {
         let region = snapshot.header.region(BlockKind::Rejects);
         let _ = snapshot.blocks(BlockKind::Rejects, region, &mut Vec::new(), |header, bytes| {
-            if let Ok((checkpoint, bytes)) = chatwal::format::block::split_rejects(bytes) {
+            if let Ok((checkpoint, bytes)) = chatwal::format::tables::split_rejects(bytes) {
                 let _ = decode_rejects(bytes, header.count, &checkpoint);
             }
             Ok(())

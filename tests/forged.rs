@@ -9,10 +9,12 @@ use chatwal::disk::scratch::Limits;
 use chatwal::error::Error;
 use chatwal::event::Site;
 use chatwal::format::MAX_COUNT;
-use chatwal::format::batch::{Reject, RejectsEncoder};
-use chatwal::format::block::{BlockHeader, BlockKind, SnapshotHeader};
+use chatwal::format::block::{BlockHeader, BlockKind};
 use chatwal::format::coding::{shard, site_hash};
-use chatwal::format::frame::{Entry, FrameKind, SectionKind};
+use chatwal::format::directory::{Entry, SectionKind};
+use chatwal::format::frame::FrameKind;
+use chatwal::format::rejects::{Reject, RejectsEncoder};
+use chatwal::format::snapshot_header::SnapshotHeader;
 use chatwal::store::log::Log;
 use chatwal::store::{View, segment_name, snapshot_name};
 use chatwal::upkeep::compact::{CompactOptions, compact};
@@ -267,11 +269,11 @@ fn a_checkpoint_that_no_reader_accepts_is_not_appended() {
     let (disk, mut choices) = (SimDisk::new(1), Choices::Random(1));
     let (mut log, ..) = Log::open(disk.storage(), sync(1 << 20)).unwrap();
     let sample = Sample::new(1, 20, &mut choices);
-    let wrong: [fn(&mut chatwal::format::batch::Checkpoint); 4] = [
+    let wrong: [fn(&mut chatwal::format::checkpoint::Checkpoint); 4] = [
         |checkpoint| checkpoint.start = checkpoint.end + 1,
         |checkpoint| checkpoint.end = u64::MAX,
         |checkpoint| checkpoint.windows.tail_length += 1,
-        |checkpoint| checkpoint.marks.push(chatwal::format::batch::Mark { end: checkpoint.end, tail: [0; 16] }),
+        |checkpoint| checkpoint.marks.push(chatwal::format::checkpoint::Mark { end: checkpoint.end, tail: [0; 16] }),
     ];
     for spoil in wrong {
         let mut checkpoint = sample.checkpoint.clone();

@@ -13,8 +13,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SnapshotHeader};
-use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, crc};
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader};
+use chatwal::format::coding::crc;
+use chatwal::format::directory::ENTRY;
+use chatwal::format::frame::{FRAME_HEADER, FrameHeader};
+use chatwal::format::snapshot_header::SnapshotHeader;
 use nix::sys::resource::{UsageWho, getrusage};
 use support::cli::{Dice, Sandbox, generated};
 use support::setting;

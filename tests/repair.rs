@@ -7,8 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use chatwal::disk::scratch::Limits;
 use chatwal::error::Error;
-use chatwal::format::block::{BLOCK_HEADER, BlockKind, SNAPSHOT_HEADER};
-use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameKind, SEGMENT_HEADER, SectionKind};
+use chatwal::format::block::{BLOCK_HEADER, BlockKind};
+use chatwal::format::directory::{ENTRY, SectionKind};
+use chatwal::format::frame::{FRAME_HEADER, FrameKind, SEGMENT_HEADER};
+use chatwal::format::snapshot_header::SNAPSHOT_HEADER;
 use chatwal::query::report::{Report, ReportOptions, Totals};
 use chatwal::store::log::Log;
 use chatwal::store::recover::publish_segment;
@@ -477,7 +479,7 @@ fn what_a_damaged_snapshot_lost_is_taken_from_the_files_that_it_replaced() {
     let disk = disk.kill();
     assert_eq!(answer(&disk), town.oracle(|_, _| true));
     // Not even a block of it is left.
-    disk.edit(&snapshot, |bytes| bytes[chatwal::format::block::SNAPSHOT_HEADER..].fill(0));
+    disk.edit(&snapshot, |bytes| bytes[chatwal::format::snapshot_header::SNAPSHOT_HEADER..].fill(0));
     let repair = assert_repairs(&town, &disk, |_, _| true);
     assert!(repair.replaced.contains(&snapshot) && repair.unknown);
 }

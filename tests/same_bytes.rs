@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use chatwal::event::Site;
 use chatwal::format::coding::{shard, site_hash};
-use chatwal::format::frame::{FrameKind, SectionKind};
+use chatwal::format::directory::SectionKind;
+use chatwal::format::frame::FrameKind;
 use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::repeats::Seek;
 use chatwal::intake::source::Source;

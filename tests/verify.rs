@@ -11,12 +11,14 @@ use chatwal::disk::{Disk, Storage};
 use chatwal::error::{Corruption, Error};
 use chatwal::event::table::Table;
 use chatwal::event::{Event, Id};
-use chatwal::format::batch::{EventsDecoder, EventsEncoder};
-use chatwal::format::block::{
-    BLOCK_HEADER, BlockHeader, BlockKind, InputEntry, SNAPSHOT_HEADER, SiteEntry, SnapshotHeader, decode_inputs,
-    each_site, put_input, put_site,
-};
-use chatwal::format::frame::{ENTRY, FRAME_HEADER, FrameHeader, SectionKind, crc};
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind};
+use chatwal::format::coding::crc;
+use chatwal::format::directory::{ENTRY, SectionKind};
+use chatwal::format::events::{EventsDecoder, EventsEncoder};
+use chatwal::format::frame::{FRAME_HEADER, FrameHeader};
+use chatwal::format::index::{SiteEntry, each_site, put_site};
+use chatwal::format::snapshot_header::{SNAPSHOT_HEADER, SnapshotHeader};
+use chatwal::format::tables::{InputEntry, decode_inputs, put_input};
 use chatwal::store::{ACKNOWLEDGED_NAME, View};
 use chatwal::upkeep::compact::{CompactOptions, compact};
 use chatwal::upkeep::repair::{RepairOptions, repair};

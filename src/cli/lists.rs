@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chatwal::base::text::printable;
-use chatwal::format::batch::{self, Rejects};
 use chatwal::format::hex;
+use chatwal::format::rejects::{self, Rejects};
 use chatwal::intake::explain::{Explanation, explain};
 use chatwal::intake::parse::Reason;
 use chatwal::query::report::Report;
@@ -71,9 +71,9 @@ fn each_of(rejects: Rejects<'_>, input: &Input, visit: &mut impl FnMut(Reject<'_
     // The name it has now: it may have been renamed since.
     let source = String::from_utf8_lossy(&input.checkpoint.name);
     let instance = hex(input.checkpoint.instance);
-    let mut before: Option<(batch::Reject<'_>, Explanation)> = None;
+    let mut before: Option<(rejects::Reject<'_>, Explanation)> = None;
     for reject in rejects {
-        let batch::Reject { offset, line, length, raw, .. } = reject;
+        let rejects::Reject { offset, line, length, raw, .. } = reject;
         let explanation = match before.take() {
             Some((before, explanation)) if are_alike(&before, &reject) => explanation,
             _ => explained(&reject),
@@ -103,11 +103,11 @@ fn each_of(rejects: Rejects<'_>, input: &Input, visit: &mut impl FnMut(Reject<'_
 }
 
 /// Whether two rejects are of one record, and so have one explanation.
-fn are_alike(a: &batch::Reject<'_>, b: &batch::Reject<'_>) -> bool {
+fn are_alike(a: &rejects::Reject<'_>, b: &rejects::Reject<'_>) -> bool {
     (a.reason, a.length, a.column) == (b.reason, b.length, b.column) && std::ptr::eq(a.raw, b.raw)
 }
 
-fn explained(reject: &batch::Reject<'_>) -> Explanation {
+fn explained(reject: &rejects::Reject<'_>) -> Explanation {
     match Reason::from_code(reject.reason) {
         Some(reason) => explain(reason, reject.raw, reject.length),
         None => Explanation { at: None, text: format!("reason {}", reject.reason) },

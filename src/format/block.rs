@@ -6,11 +6,6 @@
 use super::coding::{Decoded, Reader, crc, fixed};
 use super::events::PackedEvents;
 use super::frame::MAX_PAYLOAD;
-pub use super::index::{Fence, SiteEntry, decode_fences, each_site, encode_fences, put_site};
-pub use super::snapshot_header::{SNAPSHOT_HEADER, SNAPSHOT_MAGIC, SnapshotHeader};
-pub use super::tables::{
-    InputEntry, ShardEntry, decode_inputs, decode_shards, encode_shards, put_checkpoint, put_input, split_rejects,
-};
 
 /// Bytes of a block's header.
 pub const BLOCK_HEADER: usize = 40;

@@ -31,7 +31,7 @@ fn actor_of(code: u64) -> Option<(Kind, bool)> {
 #[cfg(test)]
 mod tests {
     use super::super::coding::{shard, site_hash};
-    use super::super::frame::Entry;
+    use super::super::directory::Entry;
     use super::*;
     use crate::event::table::Table;
     use crate::event::{Event, Id, Site, is_name};

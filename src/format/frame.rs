@@ -1,11 +1,9 @@
 //! The header of a segment, and the header of a frame. Behind the latter stand the [`directory`](super::directory) of the
 //! frame's sections, and the sections.
 
-pub use super::coding::crc;
-use super::coding::{Decoded, Reader, fixed};
-pub use super::directory::{BadDirectory, ENTRY, Entry, SectionKind, decode_directory, encode_directory, is_whole};
-pub use super::file_header::BadHeader;
-use super::file_header::open_file_header;
+use super::coding::{Decoded, Reader, crc, fixed};
+use super::directory::ENTRY;
+use super::file_header::{BadHeader, open_file_header};
 use super::{MAX_COUNT, Uid, VERSION};
 
 /// Bytes of a segment's header.

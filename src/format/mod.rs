@@ -6,7 +6,6 @@
 //! [`snapshot`](crate::snapshot) read and write them.
 
 pub mod acknowledged;
-pub mod batch;
 pub mod block;
 pub mod checkpoint;
 pub mod coding;

@@ -14,7 +14,7 @@ pub use ranges::LineRange;
 use super::framer::Item;
 use super::parse::{MAX_OBJECT, Reason};
 use crate::base::memory::Zeros;
-use crate::format::batch::Windows;
+use crate::format::checkpoint::Windows;
 use crate::format::{WINDOW, digest};
 
 /// Bytes of a chunk, and the longest stretch without an end that is held in memory, where there is room for it.
@@ -175,7 +175,7 @@ mod tests {
             tail_length: window as u16,
             tail: digest(&bytes[at - window..at]),
         };
-        let checkpoint = crate::format::batch::Checkpoint {
+        let checkpoint = crate::format::checkpoint::Checkpoint {
             instance: [0; 16],
             start: 0,
             end: offset,

@@ -12,8 +12,8 @@ use super::packed::{Packing, through};
 use crate::base::shell::quoted;
 use crate::error::Error;
 use crate::format::acknowledged::ACKNOWLEDGED_MAGIC;
-use crate::format::block::SNAPSHOT_MAGIC;
 use crate::format::frame::SEGMENT_MAGIC;
+use crate::format::snapshot_header::SNAPSHOT_MAGIC;
 
 /// How many of the first bytes are looked at.
 pub const HEAD: usize = 4096;

@@ -39,7 +39,7 @@ use pipeline::{Kit, Pipeline, Reader};
 
 use crate::base::shares::Lock;
 use crate::error::{Error, Result};
-use crate::format::batch::Mark;
+use crate::format::checkpoint::Mark;
 use crate::format::{STDIN, Uid};
 use crate::intake::Extent;
 use crate::intake::chunk::{Chunker, ReadPlan};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use crate::base::secret;
-use crate::format::batch::Checkpoint;
+use crate::format::checkpoint::Checkpoint;
 use crate::format::{Digest, Digester, Uid, WINDOW, digest};
 use crate::store::{Input, add_input};
 
@@ -175,12 +175,12 @@ impl<'k> Candidates<'k> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::format::batch::Windows;
+    use crate::format::checkpoint::Windows;
 
-    /// The checkpoint of an input that was read up to `end`.
-    fn checkpoint(instance: u8, bytes: &[u8], end: usize) -> Checkpoint {
+    /// The checkpoint of an input of which so many bytes were read.
+    pub(in crate::intake) fn checkpoint(instance: Uid, bytes: &[u8], end: usize) -> Checkpoint {
         let window = end.min(WINDOW);
         let windows = Windows {
             head_length: window as u16,
@@ -188,18 +188,8 @@ mod tests {
             tail_length: window as u16,
             tail: digest(&bytes[end - window..end]),
         };
-        let (end, name) = (end as u64, vec![instance]);
-        Checkpoint {
-            instance: [instance; 16],
-            start: 0,
-            end,
-            start_line: 0,
-            end_line: 0,
-            windows,
-            name,
-            left: 0,
-            marks: Vec::new(),
-        }
+        let (end, name) = (end as u64, instance.to_vec());
+        Checkpoint { instance, start: 0, end, start_line: 0, end_line: 0, windows, name, left: 0, marks: Vec::new() }
     }
 
     #[test]
@@ -207,14 +197,14 @@ mod tests {
         let bytes: Vec<u8> = (0..20_000u32).map(|number| (number * 7 % 251) as u8).collect();
         let mut known = Known::default();
         for end in [10, 1000, 4096, 9000, 20_000] {
-            known.advance(checkpoint(1, &bytes, end), 5, 1);
-            known.advance(checkpoint(2, &bytes, end), 1, 0);
+            known.advance(checkpoint([1; 16], &bytes, end), 5, 1);
+            known.advance(checkpoint([2; 16], &bytes, end), 1, 0);
             let long = known.long(&bytes[..WINDOW]);
             let (short, at) =
                 (known.short(&bytes[..100]), long.at(end as u64, digest(&bytes[end - end.min(WINDOW)..end])));
             assert_eq!((short.is_some(), at.is_some()), (end == 10, end >= WINDOW), "{end}");
             assert_eq!(long.end_up_to(u64::MAX), Some(end as u64).filter(|end| *end >= WINDOW as u64));
-            assert_eq!(known.ends_of(&[1]).collect::<Vec<_>>(), [end as u64]);
+            assert_eq!(known.ends_of(&[1; 16]).collect::<Vec<_>>(), [end as u64]);
         }
         let (first, second) = (known.get(&[1; 16]).unwrap().clone(), known.get(&[2; 16]).unwrap().clone());
         assert_eq!((first.events, first.rejects, second.events), (25, 5, 5));

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::seek::window_before;
-use crate::format::batch::{Mark, Reject};
+use crate::format::checkpoint::Mark;
+use crate::format::rejects::Reject;
 use crate::format::{Digest, Digester, digest};
 
 /// A stretch of an input, and the digest that it had when it was read.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::known::Known;
 use super::packed::Unpacked;
 use super::source::{Shrank, Start};
-use crate::format::batch::{Checkpoint, Mark};
+use crate::format::checkpoint::{Checkpoint, Mark};
 use crate::format::{Digest, WINDOW, digest};
 
 /// At most so many tails are looked at for one input, and one more for each window that it has. So an input that has its head in
@@ -224,23 +224,15 @@ pub(super) fn keep_last(window: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::batch::Windows;
+    use crate::intake::known::tests::checkpoint as read_up_to;
     use crate::intake::source::{Got, Source};
     use proptest::prelude::*;
     use std::io::Write as _;
 
     /// The checkpoint that a reading of these bytes up to `end` leaves.
     fn checkpoint(number: u32, bytes: &[u8], end: usize) -> Checkpoint {
-        let window = end.min(WINDOW);
-        let windows = Windows {
-            head_length: window as u16,
-            head: digest(&bytes[..window]),
-            tail_length: window as u16,
-            tail: digest(&bytes[end - window..end]),
-        };
-        let (instance, end) = (u128::from(number).to_be_bytes(), end as u64);
         let name = number.to_string().into_bytes();
-        Checkpoint { instance, start: 0, end, start_line: 0, end_line: 0, windows, name, left: 0, marks: Vec::new() }
+        Checkpoint { name, ..read_up_to(u128::from(number).to_be_bytes(), bytes, end) }
     }
 
     /// Whether both digests of a checkpoint verify.

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::event::Site;
 use crate::event::summary::{Summary, Window};
 use crate::event::table::Row;
-use crate::format::block::SiteEntry;
 use crate::format::coding::{Decoded, Reader, put_varint, unzigzag, zigzag};
+use crate::format::index::SiteEntry;
 
 /// A piece of what is known of a site, or all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

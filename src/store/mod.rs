@@ -16,7 +16,7 @@ pub mod recover;
 mod view;
 mod whereabouts;
 
-pub use crate::format::block::InputEntry as Input;
+pub use crate::format::tables::InputEntry as Input;
 pub(crate) use acknowledged::{all_gone, another_history, read_acknowledged};
 pub(crate) use blame::{blame, not_the_successor};
 pub(crate) use inputs::{Known, add_input, each_section_of_rejects};

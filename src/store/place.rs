@@ -3,9 +3,9 @@
 
 use crate::error::{Error, Result};
 use crate::format::Uid;
-use crate::format::batch::Checkpoint;
+use crate::format::checkpoint::Checkpoint;
 use crate::format::coding::Malformed;
-use crate::format::frame::SectionKind;
+use crate::format::directory::SectionKind;
 use crate::format::hole::Hole;
 use crate::segment::{Frame, Segment};
 

@@ -1,5 +1,5 @@
 //! Number 8. Rejects say where: line, byte, column, what stands there, what was expected, what to write instead. The words are
-//! tested beside the code, in src/input/explain/tests.rs; here is what the program makes of them.
+//! tested beside the code, in src/intake/explain/tests.rs; here is what the program makes of them.
 
 use serde_json::Value;
 

@@ -5,10 +5,11 @@
 use std::ops::Range;
 
 use chatwal::format::Uid;
-use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, SNAPSHOT_HEADER, SnapshotHeader};
-use chatwal::format::frame::{
-    Entry, FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, SectionKind, SegmentHeader, crc, encode_directory,
-};
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind};
+use chatwal::format::coding::crc;
+use chatwal::format::directory::{Entry, SectionKind, encode_directory};
+use chatwal::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SEGMENT_HEADER, SegmentHeader};
+use chatwal::format::snapshot_header::{SNAPSHOT_HEADER, SnapshotHeader};
 
 use super::sim::Choices;
 use super::store::Sample;

@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 
 use chatwal::format::acknowledged::Acknowledged;
-use chatwal::format::block::{BLOCK_HEADER, BlockHeader, SNAPSHOT_HEADER, SnapshotHeader};
-use chatwal::format::frame::{ENTRY, FRAME_HEADER, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER, crc};
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader};
+use chatwal::format::coding::crc;
+use chatwal::format::directory::ENTRY;
+use chatwal::format::frame::{FRAME_HEADER, FRAME_MAGIC, FrameHeader, SEGMENT_HEADER};
+use chatwal::format::snapshot_header::{SNAPSHOT_HEADER, SnapshotHeader};
 use chatwal::store::{ACKNOWLEDGED_NAME, segment_name, snapshot_name};
 
 use super::forge::reforged;

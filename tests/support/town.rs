@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use chatwal::event::Site;
-use chatwal::format::batch::decode_rejects;
-use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, split_rejects};
+use chatwal::format::block::{BLOCK_HEADER, BlockHeader, BlockKind};
 use chatwal::format::coding::{shard, site_hash};
-use chatwal::format::frame::{FrameKind, SectionKind};
+use chatwal::format::directory::SectionKind;
+use chatwal::format::frame::FrameKind;
+use chatwal::format::rejects::decode_rejects;
+use chatwal::format::tables::split_rejects;
 use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, ingest};
 use chatwal::intake::source::Source;
 use chatwal::segment::{Frame, Section};

@@ -26,7 +26,7 @@ use crate::base::secret;
 use crate::base::shell::quoted;
 use crate::disk::TEMPORARY;
 use crate::error::{Error, Result, Unfit};
-use crate::format::frame::crc;
+use crate::format::coding::crc;
 
 /// Names that are tried before a directory is taken for one that refuses them.
 const ATTEMPTS: u32 = 64;

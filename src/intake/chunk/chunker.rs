@@ -5,7 +5,7 @@ use std::io;
 use super::{CHUNK, Chunk, ChunkKind};
 use crate::base::memory::Zeros;
 use crate::error::{Error, Result};
-use crate::format::batch::Windows;
+use crate::format::checkpoint::Windows;
 use crate::format::{Digest, WINDOW, digest};
 use crate::intake::Extent;
 use crate::intake::framer::{Framer, Item};

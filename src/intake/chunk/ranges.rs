@@ -19,7 +19,7 @@ use super::{Chunk, ChunkKind, Chunker};
 use crate::base::memory::Zeros;
 use crate::disk::File as _;
 use crate::error::Result;
-use crate::format::batch::Windows;
+use crate::format::checkpoint::Windows;
 use crate::format::{Digest, WINDOW, digest};
 use crate::intake::shape::Shape;
 use crate::intake::source::keep_last;

@@ -11,7 +11,7 @@ use super::permits::Permit;
 use super::queue::{Arrived, Queue};
 use crate::error::{Error, Result};
 use crate::format::Uid;
-use crate::format::batch::Checkpoint;
+use crate::format::checkpoint::Checkpoint;
 use crate::store::Input;
 use crate::store::log::{Batch, Log, Placed};
 

@@ -5,8 +5,9 @@ use super::chunk_parser::Parsed;
 use super::notice::Rejected;
 use super::options::{MaxRejects, WRONG_LINES};
 use crate::error::{Error, Result};
-use crate::format::batch::{Checkpoint, Reject, decode_rejects};
-use crate::format::frame::SectionKind;
+use crate::format::checkpoint::Checkpoint;
+use crate::format::directory::SectionKind;
+use crate::format::rejects::{Reject, decode_rejects};
 use crate::intake::parse::Reason;
 
 impl Appender<'_> {

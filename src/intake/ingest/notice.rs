@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use crate::format::Uid;
-use crate::format::batch::Reject;
+use crate::format::rejects::Reject;
 use crate::intake::explain::explain;
 use crate::intake::parse::Reason;
 

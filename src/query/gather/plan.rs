@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use crate::disk::scratch::Limits;
 use crate::format::SHARDS;
-use crate::format::frame::SectionKind;
+use crate::format::directory::SectionKind;
 use crate::store::Place;
 
 /// Memory that an event takes while its shard is worked on, without its texts.

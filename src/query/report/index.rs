@@ -10,8 +10,8 @@ use crate::disk::scratch::deal::Dealer;
 use crate::error::Result;
 use crate::event::summary::{Summary, Window};
 use crate::event::{Site, SiteName};
-use crate::format::block::SiteEntry;
 use crate::format::coding::{Decoded, Reader, put_varint, shard, site_hash};
+use crate::format::index::SiteEntry;
 use crate::snapshot::IndexedSite;
 use crate::snapshot::lines::{Finder, Line};
 

@@ -7,8 +7,8 @@ use crate::base::text::printable;
 use crate::disk::File;
 use crate::error::Result;
 use crate::event::table::Table;
-use crate::format::batch::EventsDecoder;
 use crate::format::block::BlockKind;
+use crate::format::events::EventsDecoder;
 use crate::format::hex;
 use crate::snapshot::{Snapshot, Stretch};
 

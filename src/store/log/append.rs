@@ -9,10 +9,10 @@ use super::placed::Placed;
 use super::state::{Claim, InHand};
 use crate::error::{Error, Result};
 use crate::format::Uid;
-use crate::format::batch::Checkpoint;
-use crate::format::frame::{
-    ENTRY, Entry, FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER, SectionKind, crc,
-};
+use crate::format::checkpoint::Checkpoint;
+use crate::format::coding::crc;
+use crate::format::directory::{ENTRY, Entry, SectionKind};
+use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, MAX_PAYLOAD, SEGMENT_HEADER};
 use crate::segment::Link;
 
 impl Log {

@@ -1,7 +1,8 @@
 //! A batch on its way to the log, and the start of its frame: what a thread can prepare before the frame has a place.
 
-use crate::format::batch::Checkpoint;
-use crate::format::frame::{ENTRY, Entry, FRAME_HEADER, SectionKind};
+use crate::format::checkpoint::Checkpoint;
+use crate::format::directory::{ENTRY, Entry, SectionKind};
+use crate::format::frame::FRAME_HEADER;
 
 /// What a worker made of a chunk: every section of a batch but the checkpoint.
 #[derive(Debug, Default)]

@@ -8,11 +8,12 @@ use super::salvage::Salvage;
 use crate::error::Result;
 use crate::event::table::Table;
 use crate::format::Uid;
-use crate::format::batch::{EventsDecoder, decode_rejects};
-use crate::format::block::{
-    BLOCK_HEADER, BlockHeader, BlockKind, REGIONS, SNAPSHOT_HEADER, decode_inputs, decode_shards, split_rejects,
-};
-use crate::format::frame::{Entry, SectionKind};
+use crate::format::block::{BLOCK_HEADER, BlockHeader, BlockKind, REGIONS};
+use crate::format::directory::{Entry, SectionKind};
+use crate::format::events::EventsDecoder;
+use crate::format::rejects::decode_rejects;
+use crate::format::snapshot_header::SNAPSHOT_HEADER;
+use crate::format::tables::{decode_inputs, decode_shards, split_rejects};
 use crate::segment::Section;
 use crate::segment::content::decode_events;
 use crate::snapshot::{Snapshot, Stretch};

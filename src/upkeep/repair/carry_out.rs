@@ -4,10 +4,10 @@ use super::RepairOptions;
 use super::plan::{RepairPlan, Replacement};
 use crate::disk::{File, Publication, Storage, TEMPORARY, path_of, publish, publish_over};
 use crate::error::{Error, Result};
-use crate::format::block::SnapshotHeader;
-use crate::format::frame::{
-    Entry, FRAME_HEADER, FrameHeader, FrameKind, SectionKind, SegmentHeader, crc, encode_directory,
-};
+use crate::format::coding::crc;
+use crate::format::directory::{Entry, SectionKind, encode_directory};
+use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SegmentHeader};
+use crate::format::snapshot_header::SnapshotHeader;
 use crate::segment::Link;
 use crate::snapshot::SnapshotWriter;
 use crate::store::recover::segment_header;

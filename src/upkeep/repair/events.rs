@@ -1,6 +1,6 @@
 //! The events that are saved: runs of intact sections, in segments and in snapshots alike. A compaction folds them.
 
-use crate::format::frame::SectionKind;
+use crate::format::directory::SectionKind;
 use crate::query::sections::{SectionFile, SectionRun};
 use crate::segment::{Frame, Section, Segment};
 use crate::snapshot::Snapshot;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Tally;
 use crate::disk::scratch::Limits;
 use crate::error::Result;
-use crate::format::frame::SectionKind;
+use crate::format::directory::SectionKind;
 use crate::query::gather::parallel;
 use crate::segment::content::Contents;
 use crate::segment::{Frame, Segment};

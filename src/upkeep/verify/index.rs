@@ -4,7 +4,7 @@ use crate::base::text::printable;
 use crate::error::{Corruption, Result};
 use crate::event::summary::Summary;
 use crate::event::{Site, SiteName};
-use crate::format::block::SiteEntry;
+use crate::format::index::SiteEntry;
 use crate::snapshot::lines::{Line, LineStretch};
 use crate::snapshot::{IndexedSite, Snapshot};
 
