@@ -687,10 +687,11 @@ def main():
 
 
 def compare(args, modes, names, work):
+    own = build()  # Before this run writes to the pages, which would make the commit a dirty one.
     bench = Bench(args, work)
     if args.no_peers:
         bench.peers = {}
-    versions = ", ".join([build(), *bench.peers])
+    versions = ", ".join([own, *bench.peers])
     date = datetime.date.today().isoformat()
     command = shlex.join(["tools/compare.py", *sys.argv[1:]])
     head = "" if args.append else HEAD
