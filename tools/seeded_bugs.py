@@ -2198,7 +2198,7 @@ BUGS = [
         "a-checkpoint-that-no-reader-accepts",
         "a checkpoint that makes the store unreadable is written and acknowledged",
         "forged a_checkpoint_that_no_reader_accepts",
-        (LOG, "if let Err(malformed) = Checkpoint::decode(&checkpoint.encode()) {", "if let (Err(malformed), true) = (Checkpoint::decode(&checkpoint.encode()), checkpoint.end == 0) {"),
+        (LOG, "if let Err(malformed) = Checkpoint::decode(&checkpoint) {", "if let (Err(malformed), true) = (Checkpoint::decode(&checkpoint), checkpoint.is_empty()) {"),
     ),
 ]
 

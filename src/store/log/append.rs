@@ -29,12 +29,13 @@ impl Log {
     ///
     /// Refuses a checkpoint that no reader would accept: once acknowledged, it would make a store that cannot be opened.
     pub fn place_batch(&mut self, checkpoint: &Checkpoint, prepared: Prepared) -> Result<Placed> {
-        if let Err(malformed) = Checkpoint::decode(&checkpoint.encode()) {
+        let checkpoint = checkpoint.encode();
+        if let Err(malformed) = Checkpoint::decode(&checkpoint) {
             let what = format!("a checkpoint that no reader accepts: expected {}", malformed.expected);
             let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, what);
             return Err(Error::Io { operation: "append to", path: self.target.path.clone(), source });
         }
-        let (head, rest) = prepared.complete(checkpoint);
+        let (head, rest) = prepared.complete(&checkpoint);
         self.place_content(FrameKind::Batch, head, rest)
     }
 

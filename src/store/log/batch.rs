@@ -1,6 +1,5 @@
 //! A batch on its way to the log, and the start of its frame: what a thread can prepare before the frame has a place.
 
-use crate::format::checkpoint::Checkpoint;
 use crate::format::directory::{ENTRY, Entry, SectionKind};
 use crate::format::frame::FRAME_HEADER;
 
@@ -36,17 +35,16 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Puts the checkpoint in, of which there was only room in the directory. Gives the head, and the bytes of the sections behind it.
-    pub(super) fn complete(self, checkpoint: &Checkpoint) -> (Head, usize) {
-        let checkpoint = checkpoint.encode();
+    /// Puts the bytes of the checkpoint in, of which there was only room in the directory. Gives the head, and the bytes of the sections behind it.
+    pub(super) fn complete(self, checkpoint: &[u8]) -> (Head, usize) {
         let Prepared { mut head, rest } = self;
         let mut first = Vec::with_capacity(ENTRY);
-        Entry::new(SectionKind::Checkpoint, 0, 1, &checkpoint).encode(&mut first);
+        Entry::new(SectionKind::Checkpoint, 0, 1, checkpoint).encode(&mut first);
         if let Some(room) = head.get_mut(FRAME_HEADER..FRAME_HEADER + ENTRY) {
             room.copy_from_slice(&first);
         }
         let directory = head.len() - FRAME_HEADER;
-        head.extend_from_slice(&checkpoint);
+        head.extend_from_slice(checkpoint);
         (Head { bytes: head, directory }, rest)
     }
 }
