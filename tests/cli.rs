@@ -314,15 +314,6 @@ fn the_version_names_the_format() {
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
-    let sandbox = Sandbox::new();
-    let help = sandbox.run("--help").expect(0).silently().out;
-    for text in ["Exit status", "10 ", "11 ", "130 ", "ingest", "report", "CHATWAL_STORE"] {
-        assert!(help.contains(text), "{text} in {help}");
-    }
-}
-
-#[test]
 fn wrong_usage_exits_2() {
     let sandbox = Sandbox::new();
     sandbox.write("a", "");

@@ -32,7 +32,12 @@ fn copy(from: &Path, sandbox: &Sandbox, to: &str) {
 #[test]
 fn stores_of_earlier_versions_are_read_and_gone_on_with() {
     let versions = versions();
-    assert!(versions.iter().any(|path| path.ends_with("0.1.0")), "{versions:?}");
+    for released in ["0.1.0", env!("CARGO_PKG_VERSION")] {
+        assert!(
+            versions.iter().any(|path| path.ends_with(released)),
+            "tools/earlier_stores.sh: {released} {versions:?}"
+        );
+    }
     for version in versions {
         let sandbox = Sandbox::new();
         for input in ["a.jsonl", "b.jsonl"] {

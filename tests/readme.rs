@@ -222,9 +222,12 @@ fn collect_helps(command: &[&str], helps: &mut BTreeMap<String, String>) {
     let output = Command::new(env!("CARGO_BIN_EXE_chatwal")).args(command).arg("--help").output().unwrap();
     assert!(output.status.success(), "{command:?}");
     let help = String::from_utf8(output.stdout).unwrap();
-    let below = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // Lines that continue the one before are indented further.
-    for name in below.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next()) {
+    // Commands stand before the options; lines that continue the one before are indented further.
+    let below = help.lines().take_while(|line| !line.ends_with("ptions:"));
+    let is_command = |line: &&str| {
+        line.strip_prefix("  ").is_some_and(|line| line.starts_with(|char: char| char.is_ascii_lowercase()))
+    };
+    for name in below.filter(is_command).filter_map(|line| line.split_whitespace().next()) {
         collect_helps(&[command, &[name]].concat(), helps);
     }
     helps.insert(command.join(" "), help);

@@ -3,39 +3,32 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use chatwal::format::MAX_KEPT;
 use chatwal::intake::ingest::MaxRejects;
-use chatwal::intake::shape::Shape;
-use chatwal::show::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+mod values;
 
 use crate::allow::{Allowed, allowed};
 use crate::times::{Moment, moment};
+pub use values::{Color, DurabilityArg, FormatArg, ProgressStyle, ShapeArg, UnitArg};
+use values::{bytes, kept, max_rejects, memory, segment_size};
 
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
 
-const AFTER: &str = "\
-Exit status:
-  0    done
-  1    i/o or runtime failure
-  2    wrong usage
-  3    done, but part of an input was not taken: rejects, an incomplete end, bytes behind
-       compressed data
-  4    corruption found
-  10   no store there
-  11   store locked by another writer
-  130  interrupted (143: terminated, 129: hung up); what was acknowledged is safe";
+/// Over the options that nobody needs every day.
+const SELDOM: &str = "Advanced options";
 
 /// The whole command line.
 #[derive(Parser)]
-#[command(name = "chatwal", version = version(), about = ABOUT, after_help = AFTER, max_term_width = 100)]
+#[command(name = "chatwal", version = version(), about = ABOUT, max_term_width = 100)]
 #[command(disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 fn version() -> &'static str {
@@ -47,7 +40,7 @@ fn version() -> &'static str {
 pub struct Global {
     /// The store's directory
     // An empty one is none, as an empty variable is: not clap's to refuse.
-    #[arg(long, global = true, value_name = "DIR", env = "CHATWAL_STORE")]
+    #[arg(long, global = true, value_name = "DIR")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub store: Option<PathBuf>,
     /// Memory that a command may use, such as 128M or 1G; what does not fit goes to temporary files. Half of it is the largest
@@ -55,10 +48,12 @@ pub struct Global {
     #[arg(long, global = true, value_name = "BYTES", value_parser = memory, default_value = "128M")]
     pub memory: u64,
     /// Where temporary files are [default: $TMPDIR or /tmp; of what writes to the store, the store]
+    #[arg(help_heading = SELDOM)]
     #[arg(long, global = true, value_name = "DIR")]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub temp: Option<PathBuf>,
     /// Threads that work, four at most where there are fewer processors [default: as many as there are processors]
+    #[arg(help_heading = SELDOM)]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Say nothing but errors
@@ -68,37 +63,45 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// When to colour messages
+    #[arg(help_heading = SELDOM)]
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     pub color: Color,
     /// How to show progress on stderr; auto: a bar where that is a terminal
+    #[arg(help_heading = SELDOM)]
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "HOW")]
     pub progress: ProgressStyle,
 }
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// The whole job: ingest FILE into FILE.chatwal, then report. Run again after a kill, it goes on
+    /// The whole job: ingest FILE into FILE.chatwal, then report
     Run(RunArgs),
-    /// Append the events of files or of standard input; goes on where an earlier run left them
+    /// Append events of files or standard input; goes on where it was left
     Ingest(IngestArgs),
     /// Print one line a site: chats, emails, operators, visitors
     Report(ReportArgs),
-    /// Print when a site was online, and how many chats and emails came in meanwhile
+    /// Print when a site was online, and what came in meanwhile
     Timeline(TimelineArgs),
-    /// Fold sealed segments into a snapshot, so that reports and reruns need not read them
+    /// Fold sealed segments into a snapshot, which reports read faster
     Compact(CompactArgs),
-    /// Check every checksum and every order of the store; changes nothing, needs no lock
+    /// Check every checksum and every order of the store; changes nothing
     Verify,
-    /// Save what is intact of a damaged store, and say what is lost and which inputs to ingest again
+    /// Save what is intact of a damaged store, and say what is lost
     Repair(RepairArgs),
-    /// Print a line a frame of segments, or a block of snapshots, with checksums; needs no store and no lock
+    /// Print segments frame by frame and snapshots block by block
     Dump(DumpArgs),
-    /// List the lines that were no events: where the fault is, what was expected there, what to write instead
+    /// List the lines that were not events, and what to write instead
     Rejects(RejectsArgs),
     /// List the inputs and how far each was read
     Sources(SourcesArgs),
     /// Print files, bytes, events, copies, time range
     Stat(ListArgs),
+    /// Explain a command, or a topic: meaning, exit, environment
+    Help(HelpArgs),
+    /// Print the script that makes a shell complete commands and options
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command into DIR
+    Man(ManArgs),
 }
 
 #[derive(Args)]
@@ -136,13 +139,16 @@ pub struct InputArgs {
     pub max_rejects: Option<MaxRejects>,
     /// What the inputs are: lines of objects, or a JSON document (an array, or objects spread over lines) [default: as their first
     /// bytes say]
+    #[arg(help_heading = SELDOM)]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub input: Option<ShapeArg>,
     /// Compare more of the inputs with what was read of them before: all that is kept of rejected lines and of what is around them, and
     /// not only a few places at growing distances
+    #[arg(help_heading = SELDOM)]
     #[arg(long, conflicts_with = "from_start")]
     pub check: bool,
     /// How many bytes of a reject are kept, up to 1M
+    #[arg(help_heading = SELDOM)]
     #[arg(long, value_name = "BYTES", value_parser = kept, default_value = "4K")]
     pub keep_rejects: usize,
     /// Exit with 0 although the store holds rejects of the inputs named, if they are at most N, or at most P percent of their
@@ -150,18 +156,22 @@ pub struct InputArgs {
     #[arg(long, value_name = "N|P%", value_parser = allowed)]
     pub allow_rejects: Option<Allowed>,
     /// What an acknowledgement survives: sync, the loss of power; os, the death of the process
+    #[arg(help_heading = SELDOM)]
     #[arg(long, value_enum, default_value = "sync", value_name = "LEVEL")]
     pub durability: DurabilityArg,
     /// Size at which the next segment begins
+    #[arg(help_heading = SELDOM)]
     #[arg(long, value_name = "BYTES", value_parser = segment_size, default_value = "128M")]
     pub segment_size: u64,
     /// Read inputs from their start, though the store knows them; their old checkpoints and rejects are forgotten
     #[arg(long)]
     pub from_start: bool,
     /// Bytes of sealed segments at which they are folded into a snapshot, beside the ingest
+    #[arg(help_heading = SELDOM)]
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1G")]
     pub compact_at: u64,
     /// Leave all segments as they are
+    #[arg(help_heading = SELDOM)]
     #[arg(long, conflicts_with = "compact_at")]
     pub no_compact: bool,
 }
@@ -265,133 +275,23 @@ pub enum SourcesAction {
     },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    Auto,
-    Always,
-    Never,
+#[derive(Args)]
+pub struct HelpArgs {
+    /// A command such as `sources forget`, or a topic
+    #[arg(value_name = "COMMAND|TOPIC")]
+    pub words: Vec<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressStyle {
-    Auto,
-    Bar,
-    Plain,
-    Json,
-    Never,
+#[derive(Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: Shell,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum ShapeArg {
-    Lines,
-    Json,
-}
-
-impl From<ShapeArg> for Shape {
-    fn from(shape: ShapeArg) -> Shape {
-        match shape {
-            ShapeArg::Lines => Shape::Lines,
-            ShapeArg::Json => Shape::Document,
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DurabilityArg {
-    Sync,
-    Os,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum UnitArg {
-    S,
-    Ms,
-    Us,
-    Ns,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    Line,
-    Csv,
-    Json,
-    Ndjson,
-    Table,
-}
-
-impl From<FormatArg> for Format {
-    fn from(format: FormatArg) -> Format {
-        match format {
-            FormatArg::Line => Format::Line,
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Json => Format::Json,
-            FormatArg::Ndjson => Format::Ndjson,
-            FormatArg::Table => Format::Table,
-        }
-    }
-}
-
-/// A number of bytes, with or without a unit: 65536, 64K, 64KiB, 64M, 1G; all of them powers of 1,024.
-fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no number of bytes such as 65536, 64K, 128M or 1G");
-    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
-}
-
-fn max_rejects(text: &str) -> Result<MaxRejects, String> {
-    match text {
-        "all" => Ok(MaxRejects::All),
-        number => number.parse().map(MaxRejects::Number).map_err(|_| "a number of lines, or `all`".into()),
-    }
-}
-
-fn memory(text: &str) -> Result<u64, String> {
-    match bytes(text)? {
-        size if size < 1 << 20 => Err("1M is the least that a report or a compaction gets by with".into()),
-        size => Ok(size),
-    }
-}
-
-fn kept(text: &str) -> Result<usize, String> {
-    match bytes(text)? {
-        size if size > MAX_KEPT as u64 => Err("1M is the most that is kept of a reject".into()),
-        size => Ok(size as usize),
-    }
-}
-
-fn segment_size(text: &str) -> Result<u64, String> {
-    match bytes(text)? {
-        size if size < 4096 => Err("a segment has at least 4096 bytes".into()),
-        size => Ok(size),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn bytes_have_units() {
-        for (text, value) in [("0", 0), ("65536", 65536), ("64k", 65536), ("64KiB", 65536), ("1G", 1 << 30)] {
-            assert_eq!(bytes(text), Ok(value));
-        }
-        for text in ["", "k", "1.5M", "-1", "1X", "99999999999G", "1 M"] {
-            assert!(bytes(text).is_err(), "{text:?}");
-        }
-    }
+#[derive(Args)]
+pub struct ManArgs {
+    /// Where the pages are written, a file each; it is made if it is not there
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }

@@ -6,12 +6,15 @@ mod allow;
 mod args;
 mod compaction;
 mod console;
+mod definition;
 mod descriptors;
+mod environment;
 mod files;
 mod forget;
 mod health;
 mod inputs;
 mod lists;
+mod manual;
 mod output;
 mod periods;
 mod process;
@@ -19,6 +22,7 @@ mod raw;
 mod recovery;
 mod signals;
 mod times;
+mod topics;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -35,9 +39,8 @@ use chatwal::query::report::{Report, ReportOptions, Told};
 use chatwal::show::dump;
 use chatwal::show::render::{self, Format};
 use chatwal::store::View;
-use clap::Parser as _;
 
-use args::{Cli, Command, FormatArg, Global, ReportArgs, SourcesAction};
+use args::{Command, FormatArg, Global, ReportArgs, SourcesAction};
 use console::{Console, count};
 use output::Watched;
 
@@ -78,7 +81,7 @@ const STDOUT: &str = "standard output";
 
 fn main() -> ExitCode {
     process::fail_in_order();
-    let cli = match Cli::try_parse() {
+    let cli = match definition::parse() {
         Ok(cli) => cli,
         Err(answer) => return parsed_away(&answer),
     };
@@ -156,8 +159,12 @@ impl Drop for Shares {
     }
 }
 
-fn run(command: Command, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+fn run(command: Option<Command>, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let _shares = Shares::measured();
+    let Some(command) = command else {
+        process::say(definition::SHORT);
+        return Err(Stop::Usage("no command".into(), definition::SHORT_HINT.into()));
+    };
     match command {
         Command::Run(args) => inputs::run(&args, global, console),
         Command::Ingest(args) => inputs::ingest(&args.input, global, console),
@@ -182,6 +189,9 @@ fn run(command: Command, global: &Global, console: &Console) -> std::result::Res
             }
             Some(SourcesAction::Forget { names }) => forget::forget(&names, global, console),
         },
+        Command::Help(args) => topics::help(&args),
+        Command::Completions(args) => Ok(manual::completions(&args)?),
+        Command::Man(args) => Ok(manual::man(&args)?),
         Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into(), console),
     }
 }
