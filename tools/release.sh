@@ -6,15 +6,15 @@
 # A static x86_64 binary, stripped, and its symbols in a file beside it; an archive with the manual, completions and pages; a .deb for
 # dpkg of any age; a Dockerfile's context; an SBOM (CycloneDX) and the licences of all dependencies; SHA256SUMS of them all.
 #
-# Needs cargo, gcc with a static C library (Debian: libc6-dev), binutils, GNU tar, gzip, python3; dpkg-deb for the .deb, which is left
-# out without it. Nothing is taken from the network but what Cargo.lock names.
+# Needs cargo, gcc with a static C library (Debian: libc6-dev), binutils, GNU tar, gzip, python3, go-md2man; dpkg-deb for the .deb, which
+# is left out without it. Nothing is taken from the network but what Cargo.lock names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD
 out=$(mkdir -p "${1:-target/dist}" && cd "${1:-target/dist}" && pwd)
 TRIPLE=x86_64-unknown-linux-gnu
 
-for tool in cargo gcc objcopy strip tar gzip python3 sha256sum; do
+for tool in cargo gcc objcopy strip tar gzip python3 sha256sum go-md2man; do
     command -v "$tool" >/dev/null || { echo "release.sh: $tool is not installed" >&2; exit 1; }
 done
 version=$(cargo metadata --format-version 1 --no-deps | python3 -c '
@@ -43,7 +43,16 @@ for program in chatwal segment-dump; do
     strip --strip-all -R .comment -R .note.gnu.build-id -o "$tree/bin/$program" "$build/$TRIPLE/release/$program"
 done
 chatwal=$tree/bin/chatwal
-"$chatwal" manual "$tree/man"
+"$chatwal" man "$tree/man"
+# The chapters on what stands where; the whole is wal-format.md.
+{
+    echo "% \"chatwal-store\" \"5\" \"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)\" \"chatwal $version\" \"chatwal\""
+    echo "# NAME"
+    echo "chatwal-store - the files of a chatwal store"
+    sed -n '2,/^## 3\. /p' wal-format.md | sed '$d; s/^## [0-9]*\. /# /; s/^### /## /'
+    echo "# SEE ALSO"
+    echo "**chatwal**(1), **segment-dump**(1); wal-format.md has all of the format"
+} | go-md2man >"$tree/man/chatwal-store.5"
 for shell in bash zsh fish; do
     case $shell in bash) file=chatwal ;; zsh) file=_chatwal ;; fish) file=chatwal.fish ;; esac
     mkdir -p "$tree/completions/$shell"

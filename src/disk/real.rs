@@ -5,7 +5,7 @@
 //! writer write elsewhere, or an accident: none is followed.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -281,7 +281,7 @@ impl Storage for Disk {
 
     fn random(&self) -> io::Result<Uid> {
         let mut bytes = Uid::default();
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        fill_random(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -327,6 +327,18 @@ fn is_nothing(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     // A loop of links leads nowhere either. Its kind has no stable name.
     matches!(error.kind(), NotFound | NotADirectory) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+}
+
+/// Fills a few bytes, at most 256, with random ones: by the system call, which needs no file; from the file where the kernel is older than
+/// the call (Linux 3.17).
+fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    match retry_on_intr(|| rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())) {
+        Ok(filled) if filled == bytes.len() => return Ok(()),
+        Err(error) if error != Errno::NOSYS => return Err(error.into()),
+        Ok(_) | Err(_) => {}
+    }
+    fs::File::open("/dev/urandom")?.read_exact(bytes)
 }
 
 #[cfg(test)]
