@@ -235,7 +235,7 @@ fn fold(c: &mut Criterion) {
             b.iter(|| {
                 for table in &tables {
                     for rows in by_site(table) {
-                        black_box(fold.site(rows, table.names(), Window::ALL));
+                        black_box(fold.site(rows, table.names(), Window::ALL, &mut ()));
                     }
                 }
             });

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use chatwal::intake::ingest::MaxRejects;
+use chatwal::show::render::Format;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -11,8 +12,8 @@ use clap_complete::Shell;
 mod values;
 
 use crate::allow::{Allowed, allowed};
-use crate::times::{Moment, moment};
-pub use values::{Color, DurabilityArg, FormatArg, ProgressStyle, ShapeArg, UnitArg};
+use crate::times::{Moment, moment, timezone};
+pub use values::{Color, DurabilityArg, FormatArg, ProgressStyle, ReportFormatArg, ShapeArg, UnitArg};
 use values::{bytes, kept, max_rejects, memory, segment_size};
 
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
@@ -109,7 +110,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub input: InputArgs,
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ReportOutputArgs,
 }
 
 #[derive(Args)]
@@ -181,6 +182,45 @@ pub struct OutputArgs {
     /// How to print
     #[arg(long, value_enum, default_value = "line", value_name = "FORMAT")]
     pub format: FormatArg,
+    #[command(flatten)]
+    csv: CsvArgs,
+}
+
+impl OutputArgs {
+    /// How to print.
+    pub fn format(&self) -> Format {
+        self.format.format(self.csv.csv_safe)
+    }
+}
+
+#[derive(Args)]
+struct CsvArgs {
+    /// With --format csv: put an apostrophe before text that a spreadsheet would take for a formula
+    #[arg(help_heading = SELDOM)]
+    #[arg(long)]
+    csv_safe: bool,
+}
+
+#[derive(Args)]
+pub struct ReportOutputArgs {
+    /// How to print; html is a page to look at
+    #[arg(long, value_enum, default_value = "line", value_name = "FORMAT")]
+    format: ReportFormatArg,
+    /// What the events' timestamps count, for a page, dates and durations [default: told by the magnitude of the latest]
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub unit: Option<UnitArg>,
+    /// Whose days and hours a page shows: UTC, or an offset such as +02:00
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = timezone, default_value = "UTC")]
+    pub timezone: i32,
+    #[command(flatten)]
+    csv: CsvArgs,
+}
+
+impl ReportOutputArgs {
+    /// How to print; none if it is a page.
+    pub fn format(&self) -> Option<Format> {
+        self.format.listed().map(|format| format.format(self.csv.csv_safe))
+    }
 }
 
 #[derive(Args)]
@@ -198,11 +238,8 @@ pub struct ReportArgs {
     /// Only events up to this moment and at it
     #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = moment, conflicts_with = "until")]
     pub as_of: Option<Moment>,
-    /// What the events' timestamps count, for dates and durations [default: told by the magnitude of the latest]
-    #[arg(long, value_enum, value_name = "UNIT")]
-    pub unit: Option<UnitArg>,
     #[command(flatten)]
-    pub output: OutputArgs,
+    pub output: ReportOutputArgs,
 }
 
 #[derive(Args)]

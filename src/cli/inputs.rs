@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chatwal::base::threads::beside;
-use chatwal::query::report::Report;
 use chatwal::store::View;
 
 use crate::allow::judge;
 use crate::args::{Global, InputArgs, RunArgs};
 use crate::console::Console;
 use crate::files::find;
-use crate::{Stop, compaction, led_somewhere, print_report, report_options, shown, status, store};
+use crate::page::Made;
+use crate::{Stop, compaction, led_somewhere, report_options, shown, status, store};
 use open::{is_many, is_passing};
 use taken::{Interrupted, Taken, take};
 
@@ -62,10 +62,10 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
     // The report is of the directory that was written to, whatever the path leads to by now.
     let (settled, report) = beside(
         || log.lock().unwrap_or_else(PoisonError::into_inner).settle(),
-        || Report::of(&View::open(disk)?, &report_options(global)),
+        || Made::of(&View::open(disk)?, &report_options(global), &args.output, Vec::new()),
     );
     taken.told(settled)?;
-    print_report(&report?, args.output.format.into(), console)?;
+    report?.print(console)?;
     ended(taken, &path, console)
 }
 

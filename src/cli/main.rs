@@ -16,6 +16,7 @@ mod inputs;
 mod lists;
 mod manual;
 mod output;
+mod page;
 mod periods;
 mod process;
 mod raw;
@@ -35,14 +36,15 @@ use chatwal::base::threads::refused;
 use chatwal::disk::Disk;
 use chatwal::disk::scratch::{Limits, Scratch};
 use chatwal::error::{Error, Result};
-use chatwal::query::report::{Report, ReportOptions, Told};
+use chatwal::query::report::ReportOptions;
 use chatwal::show::dump;
-use chatwal::show::render::{self, Format};
+use chatwal::show::render;
 use chatwal::store::View;
 
 use args::{Command, FormatArg, Global, ReportArgs, SourcesAction};
-use console::{Console, count};
+use console::Console;
 use output::Watched;
+use page::Made;
 
 /// What the program exits with, where it is not a signal's.
 mod status {
@@ -116,6 +118,12 @@ fn tell_afterwards(console: &Console) {
              like other names; `--format table` shows them",
         );
     }
+    if render::wrote_formulas() {
+        console.warning(
+            "some text begins with =, +, - or @, and spreadsheets take that for a formula; `--csv-safe` puts an apostrophe \
+             before it",
+        );
+    }
     if let Some(error) = refused() {
         console.warning(&format!("this took longer: the system gave fewer threads than were asked for: {error}"));
     }
@@ -179,9 +187,9 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
             Ok(dump::command(&args.files, args.events, &|line| process::say(&format!("chatwal: {line}"))))
         }
         Command::Rejects(args) if args.raw => raw::raw(&open(global)?, global, console),
-        Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format.into()),
+        Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format()),
         Command::Sources(args) => match args.action {
-            None => lists::sources(&open(global)?, args.output.format.into()),
+            None => lists::sources(&open(global)?, args.output.format()),
             // Where both are given, clap can refuse all options before the action, `--store` too, or none.
             Some(_) if args.output.format != FormatArg::Line => {
                 let hint = "`--format` is for the list of the inputs: leave it out".to_string();
@@ -192,7 +200,7 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
         Command::Help(args) => topics::help(&args),
         Command::Completions(args) => Ok(manual::completions(&args)?),
         Command::Man(args) => Ok(manual::man(&args)?),
-        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format.into(), console),
+        Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format(), console),
     }
 }
 
@@ -250,7 +258,9 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
     let view = open(global)?;
     let sites = (!args.site.is_empty()).then(|| args.site.iter().map(|site| site.clone().into_bytes()).collect());
     let window = times::window(args, &view, global, console)?;
-    let report = Report::of(&view, &ReportOptions { sites, window, ..report_options(global) })?;
+    let options = ReportOptions { sites, window, ..report_options(global) };
+    let made = Made::of(&view, &options, &args.output, page::filters(args))?;
+    let report = &made.report;
     if !args.site.is_empty() {
         let found = report.sites()?;
         let known = |site: &&String| found.iter().any(|found| found.site(&mut [0; 20]) == site.as_bytes());
@@ -258,7 +268,7 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
             console.warning(&format!("{site}: no event of this site"));
         }
     }
-    print_report(&report, args.output.format.into(), console)?;
+    made.print(console)?;
     tell_read(&view, console);
     Ok(status::DONE)
 }
@@ -285,29 +295,6 @@ fn tell_put_aside(bytes: u64, console: &Console) {
 fn limits(global: &Global) -> Limits {
     let scratch = Scratch::for_readers(global.temp.as_deref());
     Limits { threads: threads(global), memory: global.memory, scratch }
-}
-
-fn print_report(report: &Report, format: Format, console: &Console) -> Result<()> {
-    let mut told = Ok(Told::default());
-    print(|out| {
-        told = render::report(report, format, out)?;
-        Ok(())
-    })?;
-    let told = told?;
-    if console.verbose {
-        let totals = report.totals;
-        console.note(&format!(
-            "{}, {}, copies: {}; events whose copies disagree: {}; events read of {}",
-            count(told.sites, "site"),
-            count(totals.events, "event"),
-            totals.copies,
-            totals.disputed,
-            count(told.folded, "site"),
-        ));
-        tell_put_aside(report.put_aside(), console);
-        times::tell_mixed(&totals, console);
-    }
-    Ok(())
 }
 
 /// Writes to standard output; every failure of it is an error.

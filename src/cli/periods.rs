@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use chatwal::query::timeline::{Period, Timeline};
-use chatwal::show::render::{Format, Record, Writer};
+use chatwal::show::render::{Record, Writer};
 use serde::Serialize;
 
 use crate::args::{Global, TimelineArgs};
@@ -71,7 +71,7 @@ pub fn timeline(args: &TimelineArgs, global: &Global, console: &Console) -> std:
     if count == 0 {
         console.warning(&format!("{}: no event of this site", args.site));
     }
-    let format: Format = args.output.format.into();
+    let format = args.output.format();
     let mut told = Ok(());
     print(|out| {
         let columns = ["from", "until", "online", "operators", "chats", "emails"];

@@ -4,6 +4,7 @@
 //! only once the unit is known. `--unit` names it; otherwise the magnitude of the timestamps tells it, and a note says so.
 
 use chatwal::event::summary::Window;
+use chatwal::event::unit::Unit;
 use chatwal::query::report::{Report, Totals};
 use chatwal::store::View;
 use jiff::tz::TimeZone;
@@ -17,7 +18,7 @@ use crate::{Stop, report_options};
 #[derive(Clone, Debug)]
 pub struct Moment {
     /// As it was typed, for messages.
-    text: String,
+    pub text: String,
     when: When,
 }
 
@@ -75,45 +76,6 @@ fn ago(text: &str) -> Result<When, Option<String>> {
     }
 }
 
-/// The unit of a store's timestamps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    Seconds,
-    Milliseconds,
-    Microseconds,
-    Nanoseconds,
-}
-
-impl Unit {
-    fn nanoseconds(self) -> i128 {
-        match self {
-            Unit::Seconds => 1_000_000_000,
-            Unit::Milliseconds => 1_000_000,
-            Unit::Microseconds => 1_000,
-            Unit::Nanoseconds => 1,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Unit::Seconds => "seconds",
-            Unit::Milliseconds => "milliseconds",
-            Unit::Microseconds => "microseconds",
-            Unit::Nanoseconds => "nanoseconds",
-        }
-    }
-
-    /// What a timestamp is most likely in: each unit but the last reaches to the year 5138 here.
-    fn of(timestamp: i64) -> Unit {
-        match timestamp.unsigned_abs() {
-            0..100_000_000_000 => Unit::Seconds,
-            100_000_000_000..100_000_000_000_000 => Unit::Milliseconds,
-            100_000_000_000_000..100_000_000_000_000_000 => Unit::Microseconds,
-            _ => Unit::Nanoseconds,
-        }
-    }
-}
-
 impl From<UnitArg> for Unit {
     fn from(unit: UnitArg) -> Unit {
         match unit {
@@ -125,31 +87,54 @@ impl From<UnitArg> for Unit {
     }
 }
 
-/// Timestamps nearer to 0 than this tell nothing of their unit: a counter, a default, 1970 in milliseconds.
-const TELLING: u64 = 100_000_000;
-
 /// Warns if timestamps of a store are of different magnitudes, so that they cannot all be in one unit.
 pub fn tell_mixed(totals: &Totals, console: &Console) {
-    let unit = |timestamp: i64| (timestamp.unsigned_abs() >= TELLING).then(|| Unit::of(timestamp));
-    let Totals { earliest, latest, .. } = *totals;
-    // Without an event they are the ends of all time, in the wrong order.
-    if let (true, Some(first), Some(last)) = (earliest <= latest, unit(earliest), unit(latest))
-        && first != last
-    {
-        console.warning(&format!(
-            "timestamps go from {earliest} to {latest}, {} and {} by their magnitude: where units are mixed, events are out of \
-             order and counts are wrong; bring the inputs to one unit and ingest them into a new store",
-            first.name(),
-            last.name(),
-        ));
+    if let Some(problem) = mixed(totals) {
+        console.warning(&problem);
     }
+}
+
+/// What is wrong if the timestamps of a store are of different magnitudes.
+pub fn mixed(totals: &Totals) -> Option<String> {
+    let Totals { earliest, latest, .. } = *totals;
+    let (first, last) = Unit::mixed(earliest, latest)?;
+    Some(format!(
+        "timestamps go from {earliest} to {latest}, {} and {} by their magnitude: where units are mixed, events are out of \
+         order and counts are wrong; bring the inputs to one unit and ingest them into a new store",
+        first.name(),
+        last.name(),
+    ))
+}
+
+/// An offset from UTC, in minutes: `UTC`, `Z`, `+02:00`, `-0330`, `+5`.
+pub fn timezone(text: &str) -> Result<i32, String> {
+    let wrong =
+        || format!("{text:?} is not an offset from UTC: write UTC, or hours and minutes such as +02:00 or -03:30");
+    if ["utc", "z"].contains(&text.to_lowercase().as_str()) {
+        return Ok(0);
+    }
+    let (sign, digits) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(digits), _) => (1, digits),
+        (_, Some(digits)) => (-1, digits),
+        _ => return Err(wrong()),
+    };
+    let (hours, minutes) = match (digits.split_once(':'), digits.len()) {
+        (Some(parts), _) => parts,
+        (None, 4) => digits.split_at_checked(2).ok_or_else(wrong)?,
+        (None, _) => (digits, "00"),
+    };
+    let number = |text: &str, most: i32| match text.parse::<u8>().map(i32::from) {
+        Ok(number) if number <= most && text.len() <= 2 && !text.starts_with('+') => Ok(number),
+        _ => Err(wrong()),
+    };
+    Ok(sign * (number(hours, 14)? * 60 + number(minutes, 59)?))
 }
 
 /// The moments that a report was asked for.
 pub fn window(args: &ReportArgs, view: &View, global: &Global, console: &Console) -> std::result::Result<Window, Stop> {
-    let ReportArgs { since, until, as_of, unit, .. } = args;
+    let ReportArgs { since, until, as_of, output, .. } = args;
     let is_stamp = |moment: &Option<Moment>| moment.as_ref().is_none_or(|it| matches!(it.when, When::Stamp(_)));
-    let unit = match *unit {
+    let unit = match output.unit {
         Some(unit) => Some(Unit::from(unit)),
         None if [since, until, as_of].into_iter().all(is_stamp) => None,
         None => Some(guess(view, global, console)?),
@@ -219,8 +204,9 @@ struct Scale {
 }
 
 impl Scale {
+    /// Nanoseconds of the unit.
     fn size(&self) -> i128 {
-        self.unit.map_or(1, Unit::nanoseconds)
+        self.unit.map_or(1, |unit| 1_000_000_000 / i128::from(unit.per_second()))
     }
 
     fn bound<'a>(&self, option: &'static str, moment: &'a Moment) -> std::result::Result<Bound<'a>, Stop> {

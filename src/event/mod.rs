@@ -10,6 +10,7 @@ pub(crate) mod order;
 mod site;
 pub mod summary;
 pub mod table;
+pub mod unit;
 
 pub use id::{Id, UUID_TEXT, Uuid, parse_uuid, uuid_bytes, uuid_of};
 pub use site::{Site, SiteName, decimal};

@@ -13,6 +13,22 @@ struct Actor {
     online: u32,
 }
 
+/// What is seen while a site is folded, in order, besides what its summary says.
+pub trait Seen {
+    /// A message of the window came, while an operator was online or not.
+    fn message(&mut self, moment: i64, online: bool);
+
+    /// The site went online or offline, in the window or before it.
+    fn turned(&mut self, moment: i64, online: bool);
+}
+
+/// Nothing.
+impl Seen for () {
+    fn message(&mut self, _: i64, _: bool) {}
+
+    fn turned(&mut self, _: i64, _: bool) {}
+}
+
 /// Folds one site after the other; keeps its buffer.
 #[derive(Default)]
 pub struct Fold {
@@ -22,8 +38,8 @@ pub struct Fold {
 
 impl Fold {
     /// The summary of a site from its rows. Rows before the window only say who was online at its start. The [`Row::from`] of every row
-    /// is below `names`.
-    pub fn site(&mut self, rows: &[Row], names: usize, window: Window) -> Summary {
+    /// is below `names`. `seen` is told what happens when.
+    pub fn site(&mut self, rows: &[Row], names: usize, window: Window, seen: &mut impl Seen) -> Summary {
         if self.actors.len() < names {
             self.actors.resize(names, Actor::default());
         }
@@ -50,6 +66,7 @@ impl Fold {
                     } else {
                         summary.emails += 1;
                     }
+                    seen.message(row.timestamp, online > 0);
                 }
                 status => {
                     if counts {
@@ -57,7 +74,11 @@ impl Fold {
                         actor.operator = site;
                     }
                     let (was, is) = (actor.online == site, status == Kind::Online);
+                    let before = online;
                     online = online + u64::from(is) - u64::from(was);
+                    if (before > 0) != (online > 0) {
+                        seen.turned(row.timestamp, online > 0);
+                    }
                     actor.online = if is { site } else { 0 };
                 }
             }
@@ -81,8 +102,8 @@ mod tests {
         }
         let mut fold = Fold::default();
         // Of an earlier site nothing must be left.
-        fold.site(&table.rows, table.names(), Window::ALL);
-        fold.site(&table.rows, table.names(), Window::ALL)
+        fold.site(&table.rows, table.names(), Window::ALL, &mut ());
+        fold.site(&table.rows, table.names(), Window::ALL, &mut ())
     }
 
     #[test]

@@ -275,7 +275,7 @@ mod tests {
         let mut groups: Vec<&[Row]> = by_site(&table).collect();
         groups.sort_by(|a, b| table.compare_sites(a[0].site, b[0].site));
         for rows in groups {
-            let mut line = Line::of(fold.site(rows, table.names(), window));
+            let mut line = Line::of(fold.site(rows, table.names(), window, &mut ()));
             line.entry.events = rows.iter().filter(|row| window.contains(row.timestamp)).count() as u64;
             line.entry.disputed = rows.iter().filter(|row| row.disputed).count() as u64;
             (line.entry.earliest, line.entry.latest) = (rows[0].timestamp, rows[rows.len() - 1].timestamp);

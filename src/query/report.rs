@@ -20,6 +20,7 @@ use crate::disk::scratch::Limits;
 use crate::error::Result;
 use crate::event::summary::{Summary, Window};
 use crate::event::{Site, SiteName};
+use crate::query::activity::Watch;
 use crate::query::gather::parallel;
 use crate::snapshot::lines::{Lines, SortedLines};
 use crate::store::{View, copies_of};
@@ -109,10 +110,15 @@ pub struct Report {
 impl Report {
     /// The report of a view.
     pub fn of(view: &View, options: &ReportOptions) -> Result<Report> {
+        Report::watched(view, options, None)
+    }
+
+    /// The same, while somebody counts when messages came.
+    pub(super) fn watched(view: &View, options: &ReportOptions, watch: Option<&Watch>) -> Result<Report> {
         let _busy = busy(PHASE);
         let limits = Limits { threads: options.limits.threads.max(1), ..options.limits.clone() };
         let lines = Lines::new(&limits);
-        let making = Making::new(view, options, &limits, &lines);
+        let making = Making::new(view, options, &limits, &lines, watch);
         let copies = copies_of(&view.snapshots, &view.frames) + making.work()?;
         let line = lines.total();
         let totals = Totals {

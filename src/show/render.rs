@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -20,6 +21,8 @@ pub enum Format {
     Line,
     /// RFC 4180, with a header.
     Csv,
+    /// The same, where text that a spreadsheet would take for a formula begins with an apostrophe.
+    CsvSafe,
     /// One JSON array of objects.
     Json,
     /// One JSON object a line.
@@ -128,6 +131,19 @@ pub struct Writer<'a> {
     written: u64,
 }
 
+/// Text was written as CSV that a spreadsheet would take for a formula.
+static FORMULAS: AtomicBool = AtomicBool::new(false);
+
+/// Whether text was written as [`Format::Csv`] that a spreadsheet would take for a formula, and run.
+pub fn wrote_formulas() -> bool {
+    FORMULAS.load(Ordering::Relaxed)
+}
+
+/// Text that spreadsheets take for a formula.
+fn is_formula(cell: &Cell) -> bool {
+    !cell.number && cell.text.starts_with(['=', '+', '-', '@'])
+}
+
 struct Cell {
     text: String,
     number: bool,
@@ -137,7 +153,7 @@ impl<'a> Writer<'a> {
     /// Begins; the columns are the keys of every record.
     pub fn new(format: Format, columns: &[&'static str], out: &'a mut dyn Write) -> io::Result<Writer<'a>> {
         match format {
-            Format::Csv => writeln!(out, "{}", columns.join(","))?,
+            Format::Csv | Format::CsvSafe => writeln!(out, "{}", columns.join(","))?,
             Format::Json => write!(out, "[")?,
             Format::Line | Format::Ndjson | Format::Table => {}
         }
@@ -164,8 +180,14 @@ impl<'a> Writer<'a> {
                 self.out.write_all(if first { b"\n" } else { b",\n" })?;
                 self.out.write_all(json(record)?.as_bytes())
             }
-            Format::Csv => {
-                let cells = self.cells(record)?;
+            Format::Csv | Format::CsvSafe => {
+                let mut cells = self.cells(record)?;
+                for cell in cells.iter_mut().filter(|cell| is_formula(cell)) {
+                    match self.format {
+                        Format::CsvSafe => cell.text.insert(0, '\''),
+                        _ => FORMULAS.store(true, Ordering::Relaxed),
+                    }
+                }
                 let quoted: Vec<String> = cells.iter().map(|cell| csv(&cell.text)).collect();
                 writeln!(self.out, "{}", quoted.join(","))
             }
@@ -192,7 +214,7 @@ impl<'a> Writer<'a> {
             Format::Json => writeln!(self.out, "\n]"),
             Format::Table if self.widths.is_empty() => self.begin_table(),
             Format::Table => Ok(()),
-            Format::Line | Format::Csv | Format::Ndjson => Ok(()),
+            Format::Line | Format::Csv | Format::CsvSafe | Format::Ndjson => Ok(()),
         }
     }
 

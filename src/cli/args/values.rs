@@ -60,14 +60,42 @@ pub enum FormatArg {
     Table,
 }
 
-impl From<FormatArg> for Format {
-    fn from(format: FormatArg) -> Format {
-        match format {
+impl FormatArg {
+    /// The format; CSV with text that spreadsheets do not take for formulas, if that is asked for.
+    pub fn format(self, csv_safe: bool) -> Format {
+        match self {
             FormatArg::Line => Format::Line,
+            FormatArg::Csv if csv_safe => Format::CsvSafe,
             FormatArg::Csv => Format::Csv,
             FormatArg::Json => Format::Json,
             FormatArg::Ndjson => Format::Ndjson,
             FormatArg::Table => Format::Table,
+        }
+    }
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormatArg {
+    Line,
+    Csv,
+    Json,
+    Ndjson,
+    Table,
+    /// A page to look at
+    Html,
+}
+
+impl ReportFormatArg {
+    /// The format, unless it is a page.
+    pub fn listed(self) -> Option<FormatArg> {
+        match self {
+            ReportFormatArg::Line => Some(FormatArg::Line),
+            ReportFormatArg::Csv => Some(FormatArg::Csv),
+            ReportFormatArg::Json => Some(FormatArg::Json),
+            ReportFormatArg::Ndjson => Some(FormatArg::Ndjson),
+            ReportFormatArg::Table => Some(FormatArg::Table),
+            ReportFormatArg::Html => None,
         }
     }
 }

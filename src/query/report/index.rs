@@ -5,13 +5,16 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 
+use super::making::Making;
 use crate::base::secret;
 use crate::disk::scratch::deal::Dealer;
 use crate::error::Result;
-use crate::event::summary::{Summary, Window};
+use crate::event::summary::Summary;
 use crate::event::{Site, SiteName};
+use crate::format::SHARDS;
 use crate::format::coding::{Decoded, Reader, put_varint, shard, site_hash};
 use crate::format::index::SiteEntry;
+use crate::query::gather::Load;
 use crate::snapshot::IndexedSite;
 use crate::snapshot::lines::{Finder, Line};
 
@@ -31,11 +34,14 @@ pub(super) struct IndexReader<'a> {
     pub(super) buffer: Vec<u8>,
     /// What was read and not taken yet.
     pub(super) sites: Vec<IndexedSite>,
+    /// The events that are to be read for it, by shard.
+    pub(super) loads: Box<[Load; SHARDS]>,
 }
 
 impl IndexReader<'_> {
     /// Takes what was read of an index: makes lines of what is finished, and deals the rest by shard.
-    pub(super) fn take(&mut self, snapshot: u32, window: Window, coverage: Coverage) -> Result<()> {
+    pub(super) fn take(&mut self, making: &Making<'_>, snapshot: u32, coverage: Coverage) -> Result<()> {
+        let window = making.window;
         for IndexedSite { name, entry } in self.sites.drain(..) {
             let is_cut = window.cuts(entry.earliest, entry.latest);
             let mut line = Line { entry, folded: false, stretches: 0 };
@@ -44,11 +50,15 @@ impl IndexReader<'_> {
                 (line.entry.events, line.entry.summary) = (0, Summary::default());
             }
             let record = IndexRecord { name, snapshot, is_cut, whole: entry.events, line };
-            if coverage == Coverage::All && !is_cut {
+            let is_read = is_cut || making.reads(&record);
+            if coverage == Coverage::All && !is_read {
                 self.finder.put(record.name.site(), &record.finished())?;
                 continue;
             }
             let shard = shard(site_hash(record.name.site()));
+            if is_read && let Some(load) = self.loads.get_mut(usize::from(shard)) {
+                load.add(record.whole, record.line.entry.length);
+            }
             self.dealer.put(usize::from(shard), |out| record.encode(out))?;
         }
         Ok(())
@@ -105,9 +115,9 @@ pub(super) struct SortedOut<'p> {
     pub(super) finished: Vec<&'p IndexRecord>,
 }
 
-/// Sorts out the records of indexes. To be read are sites that the tail holds too, those in several snapshots, and those that the
-/// window cuts.
-pub(super) fn sort_out(records: &[IndexRecord], in_tail: impl Fn(&SiteName) -> bool) -> SortedOut<'_> {
+/// Sorts out the records of indexes. To be read are sites in several snapshots, those that the window cuts, and those for which `is_read`
+/// says so: the tail holds them too, or their moments are asked for.
+pub(super) fn sort_out(records: &[IndexRecord], is_read: impl Fn(&IndexRecord) -> bool) -> SortedOut<'_> {
     // By site: a record, and whether there are more. Not by the hash of the shards: whoever names sites can make them all collide.
     let mut known: HashTable<(&IndexRecord, bool)> = HashTable::with_capacity(records.len());
     let hash = |record: &IndexRecord| secret::hash(record.name.site());
@@ -121,8 +131,7 @@ pub(super) fn sort_out(records: &[IndexRecord], in_tail: impl Fn(&SiteName) -> b
         let found = known.find(hash(record), |(other, _)| other.name == record.name);
         found.is_some_and(|(_, is_shared)| *is_shared)
     };
-    let (to_read, finished) =
-        records.iter().partition(|record| is_shared(record) || record.is_cut || in_tail(&record.name));
+    let (to_read, finished) = records.iter().partition(|record| is_shared(record) || record.is_cut || is_read(record));
     SortedOut { to_read, finished }
 }
 

@@ -9,10 +9,12 @@ use super::worker::ReportWorker;
 use crate::disk::scratch::Limits;
 use crate::disk::scratch::deal::Deal;
 use crate::error::Result;
-use crate::event::summary::Window;
+use crate::event::summary::{Summary, Window};
+use crate::event::table::Table;
 use crate::event::{Site, SiteName};
 use crate::format::SHARDS;
 use crate::format::coding::{shard, site_hash};
+use crate::query::activity::{Watch, Watcher};
 use crate::query::gather::{Load, ReadPlan, Task, Work, loads_of, parallel};
 use crate::query::large::Large;
 use crate::snapshot::lines::Lines;
@@ -29,15 +31,24 @@ pub(super) struct Making<'a> {
     /// The sites that were asked for; `None` for all.
     wanted: Option<HashSet<Site<'a>>>,
     pub(super) lines: &'a Lines,
+    /// Counts when messages came, if that was asked for.
+    pub(super) watch: Option<&'a Watch>,
     /// What the indexes say, by shard, where it may not be all there is of a site.
     records: Deal,
 }
 
 impl<'a> Making<'a> {
-    pub(super) fn new(view: &'a View, options: &'a ReportOptions, limits: &'a Limits, lines: &'a Lines) -> Making<'a> {
+    pub(super) fn new(
+        view: &'a View,
+        options: &'a ReportOptions,
+        limits: &'a Limits,
+        lines: &'a Lines,
+        watch: Option<&'a Watch>,
+    ) -> Making<'a> {
         let wanted = options.sites.as_ref();
         let wanted = wanted.map(|names| names.iter().map(|name| Site::new(name)).collect());
-        Making { view, limits, window: options.window, wanted, lines, records: Deal::new(&limits.scratch, SHARDS) }
+        let records = Deal::new(&limits.scratch, SHARDS);
+        Making { view, limits, window: options.window, wanted, lines, watch, records }
     }
 
     /// Whether a site was asked for.
@@ -45,11 +56,18 @@ impl<'a> Making<'a> {
         self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&site))
     }
 
+    /// Whether the events of a site are read although its line is finished: when they came is asked for.
+    pub(super) fn reads(&self, record: &IndexRecord) -> bool {
+        let Summary { messages, emails, .. } = record.line.entry.summary;
+        self.watch.is_some() && messages + emails > 0
+    }
+
     /// Finds all lines; returns the number of copies that were dropped.
     pub(super) fn work(&self) -> Result<u64> {
-        let mut loads = self.tail_loads();
-        let is_all = loads.iter().all(|load| load.events == 0) && self.view.snapshots.len() <= 1;
-        self.indexes(if is_all { Coverage::All } else { Coverage::Part })?;
+        let tail = self.tail_loads();
+        let is_all = tail.iter().all(|load| load.events == 0) && self.view.snapshots.len() <= 1;
+        let mut loads = self.indexes(if is_all { Coverage::All } else { Coverage::Part })?;
+        loads.iter_mut().zip(&tail).for_each(|(load, tail)| load.add(tail.events, tail.bytes));
         for (number, load) in loads.iter_mut().enumerate() {
             let length = self.records.length(number);
             // Of what is held there is one more while it is worked on, with a table of it.
@@ -66,7 +84,7 @@ impl<'a> Making<'a> {
         let (mut copies, mut full) = self.tasks(&tasks, plan.workers)?;
         full.append(&mut large);
         for shard in full {
-            copies += self.large(shard, loads[usize::from(shard)])?;
+            copies += self.large(shard, tail[usize::from(shard)])?;
         }
         Ok(copies)
     }
@@ -99,13 +117,15 @@ impl<'a> Making<'a> {
             copies += worker.copies;
             full.append(&mut worker.full);
             worker.finder.end()?;
+            worker.watcher.into_iter().for_each(Watcher::end);
         }
         Ok((copies, full))
     }
 
     /// Reads what the indexes say of the sites that are wanted: makes lines of them if the index covers all there is of a site, or
-    /// else deals records of them.
-    fn indexes(&self, coverage: Coverage) -> Result<()> {
+    /// else deals records of them. Gives the events that are to be read for them.
+    fn indexes(&self, coverage: Coverage) -> Result<[Load; SHARDS]> {
+        let mut loads = [Load::default(); SHARDS];
         let wanted = self.wanted.as_ref().map(|sites| {
             let mut names: Vec<SiteName> = sites.iter().map(|site| (*site).into()).collect();
             names.sort_unstable();
@@ -119,6 +139,7 @@ impl<'a> Making<'a> {
                 dealer: self.records.dealer(self.limits.bytes() / 8 / threads),
                 buffer: Vec::new(),
                 sites: Vec::new(),
+                loads: Box::new([Load::default(); SHARDS]),
             };
             let blocks = snapshot.index_blocks();
             let pieces = if wanted.is_some() { 1 } else { blocks.div_ceil(BLOCKS_AT_ONCE) };
@@ -131,14 +152,15 @@ impl<'a> Making<'a> {
                         snapshot.sites(some, &mut reader.buffer, &mut reader.sites)?;
                     }
                 }
-                reader.take(number, self.window, coverage)
+                reader.take(self, number, coverage)
             })?;
             for reader in readers {
                 reader.finder.end()?;
                 reader.dealer.end();
+                loads.iter_mut().zip(reader.loads.iter()).for_each(|(load, own)| load.add(own.events, own.bytes));
             }
         }
-        Ok(())
+        Ok(loads)
     }
 
     /// The records of some shards.
@@ -168,7 +190,8 @@ impl<'a> Making<'a> {
         let large = Large::new(&self.limits.for_large(), shard, whole.memory());
         large.tail(segments, frames, |site| self.wants(site), (!records.is_empty()).then_some(&sites))?;
         let sites = sites.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let SortedOut { to_read, finished } = sort_out(&records, |name| sites.contains(name));
+        let SortedOut { to_read, finished } =
+            sort_out(&records, |record| self.reads(record) || sites.contains(&record.name));
         let mut finder = self.lines.finder(1);
         finished.into_iter().try_for_each(|record| finder.put(record.name.site(), &record.finished()))?;
         finder.end()?;
@@ -176,6 +199,17 @@ impl<'a> Making<'a> {
             let (names, stretches) = stretches_of(&to_read, number);
             large.snapshot(snapshot, stretches, |site| names.contains(&site))?;
         }
-        large.finish(self.window, Some(self.lines), None).map(Option::unwrap_or_default)
+        let Some(mut watcher) = self.watch.map(Watch::watcher) else {
+            return large.finish(self.window, Some(self.lines), None).map(Option::unwrap_or_default);
+        };
+        let mut stream = watcher.stream();
+        let mut visit = |table: &Table| {
+            stream.take(table);
+            Ok(true)
+        };
+        let copies = large.finish(self.window, Some(self.lines), Some(&mut visit))?;
+        stream.end();
+        watcher.end();
+        Ok(copies.unwrap_or_default())
     }
 }

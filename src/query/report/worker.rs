@@ -6,6 +6,7 @@ use super::index::{SortedOut, sort_out, stretches_of};
 use super::making::Making;
 use crate::error::Result;
 use crate::event::SiteName;
+use crate::query::activity::{Watch, Watcher};
 use crate::query::fold::Fold;
 use crate::query::gather::{Gather, Gathered, Load, Task, by_site};
 use crate::snapshot::lines::{Finder, Line};
@@ -16,6 +17,8 @@ pub(super) struct ReportWorker<'a> {
     making: &'a Making<'a>,
     gather: Gather,
     fold: Fold,
+    /// Counts when messages came, if that was asked for.
+    pub(super) watcher: Option<Watcher<'a>>,
     pub(super) finder: Finder<'a>,
     /// How many copies were dropped.
     pub(super) copies: u64,
@@ -26,12 +29,14 @@ pub(super) struct ReportWorker<'a> {
 impl<'a> ReportWorker<'a> {
     pub(super) fn new(making: &'a Making<'a>) -> ReportWorker<'a> {
         let finder = making.lines.finder(making.limits.threads);
-        ReportWorker { making, gather: Gather::default(), fold: Fold::default(), finder, copies: 0, full: Vec::new() }
+        let watcher = making.watch.map(Watch::watcher);
+        let (gather, fold) = (Gather::default(), Fold::default());
+        ReportWorker { making, gather, fold, watcher, finder, copies: 0, full: Vec::new() }
     }
 
     /// Works on a task, if it fits.
     pub(super) fn task(&mut self, task: &Task) -> Result<()> {
-        let ReportWorker { making, gather, fold, finder, copies, .. } = self;
+        let ReportWorker { making, gather, fold, watcher, finder, copies, .. } = self;
         let View { segments, frames, snapshots, .. } = making.view;
         gather.begin(task);
         gather.tail(segments, frames, task, |site| making.wants(site))?;
@@ -42,7 +47,8 @@ impl<'a> ReportWorker<'a> {
                 sites.insert(SiteName::from(site));
             });
         }
-        let SortedOut { to_read, finished } = sort_out(&records, |name| sites.contains(name));
+        let SortedOut { to_read, finished } =
+            sort_out(&records, |record| making.reads(record) || sites.contains(&record.name));
         let mut load = Load::default();
         to_read.iter().for_each(|record| load.add(record.whole, record.line.entry.length));
         let mut fits = !gather.is_full() && load.memory() <= task.share;
@@ -67,8 +73,12 @@ impl<'a> ReportWorker<'a> {
             for rows in by_site(table) {
                 let Some(first) = rows.first() else { continue };
                 let mut line = Line::of_rows(rows, window);
-                line.entry.summary = fold.site(rows, table.names(), window);
-                finder.put(table.site_of(first), &line)?;
+                let site = table.site_of(first);
+                line.entry.summary = match watcher {
+                    Some(watcher) => watcher.site(fold, site, rows, table.names()),
+                    None => fold.site(rows, table.names(), window, &mut ()),
+                };
+                finder.put(site, &line)?;
             }
             Ok(())
         })

@@ -97,7 +97,7 @@ impl Piece {
                 self.block(shard, table, open, MostlyNames::Ends)?;
                 open = self.sites.len();
             }
-            let summary = self.fold.site(rows, table.names(), Window::ALL);
+            let summary = self.fold.site(rows, table.names(), Window::ALL, &mut ());
             let entry = SiteEntry { summary, at: u64::MAX, ..Line::of_rows(rows, Window::ALL).entry };
             memory::reserve(&mut self.sites, 1, SITES)?;
             self.sites.push(IndexedSite { name: table.site_of(&rows[0]).into(), entry });

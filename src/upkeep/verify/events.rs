@@ -177,7 +177,7 @@ impl<'a> SiteChecker<'a> {
         let Some(first) = table.rows.first() else { return Ok(()) };
         let name = SiteName::from(table.site_of(first));
         let mut line = Line { stretches: 1, ..Line::of_rows(&table.rows, Window::ALL) };
-        line.entry.summary = fold.site(&table.rows, table.names(), Window::ALL);
+        line.entry.summary = fold.site(&table.rows, table.names(), Window::ALL, &mut ());
         (line.entry.at, line.entry.length) = (*at, *end - *at);
         if !table.rows.is_sorted_by(|a, b| table.compare(a, b).is_lt()) || merge.unique(table).copies > 0 {
             findings.push(disordered(snapshot, *at, &name));
