@@ -1,6 +1,7 @@
 //! A report as it is printed: in lines, or as a page to look at.
 
 use chatwal::base::text::printable;
+use chatwal::disk::scratch::Limits;
 use chatwal::error::Result;
 use chatwal::event::unit::Unit;
 use chatwal::query::activity::{Activity, ActivityOptions};
@@ -24,7 +25,14 @@ pub struct Made {
 
 enum How {
     Listed(Format),
-    Page { activity: Box<Activity>, facts: PageFacts, options: ReportOptions },
+    Page(Box<PageParts>),
+}
+
+/// What a page is made of beside the report.
+struct PageParts {
+    activity: Activity,
+    facts: PageFacts,
+    limits: Limits,
 }
 
 impl Made {
@@ -49,7 +57,7 @@ impl Made {
             others: "`chatwal report --format csv` lists all; `--site` makes a page of some.".into(),
             timeline: "Of any site, `chatwal timeline SITE` shows when it was online.".into(),
         };
-        let how = How::Page { activity: Box::new(activity), facts, options: options.clone() };
+        let how = How::Page(Box::new(PageParts { activity, facts, limits: options.limits.clone() }));
         Ok(Made { report, how })
     }
 
@@ -57,10 +65,11 @@ impl Made {
     pub fn print(&self, console: &Console) -> Result<()> {
         match &self.how {
             How::Listed(format) => print_lines(&self.report, *format, console),
-            How::Page { activity, facts, options } => {
+            How::Page(parts) => {
+                let PageParts { activity, facts, limits } = &**parts;
                 let mut written = Ok(());
                 print_unwatched(|out| {
-                    written = page::write(&self.report, activity, facts, &options.limits, out)?;
+                    written = page::write(&self.report, activity, facts, limits, out)?;
                     Ok(())
                 })?;
                 written?;

@@ -195,6 +195,21 @@ impl Naive {
         Some((moments().min()?, moments().max()?))
     }
 
+    /// The moments of a site's messages, and whether an operator was online at each.
+    pub fn messages(&self, site: &str) -> Vec<(i64, bool)> {
+        let (mut online, mut messages) = (BTreeSet::new(), Vec::new());
+        for event in self.events_of(site) {
+            if event.is_message {
+                messages.push((event.timestamp, !online.is_empty()));
+            } else if event.online {
+                online.insert(&event.from);
+            } else {
+                online.remove(&event.from);
+            }
+        }
+        messages
+    }
+
     /// When a site was online: moment by moment, what holds once all statuses of the moment are taken.
     pub fn timeline(&self, site: &str) -> Vec<NaivePeriod> {
         let mut periods: Vec<NaivePeriod> = Vec::new();

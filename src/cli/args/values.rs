@@ -82,7 +82,6 @@ pub enum ReportFormatArg {
     Json,
     Ndjson,
     Table,
-    /// A page to look at
     Html,
 }
 

@@ -140,8 +140,7 @@ mod tests {
 
     #[test]
     fn the_sites_with_most_emails_stay_whatever_the_order() {
-        let mut some =
-            vec![detail("b", 5, 1), detail("a", 5, 1), detail("10", 5, 2), detail("9", 1, 9), detail("c", 7, 0)];
+        let mut some = [detail("b", 5, 1), detail("a", 5, 1), detail("10", 5, 2), detail("9", 1, 9), detail("c", 7, 0)];
         for turn in 0..5 {
             some.rotate_left(turn);
             let mut details = Details::new(3);

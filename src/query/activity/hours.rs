@@ -199,7 +199,7 @@ mod tests {
         let far = near.iter().copied().chain([-7, 1 << 40, 0, (1 << 40) + 1]).collect::<Vec<_>>();
         for hours in [near, far] {
             let mut expected = None;
-            for step in [1, 3, 7] {
+            for step in [1, 11, 13] {
                 let mut parts = [Hours::default(), Hours::default(), Hours::default()];
                 let length = hours.len();
                 for n in 0..length {
