@@ -205,7 +205,7 @@ impl Error {
             Error::Version { .. } => "use the chatwal that wrote this store, or a newer one".into(),
             Error::Locked { hint, .. } | Error::Displaced { hint, .. } => hint.clone(),
             Error::NoStore { .. } => {
-                "name a store with --store DIR; `chatwal ingest --store DIR FILE` makes one".into()
+                "name another with --store DIR; `chatwal ingest --store DIR FILE` makes one in an empty directory, or in a new one".into()
             }
             Error::Memory { .. } => {
                 "give it more (ulimit -v, the limit of the container), or run with a smaller --memory or fewer --threads; \
@@ -217,6 +217,14 @@ impl Error {
             }
             Error::Io { source, .. } if Unfit::of(source).is_some() => {
                 Unfit::of(source).map(|unfit| unfit.hint.clone()).unwrap_or_default()
+            }
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
+                "files may not be as large here: raise the limit (ulimit -f), or use a file system that takes larger ones; what is \
+                 stored stays as it is"
+                    .into()
+            }
+            Error::Io { source, .. } if [Some(EMFILE), Some(ENFILE)].contains(&source.raw_os_error()) => {
+                "raise the limit on open files (ulimit -n), and run again; what was acknowledged is safe".into()
             }
             Error::Io { source, .. } if is_full(source) => {
                 "make room and run again; what is stored stays as it is".into()
@@ -244,6 +252,10 @@ fn nearest(path: &str) -> &Path {
         _ => Path::new("."),
     }
 }
+
+/// Too many open files, of the process and of the system.
+const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
+const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
 
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};

@@ -208,7 +208,7 @@ fn a_full_disk_keeps_what_was_acknowledged() {
     sandbox.write("in.jsonl", &input);
     // `sh` counts in blocks of 512 or 1,024 bytes: room for one frame or two of the four there are, of some 60 KB each.
     let full = sandbox.shell("ulimit -f 140 && exec $chatwal ingest --store s in.jsonl");
-    full.fails(1, &[SEGMENT, "write"]).says(&["hint", "make room"]);
+    full.fails(1, &[SEGMENT, "write"]).says(&["hint", "ulimit -f"]);
     let consumed = sandbox.sources()[0]["byte"].as_u64().unwrap();
     assert!((1..input.len() as u64).contains(&consumed), "{consumed}");
     sandbox.reports(&input[..consumed as usize]);
@@ -221,7 +221,7 @@ fn a_full_disk_keeps_what_was_acknowledged() {
 fn a_disk_without_room_for_a_store_makes_none_that_is_broken() {
     let sandbox = Sandbox::new();
     sandbox.write("in.jsonl", small());
-    sandbox.shell("ulimit -f 0 && exec $chatwal ingest --store s in.jsonl").fails(1, &["s/"]).says(&["make room"]);
+    sandbox.shell("ulimit -f 0 && exec $chatwal ingest --store s in.jsonl").fails(1, &["s/"]).says(&["ulimit -f"]);
     sandbox.run(INGEST).expect(0);
     sandbox.reports(small());
 }

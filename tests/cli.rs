@@ -635,3 +635,39 @@ fn a_writer_removes_nobody_elses_files_and_takes_any_path() {
     ingest();
     assert_eq!(std::fs::read(sandbox.path(name).join("thesis.tmp")).unwrap(), b"important");
 }
+
+/// Without the record, an end that is cut off looks like one that was never acknowledged.
+#[test]
+fn verify_says_that_there_is_no_record_of_what_was_acknowledged() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in", generated("-n 200"));
+    sandbox.run("ingest --store s in").expect(0);
+    let said = |sandbox: &Sandbox| sandbox.run("verify --store s").expect(0).err;
+    assert!(!said(&sandbox).contains("no record"), "{}", said(&sandbox));
+    sandbox.write("s/ACKNOWLEDGED", [7; 64]);
+    assert!(said(&sandbox).contains("ACKNOWLEDGED is missing or torn"), "{}", said(&sandbox));
+    std::fs::remove_file(sandbox.path("s/ACKNOWLEDGED")).unwrap();
+    assert!(said(&sandbox).contains("no record"));
+    sandbox.write("more", generated("-n 10 --seed 2"));
+    sandbox.run("ingest --store s more").expect(0);
+    assert!(!said(&sandbox).contains("no record"));
+}
+
+/// What is typed wrong is answered with what to type.
+#[test]
+fn hints_of_the_command_line() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in", generated("-n 20"));
+    sandbox.run("run in").expect(0);
+    let says = |arguments: &str, parts: &[&str]| {
+        let ran = sandbox.run(arguments);
+        assert!(ran.code != Some(0) && parts.iter().all(|part| ran.err.contains(part)), "{arguments}: {ran:#?}");
+    };
+    says("report in.chatwal", &["unexpected argument", "hint: a store is named with --store DIR"]);
+    says("ingest --store s", &["hint: name the inputs; `-` is standard input"]);
+    says("run in.chatwal", &["a chatwal store", "report --store in.chatwal"]);
+    says("dump in.chatwal", &["a directory", "hint: name a file in it"]);
+    let mut command = sandbox.chatwal("report --store in.chatwal");
+    command.env("CHATWAL_MEMORY", "lots");
+    assert!(support::cli::run(command).expect(2).err.contains("hint: CHATWAL_MEMORY is set in the environment"));
+}

@@ -179,9 +179,12 @@ fn topics_are_explained() {
 #[test]
 fn there_is_a_manual_page_for_each_command() {
     let sandbox = Sandbox::new();
-    sandbox.run("man pages/man1").expect(0).silently();
+    sandbox.run("man --into pages/man1").expect(0).silently();
     let main = String::from_utf8(sandbox.read("pages/man1/chatwal.1")).unwrap();
     assert_eq!(main, sandbox.run("man").expect(0).silently().out);
+    let of_one = sandbox.run("man sources forget").expect(0).silently().out;
+    assert_eq!(of_one.as_bytes(), sandbox.read("pages/man1/chatwal-sources-forget.1"));
+    sandbox.run("man frobnicate").fails(2, &["frobnicate"]);
     for section in ["NAME", "SYNOPSIS", "WHAT IS COUNTED", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "SEE ALSO"] {
         assert!(main.contains(section), "{section}");
     }

@@ -706,7 +706,7 @@ fn a_hangup_ends_in_order_unless_it_is_to_be_ignored() {
     sleep(Duration::from_millis(3));
     running.signal("HUP");
     let ran = running.wait().expect(129);
-    sandbox.run("--help").expect(0).prints(&["129: hung up"]);
+    sandbox.run("help exit").expect(0).prints(&["129  hung up"]);
     ran.says(&["-: 1 line", &format!("durable up to byte {}", line.len())]).says(&["interrupted"]);
     sandbox.reports(&line);
 

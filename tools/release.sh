@@ -43,7 +43,7 @@ for program in chatwal segment-dump; do
     strip --strip-all -R .comment -R .note.gnu.build-id -o "$tree/bin/$program" "$build/$TRIPLE/release/$program"
 done
 chatwal=$tree/bin/chatwal
-"$chatwal" man "$tree/man"
+"$chatwal" man --into "$tree/man"
 # The chapters on what stands where; the whole is wal-format.md.
 {
     echo "% \"chatwal-store\" \"5\" \"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)\" \"chatwal $version\" \"chatwal\""

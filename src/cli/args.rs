@@ -101,7 +101,7 @@ pub enum Command {
     Help(HelpArgs),
     /// Print the script that makes a shell complete commands and options
     Completions(CompletionsArgs),
-    /// Print the manual page, or write one for each command into DIR
+    /// Print the manual page of chatwal or of a command
     Man(ManArgs),
 }
 
@@ -328,7 +328,10 @@ pub struct CompletionsArgs {
 
 #[derive(Args)]
 pub struct ManArgs {
-    /// Where the pages are written, a file each; it is made if it is not there
-    #[arg(value_name = "DIR")]
-    pub directory: Option<PathBuf>,
+    /// A command such as `sources forget`; none for the page of chatwal itself
+    #[arg(value_name = "COMMAND")]
+    pub words: Vec<String>,
+    /// Write the pages of all commands into DIR, a file each; it is made if it is not there
+    #[arg(long, value_name = "DIR", conflicts_with = "words")]
+    pub into: Option<PathBuf>,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
@@ -93,7 +94,14 @@ const EXAMPLES: [(&str, Examples); 17] = [
         ],
     ),
     ("help", &[("", "chatwal help report"), ("What is counted", "chatwal help meaning")]),
-    ("man", &[("", "chatwal man > chatwal.1"), ("A page for each command", "chatwal man pages")]),
+    (
+        "man",
+        &[
+            ("", "chatwal man > chatwal.1"),
+            ("", "chatwal man sources forget > chatwal-sources-forget.1"),
+            ("The pages of all commands", "chatwal man --into pages"),
+        ],
+    ),
     ("completions", &[("", "chatwal completions bash > chatwal.bash")]),
 ];
 
@@ -128,6 +136,30 @@ pub fn parse() -> clap::error::Result<Cli> {
     }
     let matches = explained(environment::named(Cli::command(), &overruled)).try_get_matches()?;
     Cli::from_arg_matches(&matches)
+}
+
+/// What to type instead, where the parser does not know it.
+pub fn hint(wrong: &clap::Error) -> Option<String> {
+    let name = |kind| match wrong.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
+        _ => None,
+    };
+    let named = name(ContextKind::InvalidArg).unwrap_or_default();
+    match wrong.kind() {
+        ErrorKind::UnknownArgument if !named.starts_with('-') => {
+            Some("a store is named with --store DIR, or in the environment as CHATWAL_STORE".into())
+        }
+        ErrorKind::MissingRequiredArgument if named.contains("<FILE>") => {
+            Some("name the inputs; `-` is standard input".into())
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let option = named.split_whitespace().next()?.strip_prefix("--")?;
+            let variable = environment::variable_of(option);
+            std::env::var_os(&variable).map(|_| format!("{variable} is set in the environment"))
+        }
+        _ => None,
+    }
 }
 
 /// For manual pages and completions.

@@ -32,8 +32,12 @@ pub fn named(command: Command, overruled: &BTreeSet<String>) -> Command {
 
 /// The variable for an option; positional arguments have none.
 fn variable(arg: &Arg) -> Option<String> {
-    let name = arg.get_long()?.to_uppercase().replace('-', "_");
-    Some(format!("{PREFIX}{name}"))
+    arg.get_long().map(variable_of)
+}
+
+/// The variable for an option of this name.
+pub fn variable_of(option: &str) -> String {
+    format!("{PREFIX}{}", option.to_uppercase().replace('-', "_"))
 }
 
 fn with(arg: Arg, name: &str) -> Arg {

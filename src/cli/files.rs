@@ -176,7 +176,9 @@ impl<'a> Search<'a> {
             Err(_) => return self.add_other(path),
             Ok(_) => Path::new(path),
         };
-        if !self.recursive {
+        // What is wrong with a store is said as for one among directories.
+        let is_store = list(directory).is_ok_and(|entries| entries.iter().any(|(name, _)| is_of_store(name)));
+        if !self.recursive && !is_store {
             let hint = format!("--recursive reads all files in it; or name the files in it: {}", files_in(directory));
             return self.fail(directory, "a directory".into(), hint);
         }

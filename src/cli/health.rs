@@ -8,6 +8,7 @@ use chatwal::disk::Disk;
 use chatwal::error::Error;
 use chatwal::format::hex;
 use chatwal::format::hole::LostInput;
+use chatwal::store::ACKNOWLEDGED_NAME;
 use chatwal::upkeep::repair::{Repair, RepairOptions, repair as repair_store};
 use chatwal::upkeep::verify::verify as verify_store;
 
@@ -30,6 +31,13 @@ pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Sto
         console.note(&format!(
             "{} (byte {}): torn: {bytes} bytes that were never acknowledged; the next writer cuts them",
             what.file, what.offset
+        ));
+    }
+    if !verified.recorded && verified.checked.frames > 0 {
+        console.note(&format!(
+            "{}: no record of what was acknowledged ({ACKNOWLEDGED_NAME} is missing or torn), so an end that was cut off could not be \
+             told; the next ingest writes one",
+            shown(&path)
         ));
     }
     let findings = &verified.findings;

@@ -65,8 +65,11 @@ pub fn run(args: &RunArgs, global: &Global, console: &Console) -> std::result::R
         || Made::of(&View::open(disk)?, &report_options(global), &args.output, Vec::new()),
     );
     taken.told(settled)?;
-    report?.print(console)?;
-    ended(taken, &path, console)
+    // What was acknowledged is told, whatever the report found.
+    let printed = report.and_then(|report| report.print(console));
+    let status = ended(taken, &path, console)?;
+    printed?;
+    Ok(status)
 }
 
 /// Says what is left to say once everything is acknowledged, and gives the exit status.

@@ -137,6 +137,9 @@ fn parsed_away(answer: &clap::Error) -> ExitCode {
         let text = answer.to_string();
         let lines: Vec<String> = text.trim_end().lines().map(printable).collect();
         process::say(&format!("chatwal: {}", lines.join("\n")));
+        if let Some(hint) = definition::hint(answer) {
+            process::say(&format!("chatwal: hint: {hint}"));
+        }
         return ExitCode::from(status::USAGE);
     }
     match descriptors::stdout().and_then(|()| answer.print()) {
@@ -199,7 +202,7 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
         },
         Command::Help(args) => topics::help(&args),
         Command::Completions(args) => Ok(manual::completions(&args)?),
-        Command::Man(args) => Ok(manual::man(&args)?),
+        Command::Man(args) => manual::man(&args),
         Command::Stat(args) => lists::stat(&open(global)?, global, args.output.format(), console),
     }
 }
@@ -265,7 +268,8 @@ fn report(args: &ReportArgs, global: &Global, console: &Console) -> std::result:
         let found = report.sites()?;
         let known = |site: &&String| found.iter().any(|found| found.site(&mut [0; 20]) == site.as_bytes());
         for site in args.site.iter().filter(|site| !known(site)) {
-            console.warning(&format!("{site}: no event of this site"));
+            let shown = if site.is_empty() { "''" } else { site };
+            console.warning(&format!("{shown}: no event of this site"));
         }
     }
     made.print(console)?;

@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use chatwal::base::text::printable;
 use chatwal::error::{Error, Result};
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
 use crate::args::{CompletionsArgs, ManArgs};
-use crate::{definition, print_unwatched, shown, status, topics};
+use crate::{Stop, definition, print_unwatched, shown, status, topics};
 
 /// The day of the version, as CHANGELOG.md has it.
 const RELEASED: &str = "2026-11-27";
@@ -24,11 +25,18 @@ pub fn completions(args: &CompletionsArgs) -> Result<u8> {
 }
 
 /// `chatwal man`.
-pub fn man(args: &ManArgs) -> Result<u8> {
+pub fn man(args: &ManArgs) -> std::result::Result<u8, Stop> {
     let mut whole = definition::whole();
     whole.build();
-    match &args.directory {
-        None => print_unwatched(|out| page(&whole, out))?,
+    match &args.into {
+        None => {
+            let found = args.words.iter().try_fold(&whole, |command, word| command.find_subcommand(word));
+            let Some(command) = found else {
+                let problem = format!("there is no command {}", printable(&args.words.join(" ")));
+                return Err(Stop::Usage(problem, "`chatwal help` lists the commands".into()));
+            };
+            print_unwatched(|out| page(command, out))?;
+        }
         Some(directory) => {
             fs::create_dir_all(directory).map_err(Error::io("create", shown(directory)))?;
             write_pages(&whole, directory)?;

@@ -25,7 +25,7 @@ timestamp on. At the same timestamp, statuses count before messages.
 
 The report has a line for each site:
 
-  123,messages=1,emails=0,operators=1,visitors=2
+  123,messages=3,emails=1,operators=1,visitors=2
 
   messages    chats; the problem that chatwal was written for called them messages
   emails      messages that came while no operator was online
@@ -33,7 +33,8 @@ The report has a line for each site:
   visitors    different `from` of messages
 
 Events with the same site_id and id are copies of one event, which counts once. Where copies
-disagree, the one with the smallest timestamp counts, a status before a message.
+disagree, the one with the smallest timestamp counts, a status before a message. Where that is
+equal, the smaller id comes first, then the smaller `from`, then offline: docs/meaning.md.
 
 What is not an event is a reject: it is kept and listed by `chatwal rejects`, and never counted.
 

@@ -21,7 +21,7 @@ pub(super) const DIRECTORY: OFlags = ALWAYS.union(OFlags::DIRECTORY);
 pub(crate) fn open_regular(path: &Path) -> io::Result<fs::File> {
     let open = || rustix::fs::openat(CWD, path, ALWAYS | OFlags::NONBLOCK, Mode::empty());
     let file = fs::File::from(retry_on_intr(open)?);
-    refuse_non_file(&file.metadata()?)?;
+    refuse_named(&file.metadata()?)?;
     Ok(file)
 }
 
@@ -31,6 +31,14 @@ pub(super) fn irregular(what: &str) -> io::Error {
         format!("not a regular file but {what}"),
         "no writer made it: move it away; if a file is missing then, restore it from a backup",
     )
+}
+
+/// Refuses what is not a file, where a user named it.
+fn refuse_named(metadata: &fs::Metadata) -> io::Result<()> {
+    if metadata.is_dir() {
+        return Err(Unfit::because("not a regular file but a directory", "name a file in it"));
+    }
+    refuse_non_file(metadata)
 }
 
 /// Refuses what is not a file: reading a pipe would wait for its other end.

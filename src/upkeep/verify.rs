@@ -51,6 +51,8 @@ pub struct Verification {
     pub findings: Vec<Corruption>,
     /// An end that was never acknowledged and that the next writer cuts: what is wrong with its first frame, and its bytes.
     pub torn: Option<(Corruption, u64)>,
+    /// There is a record of what was acknowledged. Without one, a log that was cut cannot be told from one that ended there.
+    pub recorded: bool,
     /// What was checked.
     pub checked: Checked,
 }
@@ -131,7 +133,8 @@ impl Examined {
         });
         findings.dedup();
         let torn = survey.torn.clone();
-        let verification = Verification { findings, torn, checked };
+        let recorded = survey.acknowledged.is_some();
+        let verification = Verification { findings, torn, recorded, checked };
         Ok(Examined { survey, bad, verification })
     }
 

@@ -25,6 +25,19 @@ def unique(events):
     return list(first.values())
 
 
+def share(chats, emails):
+    """The share of emails, as text: never 0 % of something, never 100 % of less than all."""
+    if chats + emails == 0:
+        return "–"
+    if emails == 0:
+        return "0 %"
+    if chats == 0:
+        return "100 %"
+    permille = (2000 * emails + chats + emails) // (2 * (chats + emails))  # Rounded half up.
+    permille = min(max(permille, 1), 999)
+    return f"{permille // 10}.{permille % 10} %"
+
+
 class Site:
     def __init__(self):
         self.chats = self.emails = 0

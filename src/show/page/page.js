@@ -111,7 +111,9 @@
   const grouping = new Intl.NumberFormat("en");
   const figure = (value) => grouping.format(value);
   const counted = (value, one, many) => `${figure(value)} ${value === 1 ? one : many}`;
-  const percent = (chats, emails) => (chats + emails > 0 ? `${((100 * emails) / (chats + emails)).toFixed(1)} %` : "–");
+  const permille = (chats, emails) => Math.min(Math.max(Math.round((1000 * emails) / (chats + emails)), 1), 999);
+  const percent = (chats, emails) => // Never 0 % of something, never 100 % of less than all.
+    emails === 0 ? (chats === 0 ? "–" : "0 %") : chats === 0 ? "100 %" : `${(permille(chats, emails) / 10).toFixed(1)} %`;
   const mixed = (chats, emails) =>
     `${counted(chats, "chat", "chats")}, ${counted(emails, "email", "emails")}` + (chats + emails > 0 ? `, ${percent(chats, emails)} missed` : "");
   const two = (value) => String(value).padStart(2, "0");
@@ -130,9 +132,8 @@
     return Number.isNaN(date.getTime()) ? dayText(seconds / HOUR) : `${dayText(seconds / HOUR)}, ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
   }
   function lengthText(seconds) {
-    if (seconds < 60) return `${seconds} s`;
     const minutes = Math.floor(seconds / 60);
-    if (minutes < 60) return `${minutes} min`;
+    if (minutes < 60) return minutes < 1 ? `${seconds} s` : `${minutes} min`;
     return minutes < 2880 ? `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min` : `${figure(Math.floor(minutes / 1440))} d ${Math.floor((minutes % 1440) / 60)} h`;
   }
   const dayName = (hour) => DAYS[(((Math.floor(hour / 24) + 3) % 7) + 7) % 7];
@@ -213,8 +214,7 @@
   function follow(svg, width, tell) {
     svg.addEventListener("pointermove", (event) => {
       const box = svg.getBoundingClientRect();
-      const scale = width / box.width;
-      tell({ x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale });
+      tell({ x: ((event.clientX - box.left) * width) / box.width, y: ((event.clientY - box.top) * width) / box.width });
     });
     svg.addEventListener("pointerleave", () => tell(null));
   }
@@ -280,7 +280,7 @@
 
   function drawWeek(host, readout, week, shade, width) {
     const [left, top, cell] = [38, 20, (width - 38) / 24];
-    const [tall, gap] = [Math.min(Math.max(cell, 16), 24), cell < 14 ? 1 : 2];
+    const [tall, gap] = [Math.min(Math.max(cell, 16), width === PRINTED_WIDTH ? 18 : 24), cell < 14 ? 1 : 2];
     const values = Array.from(week.chats, (chats, slot) => SHADES[shade].of(chats, week.emails[slot]));
     const peak = Math.max(...values);
     const most = shade === "share" ? 1 : peak;
@@ -384,8 +384,7 @@
     const exact = () => view.length * ROW <= TALLEST;
 
     function draw(printed) {
-      const most = printed ? PRINTED_ROWS : Math.ceil(room()) + 8;
-      const count = Math.min(view.length, most);
+      const count = Math.min(view.length, printed ? PRINTED_ROWS : Math.ceil(room()) + 8);
       const wanted = exact() ? box.scrollTop / ROW - 4 : (box.scrollTop / (total() - box.clientHeight)) * (view.length - room()) - 1;
       const first = printed ? 0 : Math.max(0, Math.min(Math.floor(wanted), view.length - count));
       const held = pool.find((slot) => slot.button === document.activeElement);
@@ -479,7 +478,7 @@
   function fillOnline(data, detail) {
     const tabled = Math.min(detail.starts.length, LISTED_STRETCHES);
     const all = counted(detail.stretches, "online stretch", "online stretches");
-    const note = detail.stretches === 0 ? "No operator of this site was ever online." : `${all}. Each line is a day, from 00:00 to 24:00; a bar: at least one operator was online.`;
+    const note = detail.stretches === 0 ? "No operator of this site was online." : `${all}. Each line is a day, from 00:00 to 24:00; a bar: at least one operator was online.`;
     byId("online-note").textContent = note + (tabled < detail.stretches ? ` The table has the latest ${figure(tabled)}.` : "");
     byId("online-data").hidden = tabled === 0;
     const rows = detail.starts.slice(-LISTED_STRETCHES).map((start, i) => {
@@ -500,7 +499,7 @@
     const lastDay = Math.ceil(ends[ends.length - 1] / DAY) - 1;
     const firstDay = Math.max(Math.floor(starts[0] / DAY), lastDay - SHOWN_DAYS + 1);
     const days = Math.max(1, lastDay - firstDay + 1);
-    const [left, tall, top] = [86, 14, 20];
+    const [left, tall, top] = [86, width === PRINTED_WIDTH ? 12 : 14, 20];
     const x = (seconds) => left + ((width - left) * seconds) / DAY;
     const svg = picture(byId("online-chart"), width, top + days * tall + 4, `Online times, one line a day, ${dayText(firstDay * 24)} to ${dayText(lastDay * 24)}.`);
     for (let hour = 0; hour < 24; hour += 6) shape(svg, "text", { x: x(hour * HOUR), y: 12 }, two(hour));
@@ -508,7 +507,7 @@
       const y = top + day * tall;
       const name = dayName((firstDay + day) * 24).slice(0, 3);
       const text = dayText((firstDay + day) * 24);
-      if (day % 7 === 0 || days < 8) shape(svg, "text", { x: 0, y: y + 10 }, text.startsWith("about") ? text.slice(6) : `${name}, ${text.split(" ").slice(0, 2).join(" ")}`);
+      if (day % 7 === 0 || days < 8) shape(svg, "text", { x: 0, y: y + tall - 4 }, text.startsWith("about") ? text.slice(6) : `${name}, ${text.split(" ").slice(0, 2).join(" ")}`);
       shape(svg, "rect", { x: left, y: y + 1, width: width - left, height: tall - 3, class: "lane" });
     }
     let path = "";
@@ -546,7 +545,7 @@
       state.site = site;
       showSite(data, site);
       drawSite();
-      if (first || !narrow.matches) return;
+      if (first || !narrow.matches) return; // The panel is in view already.
       byId("site").focus({ preventScroll: true });
       byId("site").scrollIntoView();
     });
