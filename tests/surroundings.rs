@@ -113,8 +113,9 @@ fn a_pipe_for_which_there_is_no_thread_is_an_error() {
         sandbox.write("in.jsonl", &line);
         command.stdin(fs::File::open(sandbox.path("in.jsonl")).unwrap());
         let ran = Running::start(command).wait();
-        // The program, a syncer, one that reads the pipe, one that works.
-        if threads < 4 {
+        // The program, a syncer, one that reads the pipe, one that works; with two or three, one may have ended before the next begins.
+        let has_none = ran.err.contains("none could be started");
+        if threads == 1 || (threads < 4 && has_none) {
             ran.fails(1, &["-: a pipe is read by a thread of its own, and none could be started"]).says(&["ulimit -u"]);
         } else {
             ran.expect(0);

@@ -41,7 +41,10 @@ impl Sites {
             }
             true
         })?;
-        sites.cut(memory);
+        // They come in the order of their names, so mostly there is nothing to do.
+        if sites.listed.len() > MOST || held > memory {
+            sites.cut(memory);
+        }
         sites.listed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Ok(sites)
     }
