@@ -295,3 +295,18 @@ fn csv_for_spreadsheets() {
     let sources = sandbox.run("sources --store s --format csv").expect(0).silently();
     assert!(!sources.out.contains('\''), "{}", sources.out);
 }
+
+/// Sites share the blocks of a snapshot: what is read of them fits the memory if the events do, and nothing is put aside.
+#[test]
+fn a_compacted_store_with_many_small_sites_fits_the_memory() {
+    let (sandbox, naive) = store(&chatwal_tools::generated("--lines 30000 --sites 10000 --seed 5").unwrap());
+    sandbox.run("compact --store s --all").expect(0);
+    let (first, last) = naive.range().unwrap();
+    let middle = first + (last - first) / 2;
+    for arguments in [format!("--since {middle}"), "--format html".into()] {
+        let ran = sandbox.run(&format!("report -v --store s --memory 8M --threads 1 {arguments}")).expect(0);
+        assert!(ran.err.contains("read ") && !ran.err.contains("temporary files"), "{arguments}: {}", ran.err);
+    }
+    let since = sandbox.run(&format!("report --store s --memory 8M --since {middle}")).expect(0).out;
+    assert!(since.as_bytes() == naive.report_between(middle, i64::MAX));
+}

@@ -54,8 +54,8 @@ impl Made {
             warnings: times::mixed(&report.totals).into_iter().collect(),
             rejects: view.inputs.values().map(|input| input.rejects).sum(),
             position: format!("True up to frame {} of the log", view.link.sequence.saturating_sub(1)),
-            others: "`chatwal report --format csv` lists all; `--site` makes a page of some.".into(),
-            timeline: "Of any site, `chatwal timeline SITE` shows when it was online.".into(),
+            others: "chatwal report --format csv lists all; --site makes a page of some.".into(),
+            timeline: "Of any site, chatwal timeline SITE shows when it was online.".into(),
         };
         let how = How::Page(Box::new(PageParts { activity, facts, limits: options.limits.clone() }));
         Ok(Made { report, how })

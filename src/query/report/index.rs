@@ -57,7 +57,8 @@ impl IndexReader<'_> {
             }
             let shard = shard(site_hash(record.name.site()));
             if is_read && let Some(load) = self.loads.get_mut(usize::from(shard)) {
-                load.add(record.whole, record.line.entry.length);
+                // Sites share blocks, so their lengths do not add up.
+                load.add(record.whole, making.bytes_of(snapshot, shard, record.whole));
             }
             self.dealer.put(usize::from(shard), |out| record.encode(out))?;
         }
@@ -69,7 +70,7 @@ impl IndexReader<'_> {
 pub(super) struct IndexRecord {
     pub(super) name: SiteName,
     /// Index of the snapshot.
-    snapshot: u32,
+    pub(super) snapshot: u32,
     /// Some of its events are in the window and some are not.
     is_cut: bool,
     /// How many events it has in the snapshot, in the window or not.

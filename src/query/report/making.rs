@@ -17,6 +17,7 @@ use crate::format::coding::{shard, site_hash};
 use crate::query::activity::{Watch, Watcher};
 use crate::query::gather::{Load, ReadPlan, Task, Work, loads_of, parallel};
 use crate::query::large::Large;
+use crate::snapshot::Snapshot;
 use crate::snapshot::lines::Lines;
 use crate::store::View;
 
@@ -60,6 +61,15 @@ impl<'a> Making<'a> {
     pub(super) fn reads(&self, record: &IndexRecord) -> bool {
         let Summary { messages, emails, .. } = record.line.entry.summary;
         self.watch.is_some() && messages + emails > 0
+    }
+
+    /// About how many bytes of a shard of a snapshot so many of its events take.
+    pub(super) fn bytes_of(&self, snapshot: u32, shard: u8, events: u64) -> u64 {
+        let shards =
+            usize::try_from(snapshot).ok().and_then(|number| self.view.snapshots.get(number)).map(Snapshot::shards);
+        let Some(shard) = shards.and_then(|shards| shards.get(usize::from(shard))) else { return 0 };
+        let share = u128::from(shard.length) * u128::from(events) / u128::from(shard.events.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
     }
 
     /// Finds all lines; returns the number of copies that were dropped.
@@ -186,7 +196,7 @@ impl<'a> Making<'a> {
         let records = self.records(shard..=shard)?;
         // What the tail has is known; what snapshots have may be less than this.
         let mut whole = load;
-        records.iter().for_each(|record| whole.add(record.whole, record.line.entry.length));
+        records.iter().for_each(|record| whole.add(record.whole, self.bytes_of(record.snapshot, shard, record.whole)));
         let large = Large::new(&self.limits.for_large(), shard, whole.memory());
         large.tail(segments, frames, |site| self.wants(site), (!records.is_empty()).then_some(&sites))?;
         let sites = sites.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -49,11 +49,15 @@ impl<'a> ReportWorker<'a> {
         }
         let SortedOut { to_read, finished } =
             sort_out(&records, |record| making.reads(record) || sites.contains(&record.name));
+        let places = (0u32..).zip(snapshots).map(|(number, snapshot)| (snapshot, stretches_of(&to_read, number)));
+        let places: Vec<_> = places.collect();
         let mut load = Load::default();
-        to_read.iter().for_each(|record| load.add(record.whole, record.line.entry.length));
+        to_read.iter().for_each(|record| load.add(record.whole, 0));
+        // Sites share blocks, so their lengths do not add up.
+        let stretches = places.iter().flat_map(|(_, (_, stretches))| stretches);
+        stretches.for_each(|stretch| load.add(0, stretch.end - stretch.start));
         let mut fits = !gather.is_full() && load.memory() <= task.share;
-        for (number, snapshot) in (0u32..).zip(snapshots) {
-            let (names, stretches) = stretches_of(&to_read, number);
+        for (snapshot, (names, stretches)) in places {
             for stretch in stretches {
                 fits &= !gather.is_full();
                 if fits {
