@@ -427,3 +427,24 @@ fn the_readme_is_short() {
     assert_eq!(page.matches("\n<!-- figures: tools/compare.py -->\n").count(), 1);
     assert_eq!(page.matches("\n<!-- end of figures -->\n").count(), 1);
 }
+
+/// The oldest Rust that is named works for all that chatwal is made of.
+#[test]
+fn no_dependency_needs_a_newer_rust_than_is_named() {
+    let metadata =
+        ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", "x86_64-unknown-linux-gnu"];
+    let output = Command::new(env!("CARGO")).args(metadata).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |version: &str| version.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    let ours = env!("CARGO_PKG_RUST_VERSION");
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 50);
+    for package in packages {
+        let theirs = package["rust_version"].as_str().unwrap_or("1.0");
+        assert!(number(theirs) <= number(ours), "{} needs Rust {theirs}; Cargo.toml says {ours}", package["name"]);
+    }
+    for page in ["README.md", "docs/guide.md"] {
+        assert!(text(page).contains(ours), "{page} names another Rust than {ours}");
+    }
+}

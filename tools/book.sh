@@ -13,7 +13,7 @@ done
 rm -rf target/book target/book-src
 mkdir -p target/book-src/docs
 cp README.md wal-format.md CONTRIBUTING.md CHANGELOG.md LICENSE target/book-src/
-cp docs/*.md docs/*.svg target/book-src/docs/
+cp docs/*.md docs/*.svg docs/*.png target/book-src/docs/
 {
     echo "# Summary"
     for page in "${pages[@]}"; do

@@ -59,7 +59,7 @@ for shell in bash zsh fish; do
     "$chatwal" completions "$shell" >"$tree/completions/$shell/$file"
 done
 cp README.md CHANGELOG.md LICENSE wal-format.md "$tree/"
-cp docs/*.md docs/*.svg "$tree/docs/"
+cp docs/*.md docs/*.svg docs/*.png "$tree/docs/"
 python3 tools/dependencies.py --licences >"$tree/LICENCES-OF-DEPENDENCIES"
 python3 tools/dependencies.py --sbom >"$work/$name.cdx.json"
 
