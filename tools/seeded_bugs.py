@@ -66,6 +66,7 @@ PACKED, MEMBERS, AHEAD = "src/intake/packed", "src/intake/packed/members", "src/
 LZ4, SEEK, FOREIGN = "src/intake/packed/lz4", "src/intake/seek", "src/intake/foreign"
 ALLOW, FILES, FORGET = "src/cli/allow", "src/cli/files", "src/cli/forget"
 RAW, TIMES = "src/cli/raw", "src/cli/times"
+ACTIVITY, PAGE, ENVIRONMENT, UNIT = "src/query/activity", "src/show/page", "src/cli/environment", "src/event/unit"
 
 BUGS = [
     # Acknowledged is durable: each fsync left out in turn.
@@ -1311,13 +1312,13 @@ BUGS = [
         "stale-summary-in-the-index",
         "the index of a snapshot holds the summary of a site as it was one event before",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (COMPACT, "let summary = self.fold.site(rows, table.names(), Window::ALL);", "let summary = self.fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL);"),
+        (COMPACT, "let summary = self.fold.site(rows, table.names(), Window::ALL, &mut ());", "let summary = self.fold.site(&rows[..rows.len() - 1], table.names(), Window::ALL, &mut ());"),
     ),
     Bug(
         "tail-does-not-touch-the-index",
         "a site that has events behind a snapshot is answered from the snapshot's index as well",
         "compaction a_store_cut_and_compacted_in_any_way",
-        (REPORT, "is_shared(record) || record.is_cut || in_tail(&record.name)", "is_shared(record) || record.is_cut"),
+        (REPORT, "is_shared(record) || record.is_cut || is_read(record)", "is_shared(record) || record.is_cut"),
     ),
     Bug(
         "forgetting-is-forgotten",
@@ -2155,7 +2156,7 @@ BUGS = [
         "zero-is-in-seconds",
         "a store with a timestamp of 0 is said to mix units",
         "inputs one_store_with_several_units",
-        (TIMES, "const TELLING: u64 = 100_000_000;", "const TELLING: u64 = 0;"),
+        (UNIT, "const TELLING: u64 = 100_000_000;", "const TELLING: u64 = 0;"),
     ),
     # Many inputs.
     Bug(
@@ -2199,6 +2200,78 @@ BUGS = [
         "a checkpoint that makes the store unreadable is written and acknowledged",
         "forged a_checkpoint_that_no_reader_accepts",
         (LOG, "if let Err(malformed) = Checkpoint::decode(&checkpoint) {", "if let (Err(malformed), true) = (Checkpoint::decode(&checkpoint), checkpoint.is_empty()) {"),
+    ),
+    Bug(
+        'days-of-utc-whatever-the-timezone',
+        'the hours of a page are those of UTC, whatever --timezone says',
+        'page every_figure',
+        (ACTIVITY, '.saturating_add(i64::from(self.offset) * 60)', '.saturating_add(i64::from(self.offset) * 0)'),
+    ),
+    Bug(
+        'the-sites-with-fewest-emails',
+        'a page has details of the sites with fewest emails',
+        'page every_figure',
+        (ACTIVITY, 'self.kept.pop_first();', 'self.kept.pop_last();'),
+    ),
+    Bug(
+        'the-unit-of-the-first-message',
+        'the unit of timestamps is that of the first message, not of the latest',
+        'page the_unit_is_said',
+        (ACTIVITY, '(None, Some(seen), Some(told)) if seen != told => unit = Some(told),', '(None, Some(seen), Some(told)) if seen != told && seen == Unit::Nanoseconds => unit = Some(told),'),
+    ),
+    Bug(
+        'messages-before-the-window-on-the-page',
+        'messages before --since are counted for a site that does not fit the memory',
+        'page every_figure',
+        (ACTIVITY, 'Kind::Message if row.timestamp < self.watch.window.from => {}', 'Kind::Message if row.timestamp == i64::MIN => {}'),
+    ),
+    Bug(
+        'stretches-as-they-began',
+        'a stretch of a page begins before --since',
+        'page every_figure',
+        (ACTIVITY, 'self.since = Some(moment.max(self.window.from));', 'self.since = Some(moment);'),
+    ),
+    Bug(
+        'names-are-markup',
+        'a name in the words of a page is markup',
+        'page names_are_text',
+        (PAGE, '\'<\' => out.push_str("&lt;"),', "'<' => out.push('<'),"),
+    ),
+    Bug(
+        'finished-lines-have-no-hours',
+        'a page of a compacted store counts no message of it',
+        'page every_figure',
+        (REPORT, 'self.watch.is_some() && messages + emails > 0', 'self.watch.is_some() && messages + emails > u64::from(u32::MAX)'),
+    ),
+    Bug(
+        'lengths-of-shared-blocks-add-up',
+        'sites that share blocks are taken for as large as all of their blocks',
+        'page a_compacted_store_with_many',
+        (REPORT, 'load.add(record.whole, making.bytes_of(snapshot, shard, record.whole));', 'load.add(record.whole, record.line.entry.length);'),
+    ),
+    Bug(
+        'formulas-unguarded',
+        '--csv-safe lets text through that spreadsheets run',
+        'page csv_for_spreadsheets',
+        (RENDER, "starts_with(['=', '+', '-', '@'])", "starts_with(['=', '+', '-'])"),
+    ),
+    Bug(
+        'the-environment-goes-first',
+        'a variable counts although the command line says what it excludes',
+        'help the_command_line_goes_before',
+        (ENVIRONMENT, 'if excluded || stands_in', 'if stands_in'),
+    ),
+    Bug(
+        'a-list-beside-what-is-typed',
+        'a list of inputs in the environment is read beside the inputs that are typed',
+        'help a_variable_concerns',
+        (ENVIRONMENT, '[("files_from", "files")]', '[("files_from", "none")]'),
+    ),
+    Bug(
+        'an-empty-variable-is-a-value',
+        'an empty variable is taken for a value',
+        'help the_command_line_goes_before',
+        (ENVIRONMENT, 'let is_set = !value.is_empty() && !is_off;', 'let is_set = !is_off;'),
     ),
 ]
 
