@@ -125,7 +125,7 @@ impl Findings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// A window or dictionary that is larger than the memory it may have.
-    #[error("the {} data wants {} of {}, and --memory allows {}", name(layers), window_of(layers),
+    #[error("the {} data wants {} of {}, and the memory allows {}", name(layers), window_of(layers),
         wanted.map_or_else(|| "more".into(), size), size(*memory))]
     Window {
         /// The packings.
@@ -570,7 +570,7 @@ mod tests {
 
         let error = unpack(&frame(31)).error.unwrap();
         let error = Refused::of(&error).unwrap().error("x", Some(Path::new("x.zst")));
-        assert_eq!(error.to_string(), "x: the zstd data wants a window of 2G, and --memory allows 64M");
+        assert_eq!(error.to_string(), "x: the zstd data wants a window of 2G, and the memory allows 64M");
         let command = "`zstd -dc --long=31 x.zst | chatwal ingest --store DIR -`";
         assert_eq!(error.hint(), format!("run with --memory 4G, or unpack it before: {command}"));
     }
@@ -598,7 +598,7 @@ mod tests {
         }
         let error = unpack(&stream(96 << 20)).error.unwrap();
         let error = Refused::of(&error).unwrap().error("x", None);
-        assert_eq!(error.to_string(), "x: the xz data wants a dictionary of 96M, and --memory allows 64M");
+        assert_eq!(error.to_string(), "x: the xz data wants a dictionary of 96M, and the memory allows 64M");
         let command = "`… | xz -dc | chatwal ingest --store DIR -`";
         assert_eq!(error.hint(), format!("run with --memory 192M, or unpack it before: {command}"));
     }

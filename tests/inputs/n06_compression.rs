@@ -105,12 +105,12 @@ fn rows() -> Vec<Row> {
         ]);
     }
     rows.push(row("a window of 64 MiB", zstd_long(&a(), 26), a(), &[], 0));
-    rows.push(row("a window of 128 MiB", zstd_long(&a(), 27), vec![], &["a window of 128M", "--memory allows 64M"], 1));
-    rows.push(row("a window of 2 GiB", zstd_long(&a(), 31), vec![], &["a window of 2G", "--memory allows 64M"], 1));
+    rows.push(row("a window of 128 MiB", zstd_long(&a(), 27), vec![], &["a window of 128M", "the memory allows 64M"], 1));
+    rows.push(row("a window of 2 GiB", zstd_long(&a(), 31), vec![], &["a window of 2G", "the memory allows 64M"], 1));
     if cfg!(feature = "more-compression") {
         rows.push(row("xz, four zeros behind it: it may", [xz(&a()), vec![0; 4]].concat(), a(), &[], 0));
         rows.push(row("a dictionary of 64 MiB", xz_of(&a(), 64 << 20), a(), &[], 0));
-        rows.push(row("one of 96 MiB", xz_of(&a(), 96 << 20), vec![], &["a dictionary of 96M", "--memory allows 64M"], 1));
+        rows.push(row("one of 96 MiB", xz_of(&a(), 96 << 20), vec![], &["a dictionary of 96M", "the memory allows 64M"], 1));
     } else {
         for (name, pack) in [("bzip2", bzip2 as Pack), ("xz", xz), ("lz4", lz4)] {
             rows.push(row(name, pack(&a()), vec![], &[name, "without the feature `more-compression`"], 1));

@@ -42,7 +42,7 @@ impl Appender<'_> {
         let (line, byte, reason) = told.map(|told| (told.line, told.byte, told.fault())).unwrap_or_default();
         let reason = match most {
             0 => reason,
-            most => format!("{reason}; that is reject {}, and --max-rejects {most} are allowed", held.max(most) + 1),
+            most => format!("{reason}; that is reject {}, and {most} are allowed", held.max(most) + 1),
         };
         Error::Line { input: self.input.shown.clone(), line, byte, reason }
     }
