@@ -375,7 +375,7 @@ fn a_limit_on_the_size_of_files_ends_a_compaction_in_order() {
     let largest = sandbox.listing("s").values().map(|(bytes, _)| bytes.len()).max().unwrap();
     assert!(largest < 5600);
     let limited = sandbox.shell("ulimit -f 11 && exec $chatwal compact --store s");
-    limited.fails(1, &["s/", ".snap.tmp", "File too large"]).says(&["hint", "make room"]);
+    limited.fails(1, &["s/", ".snap.tmp", "File too large"]).says(&["hint", "ulimit -f"]);
     sandbox.reports(&all);
     sandbox.run("compact --store s").expect(0);
     sandbox.reports(&all);
