@@ -215,8 +215,10 @@ const SHELLS: [(&str, &str); 3] = [
         "zmodload zsh/zpty; zpty shell 'zsh -f -i'
         zpty -w shell \"PS1=; fpath=($PWD \\$fpath); autoload -U compinit; compinit -u -D; zstyle ':completion:*' list-prompt ''\"
         zpty -w shell 'echo re''ady'; zpty -r shell seen '*ready*'
-        zpty -n -w shell \"$line\"$'\\t\\t'; sleep 2
-        while zpty -rt shell seen; do print -r -- \"$seen\"; done",
+        zpty -n -w shell \"$line\"$'\\t\\t'; all=
+        look() { while zpty -rt shell seen; do all+=$seen; done }
+        repeat 80; do sleep 0.25; look; [[ $all == *$wanted* ]] && break; done
+        sleep 0.25; look; print -r -- \"$all\"",
     ),
     ("fish", "source $script; complete -C \"$line\""),
 ];
@@ -241,6 +243,7 @@ fn shells_complete_commands_and_values() {
                 .arg(how)
                 .env("script", "./_chatwal")
                 .env("line", line)
+                .env("wanted", wanted[wanted.len() - 1])
                 .env("TERM", "xterm")
                 .env("HOME", sandbox.root());
             let ran = run(command);
