@@ -34,13 +34,31 @@ def packages():
     return own, sorted((by_id[one] for one in seen), key=lambda package: (package["name"], package["version"]))
 
 
+def beside():
+    """What is linked into the static binary beside the packages of Cargo: name, version, licence, and what to know."""
+    first = lambda *command: subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[0]
+    rust = first("rustc", "--version").split()[1]
+    glibc = first("ldd", "--version").split()[-1]
+    return [
+        ("rust-std", rust, "MIT OR Apache-2.0",
+         "The standard library of Rust, with the crates that it is made of, among them addr2line, gimli, hashbrown, miniz_oxide, object and\n"
+         "rustc-demangle. Their licences are in share/doc of each Rust toolchain, and at the top of their sources."),
+        ("glibc", glibc, "LGPL-2.1-or-later",
+         "The GNU C Library, linked statically. It is free software under the GNU Lesser General Public License, version 2.1 or later, whose\n"
+         "text comes with each system (/usr/share/common-licenses/LGPL-2.1 on Debian) and with the library's source. To link chatwal with\n"
+         "another version of it, install that and run tools/release.sh: all that chatwal is made of is in its repository and in Cargo.lock."),
+    ]
+
+
 def sbom(own, others):
     def component(package, kind):
         purl = f"pkg:cargo/{package['name']}@{package['version']}"
         return {"type": kind, "bom-ref": purl, "name": package["name"], "version": package["version"], "purl": purl,
                 "licenses": [{"expression": (package["license"] or "NOASSERTION").replace("/", " OR ")}]}
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "metadata": {"component": component(own, "application")},
-            "components": [component(package, "library") for package in others]}
+            "components": [component(package, "library") for package in others] + [
+                {"type": "library", "bom-ref": name, "name": name, "version": version, "licenses": [{"expression": licence}]}
+                for name, version, licence, _ in beside()]}
 
 
 def licences(others):
@@ -66,6 +84,8 @@ def main():
     else:
         print(f"chatwal {own['version']} is made of these, each under its own licence.\n")
         print("\n".join(licences(others)))
+        for name, version, licence, text in beside():
+            print(f"\n== {name} {version}: {licence}\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -37,30 +37,36 @@ name=chatwal-$version-$TRIPLE
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/$name
-mkdir -p "$tree"/{bin,man,completions,docs}
+# As it is laid out below /usr/local.
+share=$tree/share doc=$tree/share/doc/chatwal
+mkdir -p "$tree/bin" "$share"/{man/man1,man/man5,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d} "$doc"/{docs,examples}
 for program in chatwal segment-dump; do
     objcopy --only-keep-debug "$build/$TRIPLE/release/$program" "$work/$program.debug"
     strip --strip-all -R .comment -R .note.gnu.build-id -o "$tree/bin/$program" "$build/$TRIPLE/release/$program"
 done
 chatwal=$tree/bin/chatwal
-"$chatwal" man --into "$tree/man"
-# The chapters on what stands where; the whole is wal-format.md.
+"$chatwal" man --into "$share/man/man1"
+# The chapters on what stands where; the whole is wal-format.md. Tables become lists: cells are long, and terminals narrow.
 {
     echo "% \"chatwal-store\" \"5\" \"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)\" \"chatwal $version\" \"chatwal\""
     echo "# NAME"
     echo "chatwal-store - the files of a chatwal store"
-    sed -n '2,/^## 3\. /p' wal-format.md | sed '$d; s/^## [0-9]*\. /# /; s/^### /## /'
+    echo "# DESCRIPTION"
+    echo "These are the first two chapters of wal-format.md, which describes each byte of a store; numbers of sections are those of that page."
+    sed -n '/^## 1\. /,/^## 3\. /p' wal-format.md | sed '$d; s/^## [0-9]*\. \(.*\)/# \U\1/; s/^### /## /' | awk '
+        /^\|[-|]*\|$/ { next }
+        /^\|/ { if (!table) { table = 1; next } line = $0; gsub(/^\| *| *\|$/, "", line); sub(/ *\| */, ": ", line); gsub(/ *\| */, "; ", line); print "- " line; next }
+        { table = 0; print }'
     echo "# SEE ALSO"
-    echo "**chatwal**(1), **segment-dump**(1); wal-format.md has all of the format"
-} | go-md2man >"$tree/man/chatwal-store.5"
-for shell in bash zsh fish; do
-    case $shell in bash) file=chatwal ;; zsh) file=_chatwal ;; fish) file=chatwal.fish ;; esac
-    mkdir -p "$tree/completions/$shell"
-    "$chatwal" completions "$shell" >"$tree/completions/$shell/$file"
-done
-cp README.md CHANGELOG.md LICENSE wal-format.md "$tree/"
-cp docs/*.md docs/*.svg docs/*.png "$tree/docs/"
-python3 tools/dependencies.py --licences >"$tree/LICENCES-OF-DEPENDENCIES"
+    echo "**chatwal**(1), **segment-dump**(1)"
+} | go-md2man >"$share/man/man5/chatwal-store.5"
+"$chatwal" completions bash >"$share/bash-completion/completions/chatwal"
+"$chatwal" completions zsh >"$share/zsh/site-functions/_chatwal"
+"$chatwal" completions fish >"$share/fish/vendor_completions.d/chatwal.fish"
+cp README.md CHANGELOG.md CONTRIBUTING.md LICENSE wal-format.md "$doc/"
+cp docs/*.md docs/*.svg docs/*.png "$doc/docs/"
+cp examples/* "$doc/examples/"
+python3 tools/dependencies.py --licences >"$doc/LICENCES-OF-DEPENDENCIES"
 python3 tools/dependencies.py --sbom >"$work/$name.cdx.json"
 
 # tar_of OUTPUT DIRECTORY NAME...: the same bytes for the same files.
@@ -78,17 +84,14 @@ cp "$work/$name.cdx.json" "$out/"
 # -- the Debian package: gzip members, so that dpkg of 2012 takes it; no Depends, since nothing is needed.
 if command -v dpkg-deb >/dev/null; then
     deb=$work/deb
-    mkdir -p "$deb"/{DEBIAN,etc/default,lib/systemd/system,usr/bin,usr/share/{man/man1,man/man5,zsh/vendor-completions,fish/vendor_completions.d,bash-completion/completions,doc/chatwal}}
-    cp "$tree"/bin/* "$deb/usr/bin/"
-    for page in "$tree"/man/*.[15]; do
-        gzip -9nc "$page" >"$deb/usr/share/man/man${page##*.}/$(basename "$page").gz"
-    done
-    cp "$tree/completions/bash/chatwal" "$deb/usr/share/bash-completion/completions/"
-    cp "$tree/completions/zsh/_chatwal" "$deb/usr/share/zsh/vendor-completions/"
-    cp "$tree/completions/fish/chatwal.fish" "$deb/usr/share/fish/vendor_completions.d/"
-    cp -r "$tree/docs" README.md wal-format.md "$deb/usr/share/doc/chatwal/"
-    gzip -9nc CHANGELOG.md >"$deb/usr/share/doc/chatwal/changelog.gz"
-    cat LICENSE "$tree/LICENCES-OF-DEPENDENCIES" >"$deb/usr/share/doc/chatwal/copyright"
+    mkdir -p "$deb"/{DEBIAN,etc/default,lib/systemd/system,usr/share/zsh/vendor-completions}
+    cp -r "$tree/bin" "$tree/share" "$deb/usr/"
+    # Where Debian has them, and as it has them.
+    mv "$deb/usr/share/zsh/site-functions/_chatwal" "$deb/usr/share/zsh/vendor-completions/"
+    rmdir "$deb/usr/share/zsh/site-functions"
+    gzip -9n "$deb"/usr/share/man/man?/* "$deb/usr/share/doc/chatwal/CHANGELOG.md"
+    mv "$deb/usr/share/doc/chatwal/CHANGELOG.md.gz" "$deb/usr/share/doc/chatwal/changelog.gz"
+    (cd "$deb/usr/share/doc/chatwal" && cat LICENSE LICENCES-OF-DEPENDENCIES >copyright && rm LICENSE LICENCES-OF-DEPENDENCIES)
     cp packaging/chatwal.service packaging/chatwal.timer "$deb/lib/systemd/system/"
     cp packaging/chatwal.default "$deb/etc/default/chatwal"
     echo /etc/default/chatwal >"$deb/DEBIAN/conffiles"

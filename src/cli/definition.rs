@@ -171,7 +171,7 @@ pub fn whole() -> Command {
 pub fn segment_dump() -> Command {
     let mut whole = Cli::command();
     let dump = whole.find_subcommand_mut("dump").map_or_else(Command::default, std::mem::take);
-    dump.name("segment-dump").display_name("segment-dump").bin_name("segment-dump")
+    dump.name("segment-dump").display_name("segment-dump").bin_name("segment-dump").version(env!("CARGO_PKG_VERSION"))
 }
 
 /// The help of a command, by its words: of `chatwal` itself if there are none.

@@ -85,6 +85,9 @@ fn page(command: &Command, out: &mut (dyn Write + Send)) -> io::Result<()> {
         literal("EXIT STATUS", topics::text("exit"), out)?;
         literal("ENVIRONMENT", topics::text("environment"), out)?;
     }
+    if !is_main {
+        literal("EXIT STATUS", "0 if all is well. chatwal(1) lists the others; so does `chatwal help exit`.", out)?;
+    }
     let mut roff = Roff::new();
     roff.control("SH", ["SEE ALSO"]);
     let others = if is_main { "chatwal-store(5), segment-dump(1)" } else { "chatwal(1), chatwal-store(5)" };

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use chatwal::base::text::printable;
 use clap::Parser;
 
-/// Print a line a frame of segments, with checksums; needs no store and no lock
+/// Print segments frame by frame and snapshots block by block; needs no store and no lock
 #[derive(Parser)]
 #[command(
     name = "segment-dump",
@@ -21,7 +21,7 @@ use clap::Parser;
     after_help = "Exit status: 0 sound, or torn at its end; 1 failure; 4 corrupt"
 )]
 struct Args {
-    /// Segments
+    /// Segments and snapshots
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print the events as JSON lines instead (the texts of messages are not kept)

@@ -16,16 +16,16 @@ What chatwal counts
 
 An event is a JSON object, usually one on each line:
 
-  {\"id\":\"7f36\",\"type\":\"message\",\"from\":\"visitor5\",\"site_id\":\"123\",\"timestamp\":1429026445,\"data\":{\"message\":\"Hi\"}}
-  {\"id\":\"5336\",\"type\":\"status\",\"from\":\"operator1\",\"site_id\":\"123\",\"timestamp\":1429026448,\"data\":{\"status\":\"online\"}}
+  {\"id\":\"5336\",\"type\":\"status\",\"from\":\"anna\",\"site_id\":\"123\",\"timestamp\":1429026445,\"data\":{\"status\":\"online\"}}
+  {\"id\":\"7f36\",\"type\":\"message\",\"from\":\"visitor5\",\"site_id\":\"123\",\"timestamp\":1429026448,\"data\":{\"message\":\"Hi\"}}
 
 A message is a chat if an operator of its site was online at its timestamp, else an email.
 All operators of a site start offline. A status says for its operator what holds from its
 timestamp on. At the same timestamp, statuses count before messages.
 
-The report has a line for each site:
+The report has a line for each site, here of these two events:
 
-  123,messages=3,emails=1,operators=1,visitors=2
+  123,messages=1,emails=0,operators=1,visitors=1
 
   messages    chats; the problem that chatwal was written for called them messages
   emails      messages that came while no operator was online
