@@ -39,7 +39,7 @@ fn one_reject_more_than_allowed_is_an_error_that_names_it() {
     let third = format!("in.jsonl:6 (byte {})", input.len() - 3);
     sandbox.write("in.jsonl", &input);
     for command in ["ingest --store s --max-rejects 2 in.jsonl", "run --store s --max-rejects 2 in.jsonl"] {
-        let ran = sandbox.run(command).fails(1, &[&third, "reject 3", "--max-rejects 2"]);
+        let ran = sandbox.run(command).fails(1, &[&third, "reject 3", "and 2 are allowed"]);
         assert_eq!(ran.out, "");
         holds(&sandbox, 0, 0);
     }
