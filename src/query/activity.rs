@@ -1,6 +1,6 @@
 //! When chats and emails came: by hour, by hour of the week, and, for the sites with most emails, each for itself.
 //!
-//! It is found while a report is made, in the same pass. Each thread counts for itself ([`Watcher`]); what they counted is added up in
+//! It is found while a report is made, in the same pass. Each thread counts for itself (`Watcher`); what they counted is added up in
 //! the end. A site is folded a second time, from the rows at hand, if it is one of those with most emails so far. The unit of
 //! timestamps has to be known before anything is counted: where nobody says it, it is that of the first message that a thread meets, and if
 //! the latest timestamp of the store tells otherwise in the end, all is counted again.

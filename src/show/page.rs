@@ -1,7 +1,7 @@
 //! The report as a page to look at: one HTML file that asks for nothing else.
 //!
 //! `page/page.html` is its frame, with a `{{name}}` for each thing that is filled in; `page.css` and `page.js` go into it as they are.
-//! The figures that a script draws are columns of numbers ([`data`]), deflated and in base64. Everything else is text that is there without
+//! The figures that a script draws are columns of numbers (`data`), deflated and in base64. Everything else is text that is there without
 //! the script, too. What may run is named by its hash, so that nothing else can: no name of a site is ever markup.
 //!
 //! The same store gives the same bytes: there is no moment in it but those of events.
