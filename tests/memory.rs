@@ -123,6 +123,9 @@ fn assert_bounded(lines: &[u8], memory_mib: u64) {
                 assert!(peak < (memory_mib << 10) + BESIDES, "{command:?} {turn}, {threads} threads: {peak} KiB");
             }
         }
+        let (page, peak) = answer(&store, &["--memory", &memory, "--threads", "8", "report", "--format", "html"]);
+        // How much a page lists depends on the memory.
+        assert!(page.len() > 10_000 && peak < (memory_mib << 10) + BESIDES, "page {turn}: {peak} KiB");
         let (_, peak) = answer(&store, &["--memory", &memory, "compact", "-q"]);
         assert!(peak < (memory_mib << 10) + BESIDES, "compact {turn}: {peak} KiB");
     }

@@ -62,6 +62,8 @@ COMMANDS = {
     "run-again": (["run", *INGEST], "log copy"),
     "compact": (["compact", "--all"], "log copy"),
     "report": (["report"], "log"),
+    "page": (["report", "--format", "html"], "log"),
+    "page-compacted": (["report", "--format", "html"], "snapshot"),
     "report-site": (["report", "--site", "{site}"], "log"),
     "report-since": (["report", "--since", "2026-01-15"], "log"),
     "timeline": (["timeline", "{site}"], "log"),
@@ -82,6 +84,9 @@ COMMANDS = {
 
 # After these the store is asked for its report, since what they say themselves is not the answer.
 CHANGES = {"ingest", "compact"}
+
+# These list as much as the memory allows.
+PAGES = {"page", "page-compacted"}
 
 
 class Group:
@@ -341,7 +346,7 @@ class Matrix:
             faults.append("killed")
         elif ran.status != 0 or ran.error:
             faults.append(f"exit {ran.status}: {ran.error}")
-        elif answer != right:
+        elif answer != right and command not in PAGES:
             faults.append("wrong")
         if ran.peak > size + SLACK:
             faults.append("too much memory")

@@ -2271,7 +2271,7 @@ BUGS = [
         'an-empty-variable-is-a-value',
         'an empty variable is taken for a value',
         'help the_command_line_goes_before',
-        (ENVIRONMENT, 'let is_set = !value.is_empty() && !is_off;', 'let is_set = !is_off;'),
+        (ENVIRONMENT, 'is_some_and(|value| value.is_empty() || value.to_str().is_some_and(is_off))', 'is_some_and(|value| value.to_str().is_some_and(is_off))'),
     ),
 ]
 

@@ -41,11 +41,9 @@ pub fn variable_of(option: &str) -> String {
 }
 
 fn with(arg: Arg, name: &str) -> Arg {
-    let value = env::var_os(name).unwrap_or_default();
     let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
-    let is_off = is_flag && value.to_str().is_some_and(|value| OFF.contains(&value.to_lowercase().as_str()));
-    let is_set = !value.is_empty() && !is_off;
-    if !is_set && env::var_os(name).is_some() {
+    let is_off = |text: &str| is_flag && OFF.contains(&text.to_lowercase().as_str());
+    if env::var_os(name).is_some_and(|value| value.is_empty() || value.to_str().is_some_and(is_off)) {
         // clap would take it for a value.
         return arg;
     }

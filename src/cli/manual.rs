@@ -60,12 +60,10 @@ fn full_name(command: &Command) -> &str {
 }
 
 /// A command's page.
-fn page(command: &Command, out: &mut (dyn Write + Send)) -> io::Result<()> {
+fn page(command: &Command, out: &mut dyn Write) -> io::Result<()> {
     let is_main = full_name(command) == "chatwal";
     let source = concat!("chatwal ", env!("CARGO_PKG_VERSION"));
     let man = Man::new(command.clone()).manual("chatwal").source(source).date(RELEASED);
-    let mut out = out;
-    let out: &mut dyn Write = &mut out;
     man.render_title(out)?;
     man.render_name_section(out)?;
     literal("SYNOPSIS", &definition::usage(command), out)?;
@@ -84,8 +82,7 @@ fn page(command: &Command, out: &mut (dyn Write + Send)) -> io::Result<()> {
     if is_main {
         literal("EXIT STATUS", topics::text("exit"), out)?;
         literal("ENVIRONMENT", topics::text("environment"), out)?;
-    }
-    if !is_main {
+    } else {
         literal("EXIT STATUS", "0 if all is well. chatwal(1) lists the others; so does `chatwal help exit`.", out)?;
     }
     let mut roff = Roff::new();

@@ -335,7 +335,8 @@ fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     match retry_on_intr(|| rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())) {
         Ok(filled) if filled == bytes.len() => return Ok(()),
-        Err(error) if error != Errno::NOSYS => return Err(error.into()),
+        // Some containers refuse what they do not know.
+        Err(error) if ![Errno::NOSYS, Errno::PERM].contains(&error) => return Err(error.into()),
         Ok(_) | Err(_) => {}
     }
     fs::File::open("/dev/urandom")?.read_exact(bytes)

@@ -11,6 +11,7 @@ mod figures;
 mod sites;
 mod words;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use sha2::{Digest as _, Sha256};
@@ -81,15 +82,21 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn value(&self, name: &str) -> Option<String> {
-        let Page { report, activity, facts, sites, .. } = *self;
-        let (all, totals) = (&sites.all, &report.totals);
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         Some(match name {
             "style" => STYLE.into(),
             "script" => SCRIPT.into(),
+            "data" => (&self.data).into(),
+            name => self.text(name)?.into(),
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let Page { report, activity, facts, sites, .. } = *self;
+        let (all, totals) = (&sites.all, &report.totals);
+        Some(match name {
             "style_hash" => hash(STYLE),
             "script_hash" => hash(SCRIPT),
-            "data" => self.data.clone(),
             "title" => "chatwal report".into(),
             "version" => env!("CARGO_PKG_VERSION").into(),
             "chats" => grouped(all.messages),
@@ -111,7 +118,7 @@ impl Page<'_> {
             "week_rows" => words::week_rows(&activity.week),
             "position" => escaped(&self.position()),
             "listed" => escaped(&words::listed(sites, &facts.others)),
-            "detailed" => escaped(&words::detailed(activity, &facts.timeline)),
+            "detailed" => escaped(&words::detailed(activity, sites, &facts.timeline)),
             _ => return None,
         })
     }

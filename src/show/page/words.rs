@@ -66,7 +66,7 @@ pub(super) fn words(activity: &Activity, sites: &Sites) -> String {
         "The hours of the week with most of them are"
     };
     out += &format!(
-        "<p>{hours_are} {}. One more operator at each of these sites in {} would have made chats of {} emails.</p>",
+        "<p>{hours_are} {}. One more operator in {}, at each site that had none, would have made chats of {} emails.</p>",
         joined(&named),
         if hours.len() == 1 { "this hour" } else { "these hours" },
         grouped(saved),
@@ -115,8 +115,9 @@ pub(super) fn listed(sites: &Sites, others: &str) -> String {
 }
 
 /// Which sites have details.
-pub(super) fn detailed(activity: &Activity, timeline: &str) -> String {
-    match activity.details.len() as u64 {
+pub(super) fn detailed(activity: &Activity, sites: &Sites, timeline: &str) -> String {
+    // Both are those with most emails.
+    match activity.details.len().min(sites.listed.len()) as u64 {
         0 => format!("No site has emails, so none has details here. {timeline}"),
         1 => format!("The site with emails has its own week and timeline. {timeline}"),
         number => {
