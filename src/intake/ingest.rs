@@ -29,6 +29,7 @@ mod queue;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use appender::{Appender, InputName};
 use budget::Budget;
@@ -68,6 +69,11 @@ impl Intake {
         Intake { known: Known::new(inputs), kits: Vec::new() }
     }
 
+    /// What the store knows of inputs.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// The inputs that the store knows by now.
     pub fn into_inputs(self) -> BTreeMap<Uid, Input> {
         self.known.into_inputs()
@@ -101,11 +107,14 @@ impl Intake {
         kits.iter_mut().for_each(|kit| kit.parser.keep = options.keep);
         let permits = Permits::new(budget.in_flight);
         let halt = AtomicBool::new(false);
-        let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
+        let begun = Instant::now();
+        let is_over = || options.turn.is_some_and(|turn| begun.elapsed() >= turn);
+        let ended = || stop.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed) || is_over();
         let piped = source.is_pipe().then(|| source.name.clone());
         let name = InputName { instance, shown: source.name.clone(), kept: source.name_bytes() };
         let watch = log.watch();
-        let appender = Appender::new(log, name, before, options.max_rejects, notify);
+        let mut appender = Appender::new(log, name, before, options.max_rejects, notify);
+        appender.goes_on = options.turn.is_some();
         let reader = Reader::new(Chunker::new(source, offset, start, plan, &ended));
         let pipeline = Pipeline {
             reader: Lock::new("ingest", "reader", reader),
@@ -116,12 +125,14 @@ impl Intake {
             budget,
         };
         let ran = pipeline.run(kits, budget.seek(options.seek), piped);
-        self.conclude(pipeline.appender.into_inner(), ran, stop.load(Ordering::Relaxed))
+        let outcome = self.conclude(pipeline.appender.into_inner(), ran, stop.load(Ordering::Relaxed))?;
+        Ok(Outcome { is_over: is_over(), ..outcome })
     }
 
     /// What became of an input once all threads have ended.
     fn conclude(&mut self, mut appender: Appender<'_>, ran: Result<()>, stopped: bool) -> Result<Outcome> {
-        if let (Ok(()), false, None, None) = (&ran, stopped, &appender.failure, &appender.unreadable) {
+        let is_end = !stopped && !appender.goes_on;
+        if let (Ok(()), true, None, None) = (&ran, is_end, &appender.failure, &appender.unreadable) {
             appender.failure = appender.end().err();
         }
         if let Some(checkpoint) = appender.last.take() {

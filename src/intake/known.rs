@@ -9,12 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use crate::base::secret;
-use crate::format::checkpoint::Checkpoint;
+use crate::format::checkpoint::{Checkpoint, Mark};
 use crate::format::{Digest, Digester, Uid, WINDOW, digest};
 use crate::store::{Input, add_input};
 
 /// Checkpoints that have a head in common: by their end, and the digest of the bytes before it.
 type Ends = BTreeMap<(u64, Digest), BTreeSet<Uid>>;
+
+/// With how many inputs of the same head one is compared that may be the beginning of one of them.
+const MOST_COMPARED: usize = 256;
 
 /// The inputs, and where to find them.
 #[derive(Default)]
@@ -133,6 +136,21 @@ impl Known {
     /// Those whose head is this window.
     pub(super) fn long(&self, head: &[u8]) -> Candidates<'_> {
         Candidates { known: self, ends: self.heads.get(&(WINDOW as u16, digest(head))) }
+    }
+
+    /// Whether an input of this length, with this head, is the beginning of one that was read beyond that: as far as its head tells,
+    /// and the marks that `fits` is asked for. What is shorter than a window has too little to tell by.
+    pub(super) fn is_part(&self, head: &[u8], length: u64, fits: &mut dyn FnMut(&Mark) -> bool) -> bool {
+        let candidates = self.long(head);
+        let Some(ends) = candidates.ends.filter(|_| head.len() == WINDOW) else { return false };
+        let beyond = ends.range((length.saturating_add(1), [0; 16])..).flat_map(|(_, instances)| instances);
+        let mut inputs = beyond.filter_map(|instance| self.inputs.get(instance)).take(MOST_COMPARED);
+        inputs.any(|input| input.checkpoint.marks.iter().take_while(|mark| mark.end <= length).all(&mut *fits))
+    }
+
+    /// Whether an input of this name was read.
+    pub fn has_name(&self, name: &[u8]) -> bool {
+        self.ends_of(name).next().is_some()
     }
 
     /// The ends of those of this name, and maybe of some others.

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::known::Known;
 use super::packed::Unpacked;
@@ -24,9 +23,10 @@ struct Match {
     tail: Vec<u8>,
 }
 
-pub(super) fn seek_plain(mut file: &File, name: &[u8], known: &Known, taken: &AtomicU64) -> io::Result<Start> {
+/// Gives where to go on in a plain file, and what is known of it there.
+pub(super) fn seek_plain(file: &File, name: &[u8], known: &Known) -> io::Result<(u64, Start)> {
     if known.is_empty() {
-        return Ok(Start::default());
+        return Ok((0, Start::default()));
     }
     let size = file.metadata()?.len();
     let mut head = vec![0; WINDOW];
@@ -40,7 +40,9 @@ pub(super) fn seek_plain(mut file: &File, name: &[u8], known: &Known, taken: &At
         io::Result::Ok(tail)
     };
     let Some(Match { checkpoint, tail }) = find_plain(tail_at, size, &head, name, known)? else {
-        return Ok(Start::default());
+        let mut fits = |mark: &Mark| tail_at(mark.end).is_ok_and(|tail| digest(&tail) == mark.tail);
+        let is_part = known.is_part(&head, size, &mut fits);
+        return Ok((0, Start { is_part, ..Start::default() }));
     };
     let column = column_at(file, checkpoint.end, &tail)?;
     let mut changed = None;
@@ -49,10 +51,8 @@ pub(super) fn seek_plain(mut file: &File, name: &[u8], known: &Known, taken: &At
             changed = Some(window_before(mark.end));
         }
     }
-    file.seek(SeekFrom::Start(checkpoint.end))?;
-    taken.store(checkpoint.end, Ordering::Relaxed);
     head.truncate(usize::from(checkpoint.windows.head_length));
-    Ok(Start { found: Some(checkpoint.instance), head, tail, column, changed })
+    Ok((checkpoint.end, Start { found: Some(checkpoint.instance), head, tail, column, changed, is_part: false }))
 }
 
 /// What a digest of the bytes before a place is of.
@@ -154,16 +154,18 @@ pub(super) fn seek_packed(
         }
     }
     let wanted = found.map_or(0, |checkpoint| checkpoint.end);
+    let mut fits = |mark: &Mark| passed.found.get(&mark.end).is_none_or(|tail| *tail == mark.tail);
+    let is_part = found.is_none() && known.is_part(&passed.head, passed.offset, &mut fits);
     if passed.offset != wanted {
         *passed.reader = reopen()?;
         passed = Passed { found: passed.found, ..Passed::new(passed.reader) };
         passed.to(wanted)?;
     }
     let Passed { head, tail, column, found: tails, .. } = passed;
-    let Some(checkpoint) = found else { return Ok(Start::default()) };
+    let Some(checkpoint) = found else { return Ok(Start { is_part, ..Start::default() }) };
     let is_other = |mark: &&Mark| tails.get(&mark.end).is_some_and(|tail| *tail != mark.tail);
     let changed = checkpoint.marks.iter().find(is_other).map(|mark| window_before(mark.end));
-    Ok(Start { found: Some(checkpoint.instance), head, tail, column, changed })
+    Ok(Start { found: Some(checkpoint.instance), head, tail, column, changed, is_part: false })
 }
 
 /// Reads on and keeps the first and the last bytes.

@@ -7,7 +7,7 @@
 mod whole;
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(crate) use super::pipe::no_thread;
 use super::pipe::{Pipe, stdin};
 pub(super) use super::seek::keep_last;
 use super::seek::{seek_packed, seek_plain};
-use super::{foreign, read_full};
+use super::foreign;
 use crate::base::shell::files_in;
 use crate::error::{Error, Result};
 use crate::format::{MAX_SOURCE_NAME, Uid};
@@ -42,6 +42,8 @@ pub struct Source {
     pub findings: Findings,
     options: SourceOptions,
     path: PathBuf,
+    /// The file, if it was open already: its path may lead to another one by now.
+    opened: Option<Arc<File>>,
     body: Body,
 }
 
@@ -82,6 +84,8 @@ pub struct Start {
     pub column: u64,
     /// Bytes before the place that were others when they were read, if some are known to be.
     pub changed: Option<Range<u64>>,
+    /// Where nothing was found: all of the input is the beginning of what was read of another one, as far as digests tell.
+    pub is_part: bool,
 }
 
 /// What a read gave.
@@ -107,26 +111,39 @@ impl Source {
             let (problem, hint) = ("a directory".into(), format!("name the files in it: {}", files_in(path)));
             return Err(Error::Input { input: name, problem, hint });
         }
+        if meta.is_file() {
+            return Source::of_file(path, Whole::open(path).map_err(wrong)?, None, options);
+        }
         let (taken, findings) = (Arc::new(AtomicU64::new(0)), Findings::default());
-        let (body, size) = if meta.is_file() {
-            let file = Whole::open(path).map_err(wrong)?;
-            let mut magic = [0; 16];
-            let length = crate::disk::File::read_at(&*file.file, &mut magic, 0).map_err(wrong)?;
-            let body = match is_packed(&magic[..length]) {
-                false => Body::Plain(file),
-                true => {
-                    let reader = Box::new(Counted(file, taken.clone()));
-                    Body::Packed(Box::new(Unpacked::new(reader, options.memory, findings.clone())))
-                }
-            };
-            (body, Some(meta.len()))
-        } else {
-            // Opened by the thread behind it: that may take as long as nobody opens the other end.
-            let path = path.to_owned();
-            let pipe = Pipe::new(move || File::open(path), taken.clone(), options.memory, findings.clone());
-            (Body::Piped(pipe.map_err(|error| no_thread(&name, &error))?), None)
+        // Opened by the thread behind it: that may take as long as nobody opens the other end.
+        let piped = path.to_owned();
+        let pipe = Pipe::new(move || File::open(piped), taken.clone(), options.memory, findings.clone());
+        let body = Body::Piped(pipe.map_err(|error| no_thread(&name, &error))?);
+        let mut source = Source { name, size: None, taken, findings, options, path: path.into(), opened: None, body };
+        source.check_format()?;
+        Ok(source)
+    }
+
+    /// A file that is open already, from its start, whatever its path leads to by now.
+    pub fn of_open(path: &Path, file: &Arc<File>, options: SourceOptions) -> Result<Source> {
+        let wrong = |error: io::Error| unreadable(&path.display().to_string(), &error);
+        Source::of_file(path, Whole::shared(Arc::clone(file)).map_err(wrong)?, Some(Arc::clone(file)), options)
+    }
+
+    fn of_file(path: &Path, whole: Whole, opened: Option<Arc<File>>, options: SourceOptions) -> Result<Source> {
+        let name = path.display().to_string();
+        let (taken, findings, size) = (Arc::new(AtomicU64::new(0)), Findings::default(), Some(whole.length));
+        let mut magic = [0; 16];
+        let length = crate::disk::File::read_at(&*whole.file, &mut magic, 0);
+        let length = length.map_err(|error| unreadable(&name, &error))?;
+        let body = match is_packed(&magic[..length]) {
+            false => Body::Plain(whole),
+            true => {
+                let reader = Box::new(Counted(whole, taken.clone()));
+                Body::Packed(Box::new(Unpacked::new(reader, options.memory, findings.clone())))
+            }
         };
-        let mut source = Source { name, size, taken, findings, options, path: path.into(), body };
+        let mut source = Source { name, size, taken, findings, options, path: path.into(), opened, body };
         source.check_format()?;
         Ok(source)
     }
@@ -136,7 +153,8 @@ impl Source {
         let (taken, findings) = (Arc::new(AtomicU64::new(0)), Findings::default());
         let pipe = Pipe::new(stdin, taken.clone(), options.memory, findings.clone());
         let body = Body::Piped(pipe.map_err(|error| no_thread("-", &error))?);
-        Ok(Source { name: "-".into(), size: None, taken, findings, options, path: "-".into(), body })
+        let (name, path) = ("-".into(), "-".into());
+        Ok(Source { name, size: None, taken, findings, options, path, opened: None, body })
     }
 
     /// That it can be unpacked, and is not known to be something else.
@@ -174,6 +192,11 @@ impl Source {
         foreign::of(head).filter(|_| self.options.foreign).map(|foreign| foreign.error(&self.name))
     }
 
+    /// Whether it is a file that has to be unpacked.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.body, Body::Packed(_))
+    }
+
     /// Whether it can be read only once, and may fall silent.
     pub fn is_pipe(&self) -> bool {
         matches!(self.body, Body::Piped(_))
@@ -209,9 +232,17 @@ impl Source {
         let name = self.name_bytes();
         let start = match &mut self.body {
             Body::Piped(_) => Ok(Start::default()),
-            Body::Plain(whole) => seek_plain(&whole.file, &name, known, &self.taken),
+            Body::Plain(whole) => {
+                let start = seek_plain(&whole.file, &name, known);
+                start.map(|(at, start)| {
+                    self.taken.store(at, Ordering::Relaxed);
+                    whole.at = at;
+                    start
+                })
+            }
             Body::Packed(unpacked) => {
-                let reopen = || open_packed(&self.path, self.options, &self.taken, &self.findings);
+                let opened = self.opened.as_ref();
+                let reopen = || open_packed(&self.path, opened, self.options, &self.taken, &self.findings);
                 seek_packed(unpacked, reopen, &name, known)
             }
         };
@@ -233,7 +264,8 @@ impl Source {
                 if let Some(head) = unpacked.peek(most)? {
                     return Ok(head.to_vec());
                 }
-                let mut again = open_packed(&self.path, self.options, &Arc::default(), &Findings::default())?;
+                let (opened, unheard) = (self.opened.as_ref(), Findings::default());
+                let mut again = open_packed(&self.path, opened, self.options, &Arc::default(), &unheard)?;
                 let mut head = vec![0; most];
                 let length = read_good(&mut again, &mut head)?;
                 head.truncate(length);
@@ -289,9 +321,14 @@ impl Source {
     pub fn rewind(&mut self) -> Result<()> {
         let result = match &mut self.body {
             Body::Piped(_) => Ok(()),
-            Body::Plain(whole) => (&*whole.file).seek(SeekFrom::Start(0)).map(|_| ()),
+            Body::Plain(whole) => {
+                whole.at = 0;
+                Ok(())
+            }
             Body::Packed(unpacked) => {
-                open_packed(&self.path, self.options, &self.taken, &self.findings).map(|again| **unpacked = again)
+                let opened = self.opened.as_ref();
+                open_packed(&self.path, opened, self.options, &self.taken, &self.findings)
+                    .map(|again| **unpacked = again)
             }
         };
         self.taken.store(0, Ordering::Relaxed);
@@ -307,12 +344,11 @@ impl Source {
     }
 
     /// Moves to a place in a plain file.
-    pub(super) fn move_to(&mut self, offset: u64) -> io::Result<()> {
-        if let Body::Plain(whole) = &self.body {
-            (&*whole.file).seek(SeekFrom::Start(offset))?;
+    pub(super) fn move_to(&mut self, offset: u64) {
+        if let Body::Plain(whole) = &mut self.body {
+            whole.at = offset;
             self.pass_to(offset);
         }
-        Ok(())
     }
 
     /// Takes note that what comes before a place in a plain file is taken by somebody else.
@@ -324,7 +360,8 @@ impl Source {
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
         match &mut self.body {
             Body::Plain(whole) => {
-                let count = read_full(&mut &*whole.file, buffer)?;
+                let count = crate::disk::File::read_at(&*whole.file, buffer, whole.at)?;
+                whole.at += count as u64;
                 self.taken.fetch_add(count as u64, Ordering::Relaxed);
                 // What came before it is taken first.
                 if count == 0 && !buffer.is_empty() {
@@ -355,13 +392,18 @@ fn unreadable(name: &str, error: &io::Error) -> Error {
 /// A packed file, from its start.
 fn open_packed(
     path: &Path,
+    opened: Option<&Arc<File>>,
     options: SourceOptions,
     taken: &Arc<AtomicU64>,
     findings: &Findings,
 ) -> io::Result<Unpacked> {
     taken.store(0, Ordering::Relaxed);
     findings.clear();
-    let reader = Box::new(Counted(Whole::open(path)?, taken.clone()));
+    let whole = match opened {
+        Some(file) => Whole::shared(Arc::clone(file))?,
+        None => Whole::open(path)?,
+    };
+    let reader = Box::new(Counted(whole, taken.clone()));
     Ok(Unpacked::new(reader, options.memory, findings.clone()))
 }
 

@@ -38,10 +38,14 @@ pub use acknowledge::Watch;
 pub use batch::{Batch, Prepared};
 pub use placed::Placed;
 use syncer::Shared;
-pub use tail::Tail;
+pub use tail::{Amount, Tail};
 
 /// How large a segment grows before the next begins.
 pub const SEGMENT_SIZE: u64 = 128 << 20;
+
+/// How many frames a segment has at most: what trickles in makes frames of a line each, and whoever opens the store looks at every
+/// one of them until they are folded.
+pub const SEGMENT_FRAMES: u64 = 1 << 14;
 
 /// What an acknowledgement stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

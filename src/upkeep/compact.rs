@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 use crate::disk::{Storage, explained, path_of};
 use crate::error::{Error, Result};
 use crate::snapshot::SnapshotWriter;
-use crate::store::log::Tail;
+use crate::store::log::{Amount, SEGMENT_FRAMES, Tail};
 use crate::store::{View, segment_name, snapshot_name};
 use crate::upkeep::Control;
 use files::{FoldedFiles, Written};
@@ -35,6 +35,9 @@ pub use room::{needed_for, room_of};
 
 /// Bytes of sealed segments at which ingest folds them, unless told otherwise.
 pub const TAIL: u64 = 1 << 30;
+
+/// Frames of sealed segments at which ingest folds them, however few bytes they are.
+pub const TAIL_FRAMES: u64 = 2 * SEGMENT_FRAMES;
 
 /// The name of a compaction in the measured shares of work.
 const PHASE: &str = "compact";
@@ -59,8 +62,8 @@ pub struct Folded {
     pub covers: RangeInclusive<u64>,
     /// Bytes of the files that were folded, and are free now.
     pub freed: u64,
-    /// Of these, bytes of segments.
-    pub tail: u64,
+    /// What of these were segments.
+    pub tail: Amount,
     /// Bytes of the snapshot.
     pub written: u64,
     /// Events in it, each once.
@@ -136,6 +139,6 @@ fn fold_into_one(compaction: &Compaction<'_>, tail: &Tail, control: Control<'_>)
     storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))?;
     // Nothing is reported as done before it is certain that the path still leads here.
     storage.in_place()?;
-    let tail = files.segments.iter().map(|segment| segment.length).sum();
+    let tail = Amount::of(&compaction.view.segments, folds.segments);
     Ok(Some(Folded { covers: folds.covers.clone(), freed: folds.bytes, tail, written, events, sites }))
 }

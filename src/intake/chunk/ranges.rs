@@ -113,7 +113,7 @@ impl Chunker<'_> {
         tail.truncate(count);
         self.tail.clear();
         keep_last(&mut self.tail, &tail);
-        self.source.move_to(self.offset)?;
+        self.source.move_to(self.offset);
         self.is_behind = false;
         Ok(())
     }

@@ -73,6 +73,8 @@ pub(super) struct Appender<'a> {
     /// Why nothing more is read.
     pub(super) unreadable: Option<Error>,
     pub(super) max_rejects: MaxRejects,
+    /// The input is read on soon: that its end is incomplete says nothing.
+    pub(super) goes_on: bool,
     /// The first one of this run.
     pub(super) first_reject: Option<Rejected>,
     pub(super) notify: &'a mut (dyn FnMut(Notice<'_>) + Send),
@@ -107,6 +109,7 @@ impl<'a> Appender<'a> {
             failure: None,
             unreadable: None,
             max_rejects,
+            goes_on: false,
             first_reject: None,
             notify,
         }
@@ -163,6 +166,9 @@ impl<'a> Appender<'a> {
     fn place(&mut self, arrived: Arrived<'a>) -> Result<ToWrite> {
         let Arrived { mut parsed, permit } = arrived;
         if let Some(left) = parsed.left {
+            if self.goes_on {
+                return Ok(ToWrite { placed: None, batch: parsed.batch });
+            }
             self.leave(Left { what: left.what.moved(self.line), ..left })?;
             return Ok(ToWrite { placed: None, batch: parsed.batch });
         }

@@ -117,4 +117,6 @@ pub struct Outcome {
     pub durable_offset: u64,
     /// Ended by `stop` and not by the end of the input.
     pub stopped: bool,
+    /// Ended because its turn was over: there may be more.
+    pub is_over: bool,
 }

@@ -1,5 +1,7 @@
 //! How to ingest.
 
+use std::time::Duration;
+
 use crate::format::KEPT;
 use crate::intake::repeats::Seek;
 use crate::intake::shape::Shape;
@@ -40,12 +42,15 @@ pub struct IngestOptions {
     pub shape: Option<Shape>,
     /// How many bytes of a reject are kept.
     pub keep: usize,
+    /// The input is read on soon, so an incomplete end says nothing yet: reading ends there, or after this time, without a word.
+    pub turn: Option<Duration>,
 }
 
 impl Default for IngestOptions {
     /// With one thread.
     fn default() -> IngestOptions {
         let (max_rejects, seek) = (MaxRejects::default(), Seek::default());
-        IngestOptions { threads: 1, memory: MEMORY, max_rejects, from_start: false, seek, shape: None, keep: KEPT }
+        let (shape, keep, turn) = (None, KEPT, None);
+        IngestOptions { threads: 1, memory: MEMORY, max_rejects, from_start: false, seek, shape, keep, turn }
     }
 }

@@ -1,7 +1,7 @@
 //! A file that must not get shorter while it is read, and a reader that counts.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,22 +12,31 @@ pub(in crate::intake) struct Whole {
     pub(in crate::intake) file: Arc<File>,
     /// Bytes that it had when it was opened.
     pub(super) length: u64,
+    /// Where the next read begins. Others read the same open file, each at a place of its own.
+    pub(super) at: u64,
 }
 
 impl Whole {
     pub(super) fn open(path: &Path) -> io::Result<Whole> {
-        Whole::of(File::open(path)?)
+        Whole::shared(Arc::new(File::open(path)?))
     }
 
-    pub(in crate::intake) fn of(file: File) -> io::Result<Whole> {
+    /// A file that is open already, from its start.
+    pub(super) fn shared(file: Arc<File>) -> io::Result<Whole> {
         let length = file.metadata()?.len();
-        Ok(Whole { file: Arc::new(file), length })
+        Ok(Whole { file, length, at: 0 })
+    }
+
+    /// A standard input that is a file, from where it stands.
+    pub(in crate::intake) fn of(file: File) -> io::Result<Whole> {
+        let at = (&file).stream_position()?;
+        Ok(Whole { at, ..Whole::shared(Arc::new(file))? })
     }
 
     /// Where a read found nothing more: checks that this is the end and not a cut. Otherwise what was read of a file that was
     /// cut and written anew would be taken for all there is.
     pub(super) fn check_end(&mut self) -> io::Result<()> {
-        let from = self.length.max((&*self.file).stream_position()?);
+        let from = self.length.max(self.at);
         let to = self.file.metadata()?.len();
         if to < from && self.length > 0 { Err(io::Error::other(Shrank { from, to })) } else { Ok(()) }
     }
@@ -35,8 +44,11 @@ impl Whole {
 
 impl Read for Whole {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = (&*self.file).read(buffer)?;
+        let count = std::os::unix::fs::FileExt::read_at(&*self.file, buffer, self.at)?;
+        self.at += count as u64;
         if count == 0 && !buffer.is_empty() {
+            // Whoever gave the file as a standard input may go on with it behind what was read.
+            (&*self.file).seek(SeekFrom::Start(self.at))?;
             self.check_end()?;
         }
         Ok(count)

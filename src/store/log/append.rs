@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Log;
+use super::{Log, SEGMENT_FRAMES};
 use super::acknowledge::record_of;
 use super::batch::{Batch, Head, Prepared};
 use super::placed::Placed;
@@ -60,12 +60,18 @@ impl Log {
             return Err(Error::Io { operation: "append to", path: self.target.path.clone(), source });
         }
         let length = (FRAME_HEADER + payload) as u64;
-        if self.end > SEGMENT_HEADER as u64 && self.end + length > self.options.segment_size {
+        let is_full = self.end + length > self.options.segment_size || self.frames() >= SEGMENT_FRAMES;
+        if is_full && self.end > SEGMENT_HEADER as u64 {
             self.roll()?;
         }
         let (placed, header) = self.place(kind, head, rest)?;
         self.last_content = Some(record_of(&header));
         Ok(placed)
+    }
+
+    /// Frames of this segment.
+    pub(super) fn frames(&self) -> u64 {
+        self.link.sequence.saturating_sub(self.header.first_sequence)
     }
 
     /// Appends a frame that is nothing but a header.

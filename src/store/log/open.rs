@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::acknowledge::record_of;
 use super::state::{Claim, State, Written};
 use super::syncer::{Shared, Until};
-use super::tail::Tail;
+use super::tail::{Amount, Tail};
 use super::{Durability, Log, LogOptions, Target};
 use crate::base::threads::start;
 use crate::disk::{File, Storage, explained, leads_to};
@@ -45,7 +45,7 @@ impl Log {
             link: view.link,
             last_content: last_content(&view),
             recorded: view.acknowledged.map_or(0, |record| record.sequence),
-            tail: Arc::new(Tail::new(view.segments.iter().rev().skip(1).map(|segment| segment.length).sum())),
+            tail: Arc::new(Tail::new(Amount::of(&view.segments, view.segments.len().saturating_sub(1)))),
             shared,
             syncer: syncer.ok(),
             _lock: recovered.lock,

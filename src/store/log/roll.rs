@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::state::Written;
-use super::{Durability, Log, Target};
+use super::{Amount, Durability, Log, Target};
 use crate::disk::{File, explained, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER};
@@ -55,10 +55,11 @@ impl Log {
         self.append(FrameKind::Seal)?;
         self.flush()?;
         self.record()?;
+        let frames = header.first_sequence.saturating_sub(self.header.first_sequence);
+        self.tail.sealed(Amount { bytes: self.end, frames });
         let file: Arc<dyn File> = file.into();
         self.target = Arc::new(Target { file: Arc::clone(&file), path: path.clone() });
         self.header = header;
-        self.tail.sealed(self.end);
         self.end = SEGMENT_HEADER as u64;
         let mut state = self.shared.lock();
         let number = header.number;

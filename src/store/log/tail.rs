@@ -5,12 +5,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::format::Uid;
+use crate::segment::Segment;
+
+/// How much of a log there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// Frames in them.
+    pub frames: u64,
+}
+
+impl Amount {
+    /// Of the first of a log's segments; the next one says how many frames are in them.
+    pub(crate) fn of(segments: &[Segment], first: usize) -> Amount {
+        let (taken, rest) = segments.split_at_checked(first).unwrap_or((segments, &[]));
+        let begin = |segments: &[Segment]| segments.first().map(|segment| segment.header.first_sequence);
+        let frames = begin(rest).zip(begin(taken)).map_or(0, |(end, start)| end.saturating_sub(start));
+        Amount { bytes: taken.iter().map(|segment| segment.length).sum(), frames }
+    }
+}
 
 /// What a writer and the compactor beside it know of each other.
 #[derive(Debug, Default)]
 pub struct Tail {
     /// Bytes of sealed segments that are in no snapshot.
     bytes: AtomicU64,
+    /// Frames in them.
+    frames: AtomicU64,
     pipes: Mutex<Pipes>,
 }
 
@@ -24,24 +46,27 @@ struct Pipes {
 }
 
 impl Tail {
-    /// A log of which so many bytes are sealed and in no snapshot.
-    pub(super) fn new(bytes: u64) -> Tail {
-        Tail { bytes: AtomicU64::new(bytes), pipes: Mutex::default() }
+    /// A log of which so much is sealed and in no snapshot.
+    pub(super) fn new(sealed: Amount) -> Tail {
+        let Amount { bytes, frames } = sealed;
+        Tail { bytes: AtomicU64::new(bytes), frames: AtomicU64::new(frames), pipes: Mutex::default() }
     }
 
-    /// Bytes of sealed segments that are in no snapshot: what a compaction would fold.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// Sealed segments that are in no snapshot: what a compaction would fold.
+    pub fn amount(&self) -> Amount {
+        Amount { bytes: self.bytes.load(Ordering::Relaxed), frames: self.frames.load(Ordering::Relaxed) }
     }
 
-    /// So many more bytes were sealed.
-    pub(super) fn sealed(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// So much more was sealed.
+    pub(super) fn sealed(&self, more: Amount) {
+        self.bytes.fetch_add(more.bytes, Ordering::Relaxed);
+        self.frames.fetch_add(more.frames, Ordering::Relaxed);
     }
 
-    /// So many of them are in a snapshot now.
-    pub(crate) fn folded(&self, bytes: u64) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// So much of it is in a snapshot now.
+    pub(crate) fn folded(&self, gone: Amount) {
+        self.bytes.fetch_sub(gone.bytes, Ordering::Relaxed);
+        self.frames.fetch_sub(gone.frames, Ordering::Relaxed);
     }
 
     fn pipes(&self) -> MutexGuard<'_, Pipes> {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use super::{CompactOptions, Compaction, Folded, LastSegment, fold_into_one, room_of};
+use super::{CompactOptions, Compaction, Folded, LastSegment, TAIL_FRAMES, fold_into_one, room_of};
 use crate::base::memory;
 use crate::base::threads::start;
 use crate::disk::{Storage, explained, path_of};
 use crate::error::{Error, Result};
-use crate::store::log::Tail;
+use crate::store::log::{Amount, Tail};
 use crate::store::{View, snapshot_name};
 use crate::upkeep::Control;
 
@@ -49,7 +49,9 @@ impl Background {
             self.join();
         }
         let over = self.failure.is_some() || self.skipped.is_some();
-        if self.running.is_some() || over || self.tail.bytes() < self.bound {
+        let Amount { bytes, frames } = self.tail.amount();
+        let is_due = bytes >= self.bound || frames >= TAIL_FRAMES;
+        if self.running.is_some() || over || !is_due {
             return;
         }
         let (storage, options) = (Arc::clone(&self.storage), self.options.clone());
