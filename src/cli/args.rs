@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chatwal::intake::ingest::MaxRejects;
 use chatwal::show::render::Format;
@@ -14,7 +15,7 @@ mod values;
 use crate::allow::{Allowed, allowed};
 use crate::times::{Moment, moment, timezone};
 pub use values::{Color, DurabilityArg, FormatArg, ProgressStyle, ReportFormatArg, ShapeArg, UnitArg};
-use values::{bytes, kept, max_rejects, memory, segment_size};
+use values::{bytes, duration, kept, max_rejects, memory, segment_size};
 
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
 
@@ -117,6 +118,23 @@ pub struct RunArgs {
 pub struct IngestArgs {
     #[command(flatten)]
     pub input: InputArgs,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+#[derive(Args)]
+pub struct FollowArgs {
+    /// Go on reading what is appended to the files, through rotation, until SIGTERM or Ctrl-C. A file need not be there yet; a
+    /// pattern in quotes, such as '/var/log/chat/*.jsonl', also finds new ones
+    #[arg(long, conflicts_with_all = ["recursive", "from_start", "check"])]
+    pub follow: bool,
+    /// With --follow: how soon what was read is durable, such as 500ms or 2s
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "500ms", requires = "follow")]
+    pub flush_interval: Duration,
+    /// With --follow: how often to look at the files
+    #[arg(help_heading = SELDOM)]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "250ms", requires = "follow")]
+    pub poll: Duration,
 }
 
 #[derive(Args)]

@@ -91,6 +91,13 @@ impl Console {
         self.progress == ProgressStyle::Json
     }
 
+    /// Tells a program of something that happened.
+    pub fn event(&self, event: &serde_json::Value) {
+        if let (ProgressStyle::Json, Ok(line)) = (self.progress, json(event)) {
+            let _ = writeln!(stderr(), "{line}");
+        }
+    }
+
     /// Starts to show the share of some work that is done.
     pub fn share(&self, what: &'static str) -> Share {
         let bar = (self.progress == ProgressStyle::Bar).then(|| {

@@ -15,6 +15,9 @@ const OFF: [&str; 6] = ["0", "n", "no", "f", "false", "off"];
 /// Options that stand in for arguments: a variable for the one does not count where the other is typed.
 const STANDS_IN: [(&str, &str); 1] = [("files_from", "files")];
 
+/// Options that say something only beside another one: their variables do not count without it.
+const BESIDE: [(&str, &str); 2] = [("flush_interval", "follow"), ("poll", "follow")];
+
 /// Whether a variable for any option may be set.
 pub fn is_used() -> bool {
     env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
@@ -71,7 +74,14 @@ pub fn overruled(command: &Command, matches: &ArgMatches) -> BTreeSet<String> {
             let stands_in = STANDS_IN
                 .iter()
                 .any(|(option, argument)| *option == id && typed.iter().any(|typed| typed.get_id() == argument));
-            if excluded || stands_in || (below.is_some() && !arg.is_global_set()) {
+            let is_set = |option: &str| {
+                let name = command.get_arguments().find(|arg| arg.get_id() == option).and_then(variable);
+                let value = name.and_then(env::var_os).unwrap_or_default();
+                let is_off = value.to_str().is_some_and(|text| OFF.contains(&text.to_lowercase().as_str()));
+                is_typed(option) || !value.is_empty() && !is_off
+            };
+            let is_alone = BESIDE.iter().any(|(option, other)| *option == id && !is_set(other));
+            if excluded || stands_in || is_alone || (below.is_some() && !arg.is_global_set()) {
                 found.insert(id.to_string());
             }
         }

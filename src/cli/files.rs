@@ -47,7 +47,7 @@ pub fn find(args: &InputArgs, console: &Console) -> std::result::Result<Files, S
 }
 
 /// The paths of a list.
-fn listed(list: &OsStr, files: &[OsString], console: &Console) -> std::result::Result<Vec<OsString>, Stop> {
+pub fn listed(list: &OsStr, files: &[OsString], console: &Console) -> std::result::Result<Vec<OsString>, Stop> {
     let is_input = |paths: &[OsString]| list == "-" && paths.iter().any(|path| path == "-");
     let twice = || {
         let problem = "standard input is the list of the inputs, so it cannot be an input too";

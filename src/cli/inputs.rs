@@ -2,6 +2,7 @@
 //! `open` opens them. [`crate::files`] finds out which inputs there are.
 
 mod crowd;
+mod follow;
 mod open;
 mod taken;
 mod teller;
@@ -13,7 +14,7 @@ use chatwal::base::threads::beside;
 use chatwal::store::View;
 
 use crate::allow::judge;
-use crate::args::{Global, InputArgs, RunArgs};
+use crate::args::{Global, IngestArgs, RunArgs};
 use crate::console::Console;
 use crate::files::find;
 use crate::page::Made;
@@ -24,8 +25,12 @@ use taken::{Interrupted, Taken, take};
 /// With more inputs than these, only those that have something to say are named, and one line sums up all of them.
 const FEW: usize = 10;
 
-pub fn ingest(args: &InputArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
+pub fn ingest(args: &IngestArgs, global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let store = store(global)?;
+    if args.follow.follow {
+        return follow::follow(args, &store, global, console);
+    }
+    let args = &args.input;
     let files = find(args, console)?;
     let Some(mut taken) = take(args, files, &store, global, console)? else { return Ok(status::FAILURE) };
     let settled = taken.log.settle();

@@ -178,7 +178,7 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
     };
     match command {
         Command::Run(args) => inputs::run(&args, global, console),
-        Command::Ingest(args) => inputs::ingest(&args.input, global, console),
+        Command::Ingest(args) => inputs::ingest(&args, global, console),
         Command::Report(args) => report(&args, global, console),
         Command::Timeline(args) => periods::timeline(&args, global, console),
         Command::Compact(args) => compaction::compact(&args, global, console),

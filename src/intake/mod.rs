@@ -6,6 +6,7 @@
 //! | cut it where a line or an item ends | `chunk`, `shape`, `framer` |
 //! | read events | `fast`; `parse` is the judge, and `explain` says why a text is not an event; `repeats` leaves copies out |
 //! | bring them into the log, with all cores | [`ingest`] |
+//! | read what is appended to files, through rotation | [`follow`] |
 //!
 //! This room may use every room below it: `event`, `format`, `disk` and `store`. It writes nothing itself, it only asks
 //! [`store::log`](crate::store::log) to. It leaves queries, compaction, arguments and messages about progress to others.
@@ -13,6 +14,7 @@
 pub mod chunk;
 pub mod explain;
 pub mod fast;
+pub mod follow;
 pub mod foreign;
 pub mod framer;
 pub mod ingest;
@@ -25,8 +27,6 @@ pub mod repeats;
 mod seek;
 pub mod shape;
 pub mod source;
-
-use std::io;
 
 /// Whether the bytes at hand are all there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +42,4 @@ impl Extent {
     fn of(ended: bool) -> Extent {
         if ended { Extent::Whole } else { Extent::Part }
     }
-}
-
-/// Reads until `buffer` is full or the input ends; gives the number of bytes read.
-fn read_full(reader: &mut dyn io::Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

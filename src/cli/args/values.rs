@@ -1,5 +1,7 @@
 //! What an option may be, as it is typed.
 
+use std::time::Duration;
+
 use chatwal::format::MAX_KEPT;
 use chatwal::intake::ingest::MaxRejects;
 use chatwal::intake::shape::Shape;
@@ -116,6 +118,30 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// A length of time: 250ms, 2s, 1m, 1h.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 250ms, 2s or 1m");
+    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let length = number.checked_mul(milliseconds).map(Duration::from_millis).filter(|length| *length <= LONGEST);
+    match length {
+        Some(length) if length >= SHORTEST => Ok(length),
+        Some(_) => Err("10ms is the shortest time".into()),
+        None => Err("24h is the longest time".into()),
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 pub fn max_rejects(text: &str) -> Result<MaxRejects, String> {
     match text {
         "all" => Ok(MaxRejects::All),
@@ -147,6 +173,16 @@ pub fn segment_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        for (text, value) in [("10ms", 10), ("250ms", 250), ("2s", 2000), ("1m", 60_000), ("24h", 86_400_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(value)));
+        }
+        for text in ["", "s", "5", "1.5s", "-1s", "9ms", "0s", "25h", "99999999999999999h", "1 s", "1S"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn bytes_have_units() {

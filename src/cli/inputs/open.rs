@@ -10,9 +10,14 @@ use chatwal::intake::source::{Source, SourceOptions};
 use crate::args::{Global, InputArgs};
 use crate::descriptors;
 
+/// How to open an input.
+pub(super) fn options(args: &InputArgs, global: &Global) -> SourceOptions {
+    SourceOptions { memory: global.memory / PARTS, foreign: args.input.is_none() }
+}
+
 /// Opens an input.
 pub(super) fn open(file: &OsString, args: &InputArgs, global: &Global) -> Result<Source> {
-    let options = SourceOptions { memory: global.memory / PARTS, foreign: args.input.is_none() };
+    let options = options(args, global);
     if file == "-" {
         check_stdin()?;
         return Source::stdin(options);
@@ -51,4 +56,16 @@ pub(super) fn is_passing(file: &Path) -> bool {
 /// Whether there may be several inputs, though no more than one is named.
 pub(super) fn is_many(args: &InputArgs) -> bool {
     args.files_from.is_some() || args.recursive && args.files.iter().any(|file| Path::new(file).is_dir())
+}
+
+/// Raises the number of files that this process may have open to what it may be raised to; gives that.
+pub(super) fn raise_open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: maximum, maximum };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    };
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }

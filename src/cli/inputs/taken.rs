@@ -126,15 +126,7 @@ pub(super) fn take<'a>(
     let intake = Intake::new(std::mem::take(&mut view.inputs));
     // An open view takes memory, and room on the disk once its files are compacted.
     let view = args.check.then_some(view);
-    let options = IngestOptions {
-        threads: threads(global),
-        memory: if args.no_compact { global.memory } else { global.memory - global.memory / BESIDE },
-        max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
-        from_start: args.from_start,
-        seek: Seek::default(),
-        shape: args.input.map(Shape::from),
-        keep: args.keep_rejects,
-    };
+    let options = options(args, global);
     let mut reading = Reading { args, global, signals, intake, view, options };
     for (number, file) in files.iter().enumerate() {
         let result = reading.ingest(file, &mut taken);
@@ -157,6 +149,20 @@ pub(super) fn take<'a>(
     let held = taken.rejects.keys().filter_map(|instance| known.get(instance));
     taken.lines = held.map(|input| input.events + input.rejects).sum();
     Ok(Some(taken))
+}
+
+/// How to ingest.
+pub(super) fn options(args: &InputArgs, global: &Global) -> IngestOptions {
+    IngestOptions {
+        threads: threads(global),
+        memory: if args.no_compact { global.memory } else { global.memory - global.memory / BESIDE },
+        max_rejects: if args.strict { MaxRejects::Number(0) } else { args.max_rejects.unwrap_or_default() },
+        from_start: args.from_start,
+        seek: Seek::default(),
+        shape: args.input.map(Shape::from),
+        keep: args.keep_rejects,
+        turn: None,
+    }
 }
 
 /// The files from the first that can be read on, and the status of those before. So a typing error leaves no empty store behind: the
@@ -222,7 +228,7 @@ impl Reading<'_> {
 }
 
 /// Opens the store to ingest into it; gives what is in it.
-fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<(Taken<'a>, View)> {
+pub(super) fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<(Taken<'a>, View)> {
     let (durability, names) = match args.durability {
         DurabilityArg::Sync => (Durability::Sync, Names::Durable),
         DurabilityArg::Os => (Durability::Os, Names::DurableIfPossible),

@@ -72,6 +72,7 @@ pub struct Caller<'a> {
 }
 
 /// What happens while an input is read.
+#[derive(Debug)]
 pub enum Notice<'a> {
     /// Reading begins, or goes on where an earlier run left the input.
     Begin {

@@ -1,0 +1,78 @@
+//! Which files are followed: those that are named, and those that patterns find.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use chatwal::base::shell::files_in;
+use glob::Pattern;
+
+use crate::args::InputArgs;
+use crate::console::Console;
+use crate::files::listed;
+use crate::{Stop, shown};
+
+/// What was named.
+pub(super) struct Names {
+    files: Vec<PathBuf>,
+    patterns: Vec<String>,
+}
+
+impl Names {
+    /// Refuses what cannot be followed.
+    pub(super) fn of(args: &InputArgs, console: &Console) -> Result<Names, Stop> {
+        let listed = match &args.files_from {
+            Some(list) => listed(list, &args.files, console)?,
+            None => Vec::new(),
+        };
+        let mut names = Names { files: Vec::new(), patterns: Vec::new() };
+        for name in args.files.iter().chain(&listed) {
+            names.add(name)?;
+        }
+        Ok(names)
+    }
+
+    fn add(&mut self, name: &OsString) -> Result<(), Stop> {
+        let path = Path::new(name);
+        let refused = |problem: &str, hint: String| Err(Stop::Usage(format!("{}: {problem}", shown(path)), hint));
+        match path.metadata() {
+            _ if name == "-" => refused("standard input cannot be followed", "ingest reads it to its end without --follow".into()),
+            Ok(meta) if meta.is_dir() => {
+                let hint = format!("name the files in it, or a pattern of them in quotes: '{}'", files_in(path).trim_matches('\''));
+                refused("a directory cannot be followed", hint)
+            }
+            Ok(meta) if !meta.is_file() => {
+                refused("only files can be followed", "ingest reads a pipe to its end without --follow".into())
+            }
+            Ok(_) => {
+                self.files.push(path.to_owned());
+                Ok(())
+            }
+            // A file of exactly this name goes before a pattern.
+            Err(_) => match name.to_str().filter(|text| text.contains(['*', '?', '['])) {
+                Some(text) => match Pattern::new(text) {
+                    Ok(_) => {
+                        self.patterns.push(text.to_owned());
+                        Ok(())
+                    }
+                    Err(error) => refused(&format!("no pattern: {error}"), "* and ? stand for any letters, [ab] for one of them".into()),
+                },
+                None => {
+                    self.files.push(path.to_owned());
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Visits each file that there is now, or is named; and whether a pattern found it.
+    pub(super) fn each(&mut self, visit: &mut dyn FnMut(&Path, bool)) {
+        for path in &self.files {
+            visit(path, false);
+        }
+        for pattern in &self.patterns {
+            // What cannot be looked through now may be later.
+            let found = glob::glob(pattern).into_iter().flatten().flatten();
+            found.filter(|path| path.is_file()).for_each(|path| visit(&path, true));
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! Following files: reads what is appended to them, wherever rotation puts it.
+//!
+//! A file is known by its content, so a follower only has to read the right files at the right time; which part of one is new is found
+//! as in any ingest. It looks at each path again and again, and keeps the file open that it found there:
+//!
+//! * The path leads to the same file, and that changed: it is read on.
+//! * The path leads to another file, or to none: the old one is read through the open descriptor until it has not grown for a while.
+//!   It does not matter whether it was renamed, packed or deleted.
+//! * The file is shorter than what was read of it: it is found again by its content, as a new one if need be.
+//! * At the start, and after each of these, the files beside it are looked at whose names begin with its own. What was rotated unseen
+//!   is read before the new file is. So a log whose prefix is left by a crash never has the newer file without the older one.
+//!
+//! An inode number says nothing of a file that is neither open nor has a name, so nothing is remembered by it.
+//!
+//! What cannot be known: text that was written and cut off between two looks, if no file beside it has it.
+
+mod siblings;
+mod tracked;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use siblings::{Listings, Sibling};
+pub use tracked::Took;
+use tracked::{Place, Seen, Stamp, Tracked, Turn};
+
+use crate::error::Result;
+use crate::intake::ingest::{IngestOptions, Intake, Notice};
+use crate::intake::source::SourceOptions;
+use crate::store::log::Log;
+
+/// A file beside a followed one that is not known has to stay as it is for so long before it is read: it may be a copy in the making.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// How long a packed file may go without a change before its missing end is taken for damage.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// After so many files that have nothing new, those which were rotated before are not looked at.
+const COMPLETE: usize = 2;
+
+/// How to follow.
+#[derive(Clone, Debug)]
+pub struct FollowOptions {
+    /// How to open files.
+    pub source: SourceOptions,
+    /// How to take them in.
+    pub ingest: IngestOptions,
+    /// How long a file that lost its name is looked at after it grew last.
+    pub grace: Duration,
+    /// How long a file is read before it is the next one's turn.
+    pub turn: Duration,
+    /// How many files are kept open.
+    pub open: usize,
+}
+
+/// What a follower works with.
+pub struct Hands<'a> {
+    /// Where everything goes.
+    pub log: &'a mut Log,
+    /// What the store knows of inputs.
+    pub intake: &'a mut Intake,
+    /// Once it is set, the chunk at hand is finished and nothing more is read.
+    pub stop: &'a AtomicBool,
+    /// Hears what happens to which file.
+    pub tell: &'a mut (dyn FnMut(&Path, Happened<'_>) + Send),
+}
+
+/// What happens to a file.
+#[derive(Debug)]
+pub enum Happened<'a> {
+    /// There is no such file yet.
+    Awaited,
+    /// It cannot be read, and why; it is tried again.
+    Unreadable(&'a str),
+    /// It is read from now on.
+    Opened,
+    /// It was found beside one that is followed, and is read first.
+    Found(&'a Path),
+    /// The path leads to another file now; the old one is read to its end.
+    Rotated,
+    /// The path leads nowhere now; the file is read to its end.
+    Vanished,
+    /// It is shorter than what was read of it; so many bytes of what it had were not read.
+    Truncated {
+        /// As far as that is known: what was written and cut off between two looks is not.
+        unread: u64,
+    },
+    /// All of it was read, for the first time since it was opened or fell behind.
+    CaughtUp {
+        /// Bytes that were read of it, unpacked.
+        offset: u64,
+    },
+    /// What was read of it is durable.
+    Durable {
+        /// Up to here, unpacked.
+        offset: u64,
+    },
+    /// What its ingest says.
+    Read(&'a Notice<'a>),
+}
+
+/// What one look at all files came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass {
+    /// What was read.
+    pub took: Took,
+    /// There is more to read at once.
+    pub is_behind: bool,
+}
+
+impl Pass {
+    fn add(&mut self, took: &Took) {
+        self.took.appended |= took.appended;
+        self.took.stopped |= took.stopped;
+        self.took.lines += took.lines;
+        self.took.events += took.events;
+        self.took.rejects += took.rejects;
+    }
+}
+
+/// How far behind its files a follower is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    /// Files that are open.
+    pub files: u64,
+    /// Bytes of them that are not read.
+    pub bytes: u64,
+}
+
+/// Follows files.
+pub struct Follower {
+    options: FollowOptions,
+    names: Vec<Name>,
+    index: BTreeMap<PathBuf, usize>,
+    open: usize,
+}
+
+/// A path that is followed.
+struct Name {
+    path: PathBuf,
+    /// It was found by a pattern: nothing is said if it goes.
+    is_found: bool,
+    current: Option<Tracked>,
+    /// Files that lost their name, and those found beside this one, the oldest first.
+    old: Vec<Tracked>,
+    /// The files beside it are to be looked at, not before this moment.
+    walk: Option<Instant>,
+    /// Files beside it that were not known when they were looked at last.
+    strangers: BTreeMap<PathBuf, Stamp>,
+    /// What was said last of why it is not read.
+    said: Option<String>,
+    is_caught_up: bool,
+    /// Something was read that is not settled.
+    is_unsettled: bool,
+}
+
+impl Follower {
+    /// Follows nothing yet.
+    pub fn new(options: FollowOptions) -> Follower {
+        Follower { options, names: Vec::new(), index: BTreeMap::new(), open: 0 }
+    }
+
+    /// Follows a file, which need not be there yet. `is_found`: by a pattern, so that it may come and go.
+    pub fn add(&mut self, path: &Path, is_found: bool) {
+        if self.index.contains_key(path) {
+            return;
+        }
+        self.index.insert(path.to_owned(), self.names.len());
+        self.names.push(Name {
+            path: path.to_owned(),
+            is_found,
+            walk: Some(Instant::now()),
+            ..Name::nobody()
+        });
+    }
+
+    /// How many files are followed, whether they are there or not.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Looks at all files once and reads what is new.
+    pub fn pass(&mut self, hands: &mut Hands<'_>, now: Instant) -> Result<Pass> {
+        let (mut pass, mut listings) = (Pass::default(), Listings::default());
+        self.open = self.names.iter().filter(|name| name.current.as_ref().is_some_and(|it| it.file.is_some())).count();
+        for number in 0..self.names.len() {
+            if hands.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let Some(name) = self.names.get_mut(number) else { break };
+            let mut name = std::mem::replace(name, Name::nobody());
+            let looked = self.look(&mut name, &mut listings, hands, now);
+            if let Some(place) = self.names.get_mut(number) {
+                *place = name;
+            }
+            let some = looked?;
+            pass.add(&some.took);
+            pass.is_behind |= some.is_behind;
+        }
+        self.forget_what_went();
+        Ok(pass)
+    }
+
+    /// Tells of each file whose text is durable since the log was settled.
+    pub fn settled(&mut self, tell: &mut dyn FnMut(&Path, Happened<'_>)) {
+        for name in self.names.iter_mut().filter(|name| name.is_unsettled) {
+            name.is_unsettled = false;
+            for file in name.old.iter().chain(&name.current) {
+                tell(&file.path, Happened::Durable { offset: file.offset });
+            }
+        }
+    }
+
+    /// How far behind it is.
+    pub fn lag(&self) -> Lag {
+        let files = self.names.iter().flat_map(|name| name.old.iter().chain(&name.current));
+        files.fold(Lag::default(), |lag, file| {
+            let bytes = if file.is_packed { 0 } else { file.seen.size.saturating_sub(file.offset) };
+            Lag { files: lag.files + 1, bytes: lag.bytes + bytes }
+        })
+    }
+
+    /// Files that a pattern found and that are gone are followed no longer.
+    fn forget_what_went(&mut self) {
+        let is_gone = |name: &Name| name.is_found && name.current.is_none() && name.old.is_empty() && name.said.is_some();
+        if self.names.iter().any(is_gone) {
+            self.names.retain(|name| !is_gone(name));
+            self.index = self.names.iter().enumerate().map(|(at, name)| (name.path.clone(), at)).collect();
+        }
+    }
+
+    fn look(
+        &mut self,
+        name: &mut Name,
+        listings: &mut Listings,
+        hands: &mut Hands<'_>,
+        now: Instant,
+    ) -> Result<Pass> {
+        let mut pass = Pass::default();
+        self.see_path(name, hands, now);
+        if name.walk.is_some_and(|due| due <= now) {
+            self.walk(name, listings, hands, now)?;
+        }
+        self.read_old(name, hands, now, &mut pass)?;
+        let waits = name.walk.is_some() || name.old.iter().any(|old| old.comes_first);
+        if let Some(mut current) = name.current.take_if(|_| !waits) {
+            let read = self.read_current(name, &mut current, hands, &mut pass);
+            name.current = Some(current);
+            read?;
+        }
+        name.is_unsettled |= pass.took.appended;
+        Ok(pass)
+    }
+
+    /// Looks where the path leads now.
+    fn see_path(&mut self, name: &mut Name, hands: &mut Hands<'_>, now: Instant) {
+        let meta = match name.path.metadata() {
+            Ok(meta) if meta.is_file() => meta,
+            other => {
+                let gone = matches!(&other, Err(error) if error.kind() == io::ErrorKind::NotFound);
+                if name.lose_current(now) {
+                    (hands.tell)(&name.path, Happened::Vanished);
+                    name.said = Some(String::new());
+                } else if gone && name.said.is_none() {
+                    (hands.tell)(&name.path, Happened::Awaited);
+                    name.said = Some(String::new());
+                } else if !gone {
+                    let what = other.map_or_else(|error| error.to_string(), |_| "it is not a file".into());
+                    name.say(&what, hands);
+                }
+                return;
+            }
+        };
+        let (place, stamp) = (Place::of(&meta), Stamp::of(&meta));
+        if let Some(current) = name.current.as_mut().filter(|current| current.place == place) {
+            current.latest = stamp;
+            if stamp == current.seen {
+                return;
+            }
+            current.changed = now;
+            if stamp.size < current.offset && !current.is_packed {
+                let unread = current.seen.size.saturating_sub(current.offset);
+                (hands.tell)(&name.path, Happened::Truncated { unread });
+                (current.offset, current.is_fresh) = (0, true);
+                (name.walk, name.is_caught_up) = (Some(now), false);
+            }
+            return;
+        }
+        if name.lose_current(now) {
+            (hands.tell)(&name.path, Happened::Rotated);
+        }
+        match Tracked::open(&name.path, now) {
+            Ok(file) => {
+                self.open += 1;
+                (hands.tell)(&name.path, Happened::Opened);
+                (name.current, name.walk, name.said, name.is_caught_up) = (Some(file), Some(now), None, false);
+            }
+            Err(error) => name.say(&error.to_string(), hands),
+        }
+    }
+
+    /// Looks at the files beside it, and takes those that were rotated unseen.
+    fn walk(
+        &self,
+        name: &mut Name,
+        listings: &mut Listings,
+        hands: &mut Hands<'_>,
+        now: Instant,
+    ) -> Result<()> {
+        let siblings = listings.siblings(&name.path);
+        let mut found = Walked::default();
+        if let Some(current) = &mut name.current {
+            // What is wrong with it is said when it is read.
+            found.matched = matches!(current.look_up(&self.options, hands), Ok(Seen::Known { .. } | Seen::Part));
+        }
+        for sibling in &siblings {
+            if self.index.contains_key(&sibling.path) {
+                continue;
+            }
+            if name.holds(sibling.place) || self.names.iter().any(|other| other.holds(sibling.place)) {
+                found.matched = true;
+                continue;
+            }
+            if !found.add(sibling, &self.options, hands, now) {
+                break;
+            }
+        }
+        if !found.matched && !hands.intake.known().has_name(name.path.as_os_str().as_encoded_bytes()) {
+            // What was there before it was ever read is not asked for.
+            found.taken.clear();
+        }
+        let strangers = found.taken.iter().filter(|(file, _)| file.comes_first);
+        let strangers: BTreeMap<PathBuf, Stamp> = strangers.map(|(it, stamp)| (it.path.clone(), *stamp)).collect();
+        if found.moved || strangers != name.strangers {
+            (name.strangers, name.walk) = (strangers, Some(now + SETTLED));
+            return Ok(());
+        }
+        (name.strangers, name.walk) = (BTreeMap::new(), None);
+        for (file, _) in found.taken.into_iter().rev() {
+            (hands.tell)(&name.path, Happened::Found(&file.path));
+            name.old.push(file);
+        }
+        Ok(())
+    }
+
+    /// Reads the files that lost their name, and lets go of those that have not grown for long.
+    fn read_old(&self, name: &mut Name, hands: &mut Hands<'_>, now: Instant, pass: &mut Pass) -> Result<()> {
+        for old in &mut name.old {
+            let stamp = old.stamp().unwrap_or(old.seen);
+            let has_changed = stamp != old.seen;
+            if has_changed {
+                old.changed = now;
+            }
+            // What failed is tried again once it has changed.
+            if has_changed || old.is_behind || old.is_fresh && old.failure.is_none() {
+                let took = old.read(Turn::Next, &self.options, hands)?;
+                pass.add(&took);
+                pass.is_behind |= old.is_behind;
+                old.comes_first &= old.is_fresh || old.is_behind;
+            }
+        }
+        let mut number = 0;
+        while let Some(old) = name.old.get_mut(number) {
+            let patience = if old.failure.is_some() { PATIENCE.max(self.options.grace) } else { self.options.grace };
+            if old.is_behind || now.saturating_duration_since(old.changed) < patience {
+                number += 1;
+                continue;
+            }
+            // What is incomplete stays so: now it is said, and kept in the store.
+            let took = old.read(Turn::Last, &self.options, hands)?;
+            pass.add(&took);
+            if took.stopped {
+                return Ok(());
+            }
+            if let Some(problem) = &old.failure {
+                (hands.tell)(&old.path, Happened::Unreadable(problem));
+            }
+            name.old.remove(number);
+        }
+        Ok(())
+    }
+
+    fn read_current(
+        &mut self,
+        name: &mut Name,
+        current: &mut Tracked,
+        hands: &mut Hands<'_>,
+        pass: &mut Pass,
+    ) -> Result<()> {
+        let stamp = current.latest;
+        if stamp == current.seen && !current.is_fresh && !current.is_behind {
+            return Ok(());
+        }
+        if stamp == current.seen && current.failure.is_some() {
+            // Nothing has changed since it failed. A packed file whose end is missing may still be written.
+            if !current.is_packed || current.changed.elapsed() >= PATIENCE {
+                let problem = current.failure.clone().unwrap_or_default();
+                name.say(&problem, hands);
+            }
+            return Ok(());
+        }
+        let took = current.read(Turn::Next, &self.options, hands)?;
+        pass.add(&took);
+        pass.is_behind |= current.is_behind;
+        if current.failure.is_none() && !current.is_behind && !took.stopped && !name.is_caught_up {
+            name.is_caught_up = true;
+            (hands.tell)(&name.path, Happened::CaughtUp { offset: current.offset });
+        }
+        name.is_caught_up &= !current.is_behind;
+        if self.open > self.options.open && !current.is_behind && current.file.take().is_some() {
+            self.open -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// What a look at the files beside one found, the newest first.
+#[derive(Default)]
+struct Walked {
+    taken: Vec<(Tracked, Stamp)>,
+    /// One of them was read before.
+    matched: bool,
+    /// How many of those have nothing new.
+    complete: usize,
+    /// Names changed meanwhile.
+    moved: bool,
+}
+
+impl Walked {
+    /// Adds the next one; false once those that were rotated before need not be looked at.
+    fn add(&mut self, sibling: &Sibling, options: &FollowOptions, hands: &mut Hands<'_>, now: Instant) -> bool {
+        let mut file = match Tracked::open(&sibling.path, now) {
+            Ok(file) if file.place == sibling.place => file,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                (hands.tell)(&sibling.path, Happened::Unreadable(&error.to_string()));
+                return true;
+            }
+            _ => {
+                self.moved = true;
+                return true;
+            }
+        };
+        match file.look_up(options, hands) {
+            Ok(Seen::Known { rest: false } | Seen::Part) => {
+                self.matched = true;
+                self.complete += 1;
+                self.complete < COMPLETE
+            }
+            Ok(Seen::Known { rest: true }) => {
+                self.matched = true;
+                self.taken.push((file, sibling.stamp));
+                true
+            }
+            Ok(Seen::Never) if self.matched => false,
+            Ok(Seen::Never) => {
+                file.comes_first = true;
+                self.taken.push((file, sibling.stamp));
+                true
+            }
+            Err(error) => {
+                (hands.tell)(&sibling.path, Happened::Unreadable(&error.to_string()));
+                true
+            }
+        }
+    }
+}
+
+impl Name {
+    /// What stands in the place of one that is looked at.
+    fn nobody() -> Name {
+        let (path, strangers) = (PathBuf::new(), BTreeMap::new());
+        Name {
+            path,
+            is_found: false,
+            current: None,
+            old: Vec::new(),
+            walk: None,
+            strangers,
+            said: None,
+            is_caught_up: false,
+            is_unsettled: false,
+        }
+    }
+
+    /// Whether this file is being read.
+    fn holds(&self, place: Place) -> bool {
+        self.old.iter().chain(&self.current).any(|file| file.file.is_some() && file.place == place)
+    }
+
+    /// The file at hand lost its name. It is read through its descriptor; without one, it is found among the files beside.
+    fn lose_current(&mut self, now: Instant) -> bool {
+        let Some(mut file) = self.current.take() else { return false };
+        if file.file.is_some() {
+            file.changed = now;
+            self.old.push(file);
+        }
+        true
+    }
+
+    /// Says why it is not read, once.
+    fn say(&mut self, what: &str, hands: &mut Hands<'_>) {
+        if self.said.as_deref() != Some(what) {
+            (hands.tell)(&self.path, Happened::Unreadable(what));
+            self.said = Some(what.to_string());
+        }
+    }
+}
