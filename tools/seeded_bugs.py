@@ -620,7 +620,7 @@ BUGS = [
         "every-segment-is-opened-for-writing",
         "a store of which sealed files are hard links to a copy is refused",
         "strange_files a_second_name",
-        (STORE, "purpose == Purpose::Append && number.saturating_add(1) >= *listing.segments.end();", "purpose == Purpose::Append;"),
+        (STORE, "Purpose::Append if number.saturating_add(1) >= *listing.segments.end() => Access::ReadWrite,", "Purpose::Append if number > 0 => Access::ReadWrite,"),
     ),
     Bug(
         "files-for-everybody",
