@@ -736,6 +736,24 @@ BUGS = [
         (INGEST, "            drop(permit);\n            return None;", "            std::mem::forget(permit);\n            return None;"),
     ),
     Bug(
+        "permit-gives-nothing-back",
+        "a dropped permit gives no byte back, and an input longer than the budget is never read to its end",
+        "lib a_permit_gives_itself_back",
+        (INGEST, "self.permits.give_back(self.bytes);", "self.permits.give_back(0);"),
+    ),
+    Bug(
+        "one-of-those-who-wait-hears",
+        "a permit that comes back wakes one thread of those that wait, and it may be one that it is too small for",
+        "lib all_who_wait_hear",
+        (INGEST, "self.changed.notify_all();", "self.changed.notify_one();"),
+    ),
+    Bug(
+        "nobody-waits-for-a-permit",
+        "threads without a permit look again and again in place of waiting, and take the processor from those that work",
+        "lib all_who_wait_hear",
+        (INGEST, "|state| state.changes == changes", "|_| false"),
+    ),
+    Bug(
         "acknowledged-in-silence",
         "that all of a silent pipe is acknowledged is said only when the next line comes",
         "cli what_comes_on_an_open_pipe_is_acknowledged",
