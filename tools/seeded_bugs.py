@@ -736,6 +736,18 @@ BUGS = [
         (INGEST, "            drop(permit);\n            return None;", "            std::mem::forget(permit);\n            return None;"),
     ),
     Bug(
+        "padding-taken-for-bytes",
+        "a text that ended is ordered by the zeros it was filled up with, and stands behind one that has such bytes",
+        "lib texts_are_in_order",
+        ("src/event/order", " || alike.iter().any(|keyed| text(keyed.number).len() < behind)", ""),
+    ),
+    Bug(
+        "a-byte-of-a-text-is-left-out",
+        "texts that differ first in the byte behind eight that are alike stand in any order",
+        "lib texts_are_in_order",
+        ("src/event/order", "let behind = known + shared + 8;", "let behind = known + shared + 9;"),
+    ),
+    Bug(
         "permit-gives-nothing-back",
         "a dropped permit gives no byte back, and an input longer than the budget is never read to its end",
         "lib a_permit_gives_itself_back",
