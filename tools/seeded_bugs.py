@@ -2177,6 +2177,12 @@ BUGS = [
         (TIMES, "if since.exact >= until.exact", "if since.exact > until.exact"),
     ),
     Bug(
+        "a-date-in-the-words-of-a-library",
+        "a wrong date is answered in words that name parameters of a library, and not what was expected",
+        "inputs what_is_no_moment_and_what_is_out_of_order",
+        (TIMES, ".map_err(|_| Some(not_a_date(text)));", ".map_err(|error| Some(error.to_string()));"),
+    ),
+    Bug(
         "unit-of-the-earliest",
         "the unit of a store is told by a default of 0 among its timestamps",
         "inputs the_latest_timestamp_tells_the_unit",
