@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use chatwal::disk::scratch::Limits;
-use chatwal::disk::{File, Identity, Stamp, Storage, Taken, publish};
+use chatwal::disk::{Access, File, Identity, Stamp, Storage, Taken, publish};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 use chatwal::intake::ingest::{Caller, IngestOptions, MaxRejects, Notice, ingest};
@@ -282,8 +282,8 @@ impl Storage for Odd {
     fn list(&self) -> io::Result<Vec<String>> {
         self.disk.list()
     }
-    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(Slow(self.disk.open(name, writable)?)))
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(Slow(self.disk.open(name, access)?)))
     }
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
         self.disk.create(name)

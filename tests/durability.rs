@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
+use chatwal::disk::{Access, File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
 use chatwal::format::Uid;
 use chatwal::intake::ingest::{Caller, IN_FLIGHT, IngestOptions, MaxRejects, Notice, Outcome, ingest};
@@ -238,8 +238,8 @@ impl Storage for SlowDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         self.disk.list()
     }
-    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(SlowFile(self.disk.open(name, writable)?, Arc::clone(&self.gate))))
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(SlowFile(self.disk.open(name, access)?, Arc::clone(&self.gate))))
     }
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
         self.disk.create(name)

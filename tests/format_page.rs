@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use std::sync::atomic::AtomicBool;
 
-use chatwal::disk::{Disk, File, Identity, Stamp, Storage, Taken};
+use chatwal::disk::{Access, Disk, File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
 use chatwal::event::table::Table;
 use chatwal::event::{Event, Id, Kind, Site};
@@ -27,8 +27,8 @@ impl Storage for Fixed {
     fn list(&self) -> std::io::Result<Vec<String>> {
         self.0.list()
     }
-    fn open(&self, name: &str, writable: bool) -> std::io::Result<Box<dyn File>> {
-        self.0.open(name, writable)
+    fn open(&self, name: &str, access: Access) -> std::io::Result<Box<dyn File>> {
+        self.0.open(name, access)
     }
     fn create(&self, name: &str) -> std::io::Result<Box<dyn File>> {
         self.0.create(name)

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
-use chatwal::disk::{File, Identity, Stamp, Storage, Taken};
+use chatwal::disk::{Access, File, Identity, Stamp, Storage, Taken};
 use chatwal::error::Result;
 use chatwal::format::Uid;
 use chatwal::store::View;
@@ -137,10 +137,10 @@ impl Storage for Racing<'_> {
         Ok(early.chain(late).cloned().collect())
     }
 
-    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
-        assert!(!writable);
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn File>> {
+        assert_eq!(access, Access::Read);
         self.call();
-        self.disk.open(name, false)
+        self.disk.open(name, Access::Read)
     }
 
     fn create(&self, _: &str) -> io::Result<Box<dyn File>> {

@@ -13,7 +13,7 @@ use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::Duration;
 
-use chatwal::disk::{Disk, Storage as _};
+use chatwal::disk::{Access, Disk, Storage as _};
 use chatwal::error::Error;
 use chatwal::format::block::BlockKind;
 use chatwal::snapshot::Snapshot;
@@ -501,7 +501,7 @@ fn a_snapshot_that_is_cut_under_its_reader_is_corrupt_and_no_endless_loop() {
     std::thread::spawn(move || {
         for left in 0..sound.len() as u64 {
             std::os::unix::fs::FileExt::write_all_at(&file, &sound, 0).unwrap();
-            let snapshot = Snapshot::open(name.into(), disk.open(name, false).unwrap()).unwrap();
+            let snapshot = Snapshot::open(name.into(), disk.open(name, Access::Read).unwrap()).unwrap();
             let region = snapshot.header.region(BlockKind::Events);
             if left >= region.end {
                 break;

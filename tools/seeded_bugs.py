@@ -620,7 +620,7 @@ BUGS = [
         "every-segment-is-opened-for-writing",
         "a store of which sealed files are hard links to a copy is refused",
         "strange_files a_second_name",
-        (STORE, "purpose == Purpose::Append && number.saturating_add(1) >= *listing.segments.end();", "purpose == Purpose::Append;"),
+        (STORE, "Purpose::Append if number.saturating_add(1) >= *listing.segments.end() => Access::ReadWrite,", "Purpose::Append if number > 0 => Access::ReadWrite,"),
     ),
     Bug(
         "files-for-everybody",
@@ -734,6 +734,36 @@ BUGS = [
         "each thread that sees the end keeps its permit, and those that have none wait for ever",
         "cli the_first_signal_ends_in_order",
         (INGEST, "            drop(permit);\n            return None;", "            std::mem::forget(permit);\n            return None;"),
+    ),
+    Bug(
+        "padding-taken-for-bytes",
+        "a text that ended is ordered by the zeros it was filled up with, and stands behind one that has such bytes",
+        "lib texts_are_in_order",
+        ("src/event/order", " || alike.iter().any(|keyed| text(keyed.number).len() < behind)", ""),
+    ),
+    Bug(
+        "a-byte-of-a-text-is-left-out",
+        "texts that differ first in the byte behind eight that are alike stand in any order",
+        "lib texts_are_in_order",
+        ("src/event/order", "let behind = known + shared + 8;", "let behind = known + shared + 9;"),
+    ),
+    Bug(
+        "permit-gives-nothing-back",
+        "a dropped permit gives no byte back, and an input longer than the budget is never read to its end",
+        "lib a_permit_gives_itself_back",
+        (INGEST, "self.permits.give_back(self.bytes);", "self.permits.give_back(0);"),
+    ),
+    Bug(
+        "one-of-those-who-wait-hears",
+        "a permit that comes back wakes one thread of those that wait, and it may be one that it is too small for",
+        "lib all_who_wait_hear",
+        (INGEST, "self.changed.notify_all();", "self.changed.notify_one();"),
+    ),
+    Bug(
+        "nobody-waits-for-a-permit",
+        "threads without a permit look again and again in place of waiting, and take the processor from those that work",
+        "lib all_who_wait_hear",
+        (INGEST, "|state| state.changes == changes", "|_| false"),
     ),
     Bug(
         "acknowledged-in-silence",
@@ -2145,6 +2175,12 @@ BUGS = [
         "a report of no moment at all looks like one of a quiet time",
         "inputs what_is_no_moment_and_what_is_out_of_order",
         (TIMES, "if since.exact >= until.exact", "if since.exact > until.exact"),
+    ),
+    Bug(
+        "a-date-in-the-words-of-a-library",
+        "a wrong date is answered in words that name parameters of a library, and not what was expected",
+        "inputs what_is_no_moment_and_what_is_out_of_order",
+        (TIMES, ".map_err(|_| Some(not_a_date(text)));", ".map_err(|error| Some(error.to_string()));"),
     ),
     Bug(
         "unit-of-the-earliest",

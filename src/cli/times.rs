@@ -3,10 +3,13 @@
 //! A store has no unit: timestamps are integers, and only the writer of the events knows what they count. So a date means something
 //! only once the unit is known. `--unit` names it; otherwise the magnitude of the timestamps tells it, and a note says so.
 
+use std::ops::Range;
+
 use chatwal::event::summary::Window;
 use chatwal::event::unit::Unit;
 use chatwal::query::report::{Report, Totals};
 use chatwal::store::View;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
@@ -56,14 +59,49 @@ fn date(text: &str) -> Result<When, Option<String>> {
         return parse(text).map_err(|_| None);
     }
     if bytes.len() == "2026-11-27".len() {
-        return parse(&format!("{text}T00:00:00Z")).map_err(|error| Some(error.to_string()));
+        return parse(&format!("{text}T00:00:00Z")).map_err(|_| Some(not_a_date(text)));
     }
-    parse(text).map_err(|error| {
+    parse(text).map_err(|_| {
         Some(match parse(&format!("{text}Z")) {
             Ok(_) => format!("no offset; write {text}Z for UTC, or an offset such as +02:00 in the place of the Z"),
-            Err(_) => error.to_string(),
+            Err(_) => not_a_date(text),
         })
     })
+}
+
+/// A date of RFC 3339 up to its seconds, as [`not_a_date`] reads it: 0 stands for a digit, T for a T or a space.
+const PATTERN: &[u8] = b"0000-00-00T00:00:00";
+/// The last moment that a date can name, to its hour.
+const LAST_HOUR: &str = "9999-12-30T21";
+
+/// What is wrong with a text that begins as a date does.
+fn not_a_date(text: &str) -> String {
+    let fits = |(byte, wanted): &(u8, &u8)| match wanted {
+        b'0' => byte.is_ascii_digit(),
+        b'T' => [b'T', b't', b' '].contains(byte),
+        _ => byte == *wanted,
+    };
+    let fitting = text.bytes().zip(PATTERN).take_while(fits).count();
+    let number = |range: Range<usize>| {
+        text.get(..fitting).and_then(|text| text.get(range)).and_then(|digits| digits.parse::<i8>().ok())
+    };
+    let year = text.get(..4).and_then(|digits| digits.parse::<i16>().ok()).unwrap_or_default();
+    let days = number(5..7).and_then(|month| Date::new(year, month, 1).ok()).map_or(31, Date::days_in_month);
+    let parts = [(5..7, "month", 1, 12), (8..10, "day", 1, days), (11..13, "hour", 0, 23), (14..16, "minute", 0, 59)];
+    let wrong = parts.into_iter().chain([(17..19, "second", 0, 60)]).find_map(|(range, part, least, most)| {
+        let found = number(range).filter(|found| !(least..=most).contains(found))?;
+        Some(format!("{part} {found}, which must be from {least} to {most}"))
+    });
+    let (front, rest) = text.split_at_checked(fitting).unwrap_or((text, ""));
+    let found = match (wrong, rest) {
+        (Some(wrong), _) => wrong,
+        (None, _) if front > LAST_HOUR || fitting == "2026-11-27".len() && front > "9999-12-30" => {
+            "a moment too late to count, after the year 9999".into()
+        }
+        (None, "") => format!("nothing after {front:?}"),
+        (None, rest) => format!("{rest:?} after {front:?}"),
+    };
+    format!("expected a date of RFC 3339 such as 2026-11-27 or 2026-11-27T11:00:00Z, or a number; found {found}")
 }
 
 /// The error says what is wrong with a duration; it is none if the text does not look like one.
@@ -321,14 +359,37 @@ mod tests {
             ("-7x", "write a timestamp"),
             ("--7d", "write a timestamp"),
             ("2026-11-27T11:00:00", "write 2026-11-27T11:00:00Z for UTC"),
-            ("2026-02-30", "day"),
-            ("2026-13-01T00:00:00Z", "month"),
-            ("2026-11-27T24:00:00Z", "hour"),
-            ("2026-11-27T11:00:00 Z", "unparsed"),
-            ("9999-12-31", "range"),
         ] {
             let Err(problem) = moment(text) else { panic!("{text}") };
             assert!(problem.contains(why), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_date_is_told_what_was_expected_and_what_was_found() {
+        for (text, found) in [
+            ("2026-02-30", "day 30, which must be from 1 to 28"),
+            ("2024-02-30", "day 30, which must be from 1 to 29"),
+            ("2026-00-10", "month 0, which must be from 1 to 12"),
+            ("2026-13-01T00:00:00Z", "month 13, which must be from 1 to 12"),
+            ("2026-11-31T00:00:00", "day 31, which must be from 1 to 30"),
+            ("2026-11-27T24:00:00Z", "hour 24, which must be from 0 to 23"),
+            ("2026-11-27T11:60:00Z", "minute 60, which must be from 0 to 59"),
+            ("2026-11-27T11:00:61Z", "second 61, which must be from 0 to 60"),
+            ("2026-11-27T11:00:00 Z", "\" Z\" after \"2026-11-27T11:00:00\""),
+            ("2026-11-27T11:00:00+99:00", "\"+99:00\" after \"2026-11-27T11:00:00\""),
+            ("2026-11-27T1", "nothing after \"2026-11-27T1\""),
+            ("2026-11-2x", "\"x\" after \"2026-11-2\""),
+            ("2026-xx-27", "\"xx-27\" after \"2026-\""),
+            ("2026-11-é", "\"é\" after \"2026-11-\""),
+            ("9999-12-31", "a moment too late to count, after the year 9999"),
+            ("9999-12-31T00:00:00Z", "a moment too late to count, after the year 9999"),
+            ("9999-12-30T23:00:00Z", "a moment too late to count, after the year 9999"),
+        ] {
+            let Err(problem) = moment(text) else { panic!("{text}") };
+            let expected =
+                "expected a date of RFC 3339 such as 2026-11-27 or 2026-11-27T11:00:00Z, or a number; found ";
+            assert_eq!(problem, format!("{expected}{found}"), "{text}");
         }
     }
 

@@ -39,8 +39,8 @@ pub trait Storage: Send + Sync {
     fn path(&self) -> &Path;
     /// The names in the directory.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Opens a file for reading, and for writing if `writable`.
-    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>>;
+    /// Opens a file that is there.
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn File>>;
     /// Makes an empty file. What an interrupted publish left under the name goes first: nothing is written through it.
     fn create(&self, name: &str) -> io::Result<Box<dyn File>>;
     /// Opens a file for reading and writing, as it is; makes an empty one if there is none.
@@ -88,6 +88,15 @@ pub trait File: Send + Sync {
     fn whereabouts(&self) -> Option<PathBuf> {
         None
     }
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To read it. Nothing is written to it.
+    Read,
+    /// To read it and to write to it. A file that has another name as well is refused.
+    ReadWrite,
 }
 
 /// What a renaming does where the new name is taken.

@@ -18,7 +18,7 @@ use super::file::{ALWAYS, DIRECTORY, irregular, refuse_non_file, whereabouts};
 use super::holder::{Modes, locked};
 use super::names::{Made, Names, Synced, sync_directory_at, sync_name_of, sync_names};
 use super::rename::rename_to_new;
-use super::{File, Identity, LOCK, Stamp, Storage, TEMPORARY, Taken, path_of};
+use super::{Access, File, Identity, LOCK, Stamp, Storage, TEMPORARY, Taken, path_of};
 use crate::error::{Error, Result, Unfit};
 use crate::format::Uid;
 
@@ -190,11 +190,15 @@ impl Storage for Disk {
         })?)
     }
 
-    fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
-        let file = self.open_file(name, if writable { OFlags::RDWR } else { OFlags::RDONLY })?;
-        if writable {
-            self.refuse_linked(name, &file)?;
-        }
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn File>> {
+        let file = match access {
+            Access::Read => self.open_file(name, OFlags::RDONLY)?,
+            Access::ReadWrite => {
+                let file = self.open_file(name, OFlags::RDWR)?;
+                self.refuse_linked(name, &file)?;
+                file
+            }
+        };
         Ok(Box::new(file))
     }
 
@@ -402,7 +406,7 @@ mod tests {
         publish(&around.disk, "a", b"hello").unwrap();
         assert_eq!(around.disk.list().unwrap(), ["a"]);
         let mut buffer = [0; 9];
-        assert_eq!(around.disk.open("a", false).unwrap().read_at(&mut buffer, 1).unwrap(), 4);
+        assert_eq!(around.disk.open("a", Access::Read).unwrap().read_at(&mut buffer, 1).unwrap(), 4);
         assert_eq!(&buffer[..4], b"ello");
     }
 
@@ -435,7 +439,11 @@ mod tests {
         for kind in KINDS.into_iter().filter(|kind| *kind != "hard link") {
             let around = Around::new();
             around.put(kind, "a");
-            for answer in [around.disk.open("a", false), around.disk.open("a", true), around.disk.open_or_create("a")] {
+            for answer in [
+                around.disk.open("a", Access::Read),
+                around.disk.open("a", Access::ReadWrite),
+                around.disk.open_or_create("a"),
+            ] {
                 let error = Error::io("open", "a")(answer.map(drop).unwrap_err());
                 assert!(error.to_string().contains("not a regular file but a "), "{kind}: {error}");
                 assert!(error.hint().contains("move it away"), "{kind}: {}", error.hint());
@@ -448,8 +456,8 @@ mod tests {
     fn a_file_with_another_name_is_read_and_not_written() {
         let around = Around::new();
         around.put("hard link", "a");
-        around.disk.open("a", false).unwrap();
-        for answer in [around.disk.open("a", true), around.disk.open_or_create("a")] {
+        around.disk.open("a", Access::Read).unwrap();
+        for answer in [around.disk.open("a", Access::ReadWrite), around.disk.open_or_create("a")] {
             let error = Error::io("open", "a")(answer.map(drop).unwrap_err());
             assert!(
                 error.to_string().contains("2 names") && error.hint().contains("cp -p"),
@@ -460,9 +468,9 @@ mod tests {
         // What a publish by link left that died in the middle is its own.
         fs::write(around.path("s/b.tmp"), "x").unwrap();
         fs::hard_link(around.path("s/b.tmp"), around.path("s/b")).unwrap();
-        around.disk.open("b", true).unwrap();
+        around.disk.open("b", Access::ReadWrite).unwrap();
         fs::hard_link(around.path("s/b"), around.path("third")).unwrap();
-        assert!(around.disk.open("b", true).is_err());
+        assert!(around.disk.open("b", Access::ReadWrite).is_err());
     }
 
     #[test]
@@ -532,7 +540,7 @@ mod tests {
     fn a_directory_that_is_moved_and_replaced_is_the_one_that_is_used() {
         let around = Around::new();
         publish(&around.disk, "a", b"a").unwrap();
-        let a = around.disk.open("a", true).unwrap();
+        let a = around.disk.open("a", Access::ReadWrite).unwrap();
         fs::rename(around.path("s"), around.path("moved")).unwrap();
         fs::create_dir(around.path("s")).unwrap();
         fs::write(around.path("s/a"), PRECIOUS).unwrap();

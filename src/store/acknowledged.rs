@@ -4,7 +4,7 @@
 use std::io;
 
 use super::names::{ACKNOWLEDGED_NAME, segment_name};
-use crate::disk::{Storage, path_of};
+use crate::disk::{Access, Storage, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::acknowledged::{ACKNOWLEDGED, Acknowledged};
 use crate::segment::{Frame, Segment};
@@ -12,7 +12,7 @@ use crate::segment::{Frame, Segment};
 /// The record of what was acknowledged. `None` if there is no such file, or if it is torn and says nothing.
 pub(crate) fn read_acknowledged(storage: &dyn Storage) -> Result<Option<Acknowledged>> {
     let path = || path_of(storage, ACKNOWLEDGED_NAME);
-    let file = match storage.open(ACKNOWLEDGED_NAME, false) {
+    let file = match storage.open(ACKNOWLEDGED_NAME, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("open", path())(error)),

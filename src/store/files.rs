@@ -2,7 +2,7 @@
 
 use super::listing::Listing;
 use super::names::{segment_name, snapshot_name};
-use crate::disk::{Storage, path_of};
+use crate::disk::{Access, Storage, path_of};
 use crate::error::{Error, Result};
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
@@ -39,7 +39,7 @@ fn open_snapshots(storage: &dyn Storage, listing: &Listing) -> Result<Vec<Snapsh
     for covers in &listing.snapshots {
         let name = snapshot_name(covers);
         let path = path_of(storage, &name);
-        let file = storage.open(&name, false).map_err(Error::io("open", &path))?;
+        let file = storage.open(&name, Access::Read).map_err(Error::io("open", &path))?;
         let snapshot = Snapshot::open(path, file)?;
         let header = &snapshot.header;
         if (header.first, header.last) != (*covers.start(), *covers.end()) {
@@ -75,8 +75,11 @@ fn open_segments(
         let path = path_of(storage, &name);
         // The last one may get a new end, the one before it its seal. No byte of the others is ever written again: a hard link may
         // make them somebody else's as well.
-        let writable = purpose == Purpose::Append && number.saturating_add(1) >= *listing.segments.end();
-        let file = storage.open(&name, writable).map_err(Error::io("open", &path))?;
+        let access = match purpose {
+            Purpose::Append if number.saturating_add(1) >= *listing.segments.end() => Access::ReadWrite,
+            Purpose::Append | Purpose::Read => Access::Read,
+        };
+        let file = storage.open(&name, access).map_err(Error::io("open", &path))?;
         let segment = Segment::open(path, file)?;
         if segment.header.number != number {
             let found = format!("that of segment {}", segment.header.number);

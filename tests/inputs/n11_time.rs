@@ -171,7 +171,7 @@ fn what_is_no_moment_and_what_is_out_of_order_is_wrong_usage() {
         ("--since|yesterday", "a date such as 2026-11-27"),
         ("--since|7d", "write -7d"),
         ("--since|2026-11-27T11:00:00", "write 2026-11-27T11:00:00Z for UTC"),
-        ("--since|2026-02-30", "day"),
+        ("--since|2026-02-30", "found day 30, which must be from 1 to 28"),
         ("--since|99999999999999999999", "64 bits"),
         ("--since|1.5", "a timestamp in the events' own unit"),
         ("--unit|min|--since|-7d", "possible values: s, ms, us, ns"),

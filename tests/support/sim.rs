@@ -27,7 +27,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chatwal::disk::{File, Identity, LOCK, Stamp, Storage, Taken};
+use chatwal::disk::{Access, File, Identity, LOCK, Stamp, Storage, Taken};
 use chatwal::error::{Error, Result};
 use chatwal::format::Uid;
 
@@ -536,7 +536,7 @@ impl Storage for SimDisk {
         Ok(state.disk.names.keys().cloned().chain(lock).collect())
     }
 
-    fn open(&self, name: &str, _writable: bool) -> io::Result<Box<dyn File>> {
+    fn open(&self, name: &str, _access: Access) -> io::Result<Box<dyn File>> {
         let mut state = self.state();
         state.operation(Count::Reading, format!("open {name}"))?;
         let inode = state.disk.inode(name)?;
@@ -558,7 +558,7 @@ impl Storage for SimDisk {
 
     fn open_or_create(&self, name: &str) -> io::Result<Box<dyn File>> {
         let there = self.state().disk.inode(name).is_ok();
-        if there { self.open(name, true) } else { self.create(name) }
+        if there { self.open(name, Access::ReadWrite) } else { self.create(name) }
     }
 
     fn rename(&self, from: &str, to: &str, taken: Taken) -> io::Result<()> {
@@ -737,7 +737,7 @@ mod tests {
         let found: Vec<_> = images(&disk).into_iter().map(|files| files["a"].clone()).collect();
         assert_eq!(found, [b"new", b"old"]);
         assert!(a.sync().is_ok(), "a fork leaves the original alone");
-        assert!(disk.open("a", false).is_err(), "handles to a dead disk fail");
+        assert!(disk.open("a", Access::Read).is_err(), "handles to a dead disk fail");
     }
 
     #[test]
@@ -778,7 +778,7 @@ mod tests {
         assert_eq!(disk.bytes("a"), [7; 20 * SECTOR], "the cache still has it");
         a.sync().unwrap();
         let disk = disk.kill();
-        let a = disk.open("a", true).unwrap();
+        let a = disk.open("a", Access::ReadWrite).unwrap();
         a.sync().unwrap();
         let found = images(&disk.fork());
         assert_eq!((found.len(), found[0]["a"].len()), (1, 20 * SECTOR), "the length is synced");

@@ -232,7 +232,7 @@ impl Town {
 
     /// The blocks of a snapshot.
     pub fn blocks(&self, snapshot: &str) -> Vec<BlockHeader> {
-        let file = chatwal::disk::Storage::open(&self.disk, snapshot, false).unwrap();
+        let file = chatwal::disk::Storage::open(&self.disk, snapshot, chatwal::disk::Access::Read).unwrap();
         let snapshot = chatwal::snapshot::Snapshot::open(snapshot.into(), file).unwrap();
         let mut blocks = Vec::new();
         snapshot

@@ -76,6 +76,9 @@ impl Drop for Permit<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -110,5 +113,25 @@ mod tests {
             drop(held);
             assert!(waits.join().unwrap());
         });
+    }
+
+    #[test]
+    fn all_who_wait_hear_of_a_change_and_not_before() {
+        let permits = Arc::new(Permits::new(1));
+        let look = permits.changes();
+        let (hears, heard) = mpsc::channel();
+        for _ in 0..3 {
+            let (permits, hears) = (Arc::clone(&permits), hears.clone());
+            // Not joined: one that hears nothing would wait for ever.
+            std::thread::spawn(move || {
+                permits.wait_past(look);
+                hears.send(())
+            });
+        }
+        assert!(heard.recv_timeout(Duration::from_millis(100)).is_err(), "nothing has changed");
+        permits.tell();
+        for waits in 0..3 {
+            assert!(heard.recv_timeout(Duration::from_secs(20)).is_ok(), "{waits} of 3 have heard");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::syncer::{Shared, Until};
 use super::tail::{Amount, Tail};
 use super::{Durability, Log, LogOptions, Target};
 use crate::base::threads::start;
-use crate::disk::{File, Storage, explained, leads_to};
+use crate::disk::{Access, File, Storage, explained, leads_to};
 use crate::error::{Error, Result};
 use crate::format::acknowledged::Acknowledged;
 use crate::format::frame::FrameKind;
@@ -61,7 +61,7 @@ impl Log {
 /// Opens the file of the segment that is appended to.
 fn open_target(storage: &dyn Storage, segment: &Segment) -> Result<Target> {
     let name = segment_name(segment.header.number);
-    let file = storage.open(&name, true);
+    let file = storage.open(&name, Access::ReadWrite);
     let file: Arc<dyn File> = file.map_err(Error::io("open", &segment.path))?.into();
     // So that what is appended to is what was recovered.
     leads_to(storage, &name, &*segment.file)?;

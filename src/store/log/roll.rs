@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::state::Written;
 use super::{Amount, Durability, Log, Target};
-use crate::disk::{File, explained, path_of};
+use crate::disk::{Access, File, explained, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::frame::{FrameKind, SEGMENT_HEADER};
 use crate::segment::Segment;
@@ -40,7 +40,7 @@ impl Log {
         }
         let name = segment_name(number);
         let path = path_of(&*self.storage, &name);
-        let file = self.storage.open(&name, true).map_err(Error::io("open", &path))?;
+        let file = self.storage.open(&name, Access::ReadWrite).map_err(Error::io("open", &path))?;
         Segment::open(path, file)
     }
 

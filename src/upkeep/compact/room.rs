@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use super::Compaction;
-use crate::disk::{File, Identity, Stamp, Storage, Taken, path_of};
+use crate::disk::{Access, File, Identity, Stamp, Storage, Taken, path_of};
 use crate::error::{Error, Result};
 use crate::format::Uid;
 use crate::snapshot::SnapshotWriter;
@@ -86,7 +86,7 @@ impl Storage for Scale<'_> {
         Ok(Vec::new())
     }
 
-    fn open(&self, _: &str, _: bool) -> io::Result<Box<dyn File>> {
+    fn open(&self, _: &str, _: Access) -> io::Result<Box<dyn File>> {
         Err(io::ErrorKind::NotFound.into())
     }
 

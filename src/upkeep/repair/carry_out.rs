@@ -2,7 +2,7 @@
 
 use super::RepairOptions;
 use super::plan::{RepairPlan, Replacement};
-use crate::disk::{File, Publication, Storage, TEMPORARY, path_of, publish, publish_over};
+use crate::disk::{Access, File, Publication, Storage, TEMPORARY, path_of, publish, publish_over};
 use crate::error::{Error, Result};
 use crate::format::coding::crc;
 use crate::format::directory::{Entry, SectionKind, encode_directory};
@@ -131,11 +131,11 @@ fn has(storage: &dyn Storage, name: &str) -> Result<bool> {
 fn copy_aside(storage: &dyn Storage, name: &str) -> Result<String> {
     let path = path_of(storage, name);
     let names = storage.list().map_err(Error::io("list", storage.path().display().to_string()))?;
-    let from = storage.open(name, false).map_err(Error::io("open", &path))?;
+    let from = storage.open(name, Access::Read).map_err(Error::io("open", &path))?;
     let prefix = format!("{name}{COPY}");
     for copy in names.iter().filter(|copy| copy.starts_with(&prefix) && !copy.ends_with(TEMPORARY)) {
         let to = path_of(storage, copy);
-        let file = storage.open(copy, false).map_err(Error::io("open", &to))?;
+        let file = storage.open(copy, Access::Read).map_err(Error::io("open", &to))?;
         if is_copy((&*from, &path), (&*file, &to))? {
             return Ok(to);
         }

@@ -5,7 +5,7 @@ use super::RepairOptions;
 use super::chain::Chain;
 use super::events::{SavedEvents, SavedFile};
 use super::inputs::{KeptRejects, SavedInputs};
-use crate::disk::{Storage, path_of};
+use crate::disk::{Access, Storage, path_of};
 use crate::error::{Error, Result};
 use crate::format::Uid;
 use crate::format::directory::SectionKind;
@@ -126,7 +126,7 @@ impl Salvage {
     /// Takes the events of a file that a snapshot replaced: what the snapshot lost may still be in it.
     pub(super) fn leftover(&mut self, storage: &dyn Storage, name: &str, store: Uid) -> Result<()> {
         let path = path_of(storage, name);
-        let open = || storage.open(name, false).map_err(Error::io("open", &path));
+        let open = || storage.open(name, Access::Read).map_err(Error::io("open", &path));
         let Name::Segment(number) = parse_name(name) else {
             let snapshot = match Snapshot::bare(path.clone(), open()?) {
                 Err(Error::Corruption(_)) => Snapshot::headless(path.clone(), open()?)?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::frames::IntactFrames;
 use super::{Content, Part, Survey};
-use crate::disk::{File, Storage, path_of};
+use crate::disk::{Access, File, Storage, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::Uid;
 use crate::segment::Segment;
@@ -26,7 +26,7 @@ impl Survey {
         let there = |part: &Part| names.contains(&part.name);
         for part in parts.iter_mut().filter(|part| there(part)) {
             let path = path_of(storage, &part.name);
-            let open = || storage.open(&part.name, false).map_err(Error::io("open", &path));
+            let open = || storage.open(&part.name, Access::Read).map_err(Error::io("open", &path));
             let is_segment = matches!(parse_name(&part.name), Name::Segment(_));
             let opened = match is_segment {
                 true => Segment::open(path.clone(), open()?)
@@ -56,7 +56,7 @@ impl Survey {
         for part in self.parts.iter_mut().filter(|part| there(part)) {
             if let (Content::Nothing, Name::Segment(number)) = (&part.content, parse_name(&part.name)) {
                 let path = path_of(storage, &part.name);
-                let file = storage.open(&part.name, false).map_err(Error::io("open", &path))?;
+                let file = storage.open(&part.name, Access::Read).map_err(Error::io("open", &path))?;
                 if let Some(segment) = Segment::headless(path, number, self.store, file)? {
                     self.store = self.store.or(Some(segment.header.store));
                     part.content = Content::Segment(Box::new(IntactFrames::headless(segment)));

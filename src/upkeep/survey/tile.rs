@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 
 use super::{Content, Part, Survey};
-use crate::disk::{Storage, path_of};
+use crate::disk::{Access, Storage, path_of};
 use crate::error::{Corruption, Error, Result};
 use crate::format::frame::FrameKind;
 use crate::segment::{Found, Link, Segment};
@@ -78,7 +78,7 @@ fn is_unfinished_repair(storage: &dyn Storage, name: &str, files: &[(RangeInclus
     let hole = || -> Result<Option<(u64, u64)>> {
         let Name::Segment(number) = parse_name(name) else { return Ok(None) };
         let path = path_of(storage, name);
-        let segment = Segment::open(path.clone(), storage.open(name, false).map_err(Error::io("open", path))?)?;
+        let segment = Segment::open(path.clone(), storage.open(name, Access::Read).map_err(Error::io("open", path))?)?;
         let (mut covers, mut alone) = (None, true);
         segment.scan(Link { sequence: segment.header.first_sequence, previous: None }, |found| {
             match found {
