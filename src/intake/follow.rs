@@ -148,8 +148,8 @@ struct Name {
     old: Vec<Tracked>,
     /// The files beside it are to be looked at, not before this moment.
     walk: Option<Instant>,
-    /// Files beside it that were not known when they were looked at last.
-    strangers: BTreeMap<PathBuf, Stamp>,
+    /// Files beside it that nobody had read when they were looked at last.
+    strangers: Vec<(Place, Stamp)>,
     /// What was said last of why it is not read.
     said: Option<String>,
     is_caught_up: bool,
@@ -250,7 +250,7 @@ impl Follower {
             self.walk(name, listings, hands, now)?;
         }
         self.read_old(name, hands, now, &mut pass)?;
-        let waits = name.walk.is_some() || name.old.iter().any(|old| old.comes_first);
+        let waits = name.walk.is_some() || name.old.iter().any(Tracked::comes_first);
         if let Some(mut current) = name.current.take_if(|_| !waits) {
             let read = self.read_current(name, &mut current, hands, &mut pass);
             name.current = Some(current);
@@ -307,7 +307,7 @@ impl Follower {
         }
     }
 
-    /// Looks at the files beside it, and takes those that were rotated unseen.
+    /// Looks at the files beside it, and takes those that were rotated unseen. What nobody has read goes before whatever is newer.
     fn walk(
         &self,
         name: &mut Name,
@@ -315,57 +315,63 @@ impl Follower {
         hands: &mut Hands<'_>,
         now: Instant,
     ) -> Result<()> {
-        let siblings = listings.siblings(&name.path);
-        let mut found = Walked::default();
+        let mut found = Walked { unread: name.old.extract_if(.., |old| old.is_fresh).collect(), ..Walked::default() };
         if let Some(current) = &mut name.current {
             // What is wrong with it is said when it is read.
             found.matched = matches!(current.look_up(&self.options, hands), Ok(Seen::Known { .. } | Seen::Part));
         }
-        for sibling in &siblings {
-            if self.index.contains_key(&sibling.path) {
-                continue;
-            }
-            if name.holds(sibling.place) || self.names.iter().any(|other| other.holds(sibling.place)) {
-                found.matched = true;
-                continue;
-            }
-            if !found.add(sibling, &self.options, hands, now) {
+        for sibling in listings.siblings(&name.path) {
+            let is_read = name.has_read(sibling.place) || self.names.iter().any(|other| other.has_read(sibling.place));
+            found.matched |= is_read;
+            if !is_read && !self.index.contains_key(&sibling.path) && !found.add(&sibling, &self.options, hands, now) {
                 break;
             }
         }
         if !found.matched && !hands.intake.known().has_name(name.path.as_os_str().as_encoded_bytes()) {
             // What was there before it was ever read is not asked for.
-            found.taken.clear();
+            found.taken.retain(|file| !file.is_stranger);
         }
-        let strangers = found.taken.iter().filter(|(file, _)| file.comes_first);
-        let strangers: BTreeMap<PathBuf, Stamp> = strangers.map(|(it, stamp)| (it.path.clone(), *stamp)).collect();
-        if found.moved || strangers != name.strangers {
-            (name.strangers, name.walk) = (strangers, Some(now + SETTLED));
-            return Ok(());
-        }
-        (name.strangers, name.walk) = (BTreeMap::new(), None);
-        for (file, _) in found.taken.into_iter().rev() {
-            (hands.tell)(&name.path, Happened::Found(&file.path));
+        // Of those that lost their name before they were read, some may have no name left.
+        let gone = found.unread.into_iter();
+        let mut oldest_first: Vec<Tracked> = gone.chain(found.taken.into_iter().rev()).collect();
+        let before = std::mem::take(&mut name.strangers);
+        let strangers = oldest_first.iter().filter(|file| file.is_stranger);
+        name.strangers = strangers.map(|file| (file.place, file.latest)).collect();
+        let is_settled = |file: &Tracked| !file.is_stranger || before.contains(&(file.place, file.latest));
+        let settled = oldest_first.iter().position(|file| !is_settled(file)).unwrap_or(oldest_first.len());
+        let waiting = oldest_first.split_off(settled);
+        name.walk = (found.moved || !waiting.is_empty()).then(|| now + SETTLED);
+        for file in oldest_first {
+            if file.is_found {
+                (hands.tell)(&name.path, Happened::Found(&file.path));
+            }
             name.old.push(file);
         }
+        // The others are found again; but a file without a name is only here.
+        name.old.extend(waiting.into_iter().filter(|file| !file.is_found));
         Ok(())
     }
 
     /// Reads the files that lost their name, and lets go of those that have not grown for long.
     fn read_old(&self, name: &mut Name, hands: &mut Hands<'_>, now: Instant, pass: &mut Pass) -> Result<()> {
+        let mut waits = name.walk.is_some();
         for old in &mut name.old {
             let stamp = old.stamp().unwrap_or(old.seen);
             let has_changed = stamp != old.seen;
             if has_changed {
                 old.changed = now;
             }
+            if waits && old.is_fresh && !old.is_stranger {
+                continue;
+            }
             // What failed is tried again once it has changed.
             if has_changed || old.is_behind || old.is_fresh && old.failure.is_none() {
                 let took = old.read(Turn::Next, &self.options, hands)?;
                 pass.add(&took);
                 pass.is_behind |= old.is_behind;
-                old.comes_first &= old.is_fresh || old.is_behind;
             }
+            // Whoever is newer waits: a crash must not leave the newer without the older.
+            waits |= old.comes_first();
         }
         let mut number = 0;
         while let Some(old) = name.old.get_mut(number) {
@@ -422,11 +428,14 @@ impl Follower {
     }
 }
 
-/// What a look at the files beside one found, the newest first.
+/// What a look at the files beside one found.
 #[derive(Default)]
 struct Walked {
-    taken: Vec<(Tracked, Stamp)>,
-    /// One of them was read before.
+    /// Those to be read, the newest first.
+    taken: Vec<Tracked>,
+    /// Files that lost their name before they were read, and were not met yet.
+    unread: Vec<Tracked>,
+    /// One was read before.
     matched: bool,
     /// How many of those have nothing new.
     complete: usize,
@@ -437,6 +446,10 @@ struct Walked {
 impl Walked {
     /// Adds the next one; false once those that were rotated before need not be looked at.
     fn add(&mut self, sibling: &Sibling, options: &FollowOptions, hands: &mut Hands<'_>, now: Instant) -> bool {
+        if let Some(at) = self.unread.iter().position(|file| file.place == sibling.place) {
+            self.taken.push(self.unread.remove(at));
+            return true;
+        }
         let mut file = match Tracked::open(&sibling.path, now) {
             Ok(file) if file.place == sibling.place => file,
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -448,6 +461,7 @@ impl Walked {
                 return true;
             }
         };
+        file.is_found = true;
         match file.look_up(options, hands) {
             Ok(Seen::Known { rest: false } | Seen::Part) => {
                 self.matched = true;
@@ -456,13 +470,13 @@ impl Walked {
             }
             Ok(Seen::Known { rest: true }) => {
                 self.matched = true;
-                self.taken.push((file, sibling.stamp));
+                self.taken.push(file);
                 true
             }
             Ok(Seen::Never) if self.matched => false,
             Ok(Seen::Never) => {
-                file.comes_first = true;
-                self.taken.push((file, sibling.stamp));
+                file.is_stranger = true;
+                self.taken.push(file);
                 true
             }
             Err(error) => {
@@ -476,23 +490,23 @@ impl Walked {
 impl Name {
     /// What stands in the place of one that is looked at.
     fn nobody() -> Name {
-        let (path, strangers) = (PathBuf::new(), BTreeMap::new());
         Name {
-            path,
+            path: PathBuf::new(),
             is_found: false,
             current: None,
             old: Vec::new(),
             walk: None,
-            strangers,
+            strangers: Vec::new(),
             said: None,
             is_caught_up: false,
             is_unsettled: false,
         }
     }
 
-    /// Whether this file is being read.
-    fn holds(&self, place: Place) -> bool {
-        self.old.iter().chain(&self.current).any(|file| file.file.is_some() && file.place == place)
+    /// Whether this file is open here, and was read.
+    fn has_read(&self, place: Place) -> bool {
+        let mut files = self.old.iter().chain(&self.current);
+        files.any(|file| file.file.is_some() && file.place == place && !file.is_fresh)
     }
 
     /// The file at hand lost its name. It is read through its descriptor; without one, it is found among the files beside.

@@ -98,8 +98,10 @@ pub(super) struct Tracked {
     pub(super) failure: Option<String>,
     /// It was said that it changed where it had been read.
     told_changed: bool,
-    /// It was found beside a file and is to be read before that one.
-    pub(super) comes_first: bool,
+    /// It was found beside a file, by its name.
+    pub(super) is_found: bool,
+    /// So it was, and nobody had read it: it may have been a copy in the making.
+    pub(super) is_stranger: bool,
 }
 
 impl Tracked {
@@ -122,8 +124,14 @@ impl Tracked {
             is_behind: false,
             failure: None,
             told_changed: false,
-            comes_first: false,
+            is_found: false,
+            is_stranger: false,
         })
+    }
+
+    /// Whether what is newer has to wait for it.
+    pub(super) fn comes_first(&self) -> bool {
+        (self.is_fresh || self.is_behind) && (self.is_stranger || !self.is_found)
     }
 
     /// What it looks like now, if it is open.
