@@ -23,7 +23,7 @@ use support::faults::at_every_call;
 use support::folds::{ALL, GO_ON, SMALL, TIERED, append, fold, store_of};
 use support::setting;
 use support::sim::{Choices, SimDisk, Tell};
-use support::store::{Model, assert_no_leftovers, os, sync};
+use support::store::{Model, Sample, assert_no_leftovers, os, sync};
 
 /// Kills of the real program.
 const KILLS: u64 = 30;
@@ -103,14 +103,14 @@ impl Before {
             let mut choices = Choices::Random(stop);
             self.check(&dest.kill(), &mut listings);
             let mut every = Choices::every();
-            for _ in 0..40 {
+            for _ in 0..20 {
                 images += 1;
                 self.check(&dest.crash(&mut every), &mut listings);
                 if !every.advance() {
                     break;
                 }
             }
-            for _ in 0..10 {
+            for _ in 0..5 {
                 images += 1;
                 self.check(&dest.crash(&mut choices), &mut listings);
             }
@@ -285,7 +285,7 @@ fn a_damaged_source_changes_nothing_of_a_backup() {
         }
     }
     println!("{refused} damaged sources refused, {unharmed} of no harm");
-    assert!(refused > 500 && unharmed < refused / 20, "{refused} {unharmed}");
+    assert!(refused > 400 && unharmed < refused / 20, "{refused} {unharmed}");
 }
 
 /// What is refused, with a part of the message; nothing is changed then.
@@ -326,7 +326,9 @@ fn what_is_no_earlier_state_of_the_store_is_refused() {
         let own = dest.fork();
         let mut log = Log::open(own.storage(), SMALL()).unwrap().0;
         assert!(!own.list().unwrap().contains(&"BACKUP".to_string()), "it is a store of its own now");
-        append(&mut others.clone(), &mut log, 1, 1);
+        let sample = Sample::new(99, 2, &mut Choices::Random(1));
+        log.append_batch(&sample.checkpoint, &sample.batch()).unwrap();
+        log.settle().unwrap();
         drop(log);
         let source = source.fork();
         if folded {

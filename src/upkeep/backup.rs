@@ -117,7 +117,9 @@ fn back_up(source: &dyn Storage, view: &View, dest: &dyn Storage, control: Contr
             let copy = Copy::of(view, dest, None, control);
             let Some(staged) = copy.stage()? else { return Ok(None) };
             begin(view, dest)?;
-            copy.carry_out(staged, recover_locked(dest, lock, Writer::Backup)?)
+            // Not to be recovered: that would delete what has a temporary name.
+            let there = View::open(dest)?;
+            copy.carry_out(staged, Recovered { view: there, recovery: Recovery::default(), successor: None, lock })
         }
         Err(error) => Err(error),
     }
