@@ -42,8 +42,8 @@
 //! # }
 //! ```
 //!
-//! A timeline says when a site was online; rejects and inputs are part of the view; [`compact`] folds the log, [`verify`] checks
-//! the whole store, [`repair`] saves what is intact of a damaged one.
+//! A timeline says when a site was online; rejects and inputs are part of the view; [`compact`] folds the log, [`backup()`]
+//! copies what is new to another directory, [`verify`] checks the whole store, [`repair`] saves what is intact of a damaged one.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -97,7 +97,7 @@
 //! | `segment`, `snapshot` | reading a segment, and where a log ends; reading and writing a snapshot |
 //! | `store` | which files count, one view of them, recovery after a crash, and the log's writer |
 //! | `intake`, `query` | inputs, lines, the parser, ingest; gather, merge, fold, report, timeline. They know nothing of each other |
-//! | `upkeep` | compact, verify, repair |
+//! | `upkeep` | compact, backup, verify, repair |
 //! | `show` | answers and files as people see them |
 //!
 //! The program, `src/cli`, is a crate of its own: nothing here knows of arguments, terminals or exit statuses.
@@ -162,6 +162,8 @@ pub use store::log::{Durability, Log, LogOptions};
 pub use store::recover::Recovery;
 #[doc(inline)]
 pub use store::{Input, View};
+#[doc(inline)]
+pub use upkeep::backup::{Backup, backup};
 #[doc(inline)]
 pub use upkeep::compact::{CompactOptions, compact};
 #[doc(inline)]

@@ -690,7 +690,7 @@ fn rounds_with_mounts() {
 fn modes(sandbox: &Sandbox, umask: &str, store: &str) -> BTreeMap<String, u32> {
     let script = format!(
         "umask {umask}; $chatwal ingest --store {store} --segment-size 4096 --no-compact a b c && $chatwal compact --store {store} && \
-         $chatwal ingest --store {store} --no-compact d"
+         $chatwal ingest --store {store} --no-compact d && $chatwal backup --store {store} {store}-copy"
     );
     sandbox.shell(&script).expect(0);
     let root = store.split('/').next().unwrap();
@@ -711,13 +711,11 @@ fn what_is_made_is_its_owners_alone_and_no_more_than_the_umask_lets() {
             continue;
         }
         let made = modes(&sandbox, umask, &format!("at-{umask}/deep/s"));
-        assert!(made.len() >= 6, "{made:?}");
+        assert!(made.len() >= 12 && made.keys().any(|name| name.ends_with("s-copy/BACKUP")), "{made:?}");
         for (name, mode) in made {
-            let expected = if name.contains('.') || name.ends_with("LOCK") || name.ends_with("ACKNOWLEDGED") {
-                file
-            } else {
-                directory
-            };
+            let is_file =
+                name.contains('.') || ["LOCK", "ACKNOWLEDGED", "BACKUP"].iter().any(|end| name.ends_with(end));
+            let expected = if is_file { file } else { directory };
             assert_eq!(mode, expected, "umask {umask}: {name}: {mode:o}");
         }
     }

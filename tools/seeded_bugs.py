@@ -50,6 +50,7 @@ NAMES, RENAME = "src/disk/names", "src/disk/rename"
 TURNS, LARGE, SCRATCH, SORTER = "src/base/turns", "src/query/large", "src/disk/scratch", "src/disk/scratch/sorter"
 COMPACT, INGEST, REPEATS = "src/upkeep/compact", "src/intake/ingest", "src/intake/repeats"
 MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/report", "src/query/gather"
+BACKUP, FRAME_COPY = "src/upkeep/backup", "src/segment/copy"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot", "src/upkeep/repair", "src/upkeep/survey", "src/upkeep/verify"
 ACKNOWLEDGED = "src/format/acknowledged"
 DUMP, SEARCH, STORE_INPUTS = "src/show/dump", "src/disk/search", "src/store/inputs"
@@ -675,6 +676,79 @@ BUGS = [
         "on a file system without locks two writers append to one log",
         "failing_disk a_file_system_without_locks",
         (HOLDER, "            Ok(()) => return Ok(()),", "            Ok(()) => return Ok(()),\n            Err(error) if without_locks.contains(&error.raw_os_error()) => return Ok(()),"),
+    ),
+    # A backup is a store at every moment.
+    Bug(
+        "backup-claims-before-what-they-prove",
+        "a frame gets into a backup before the frames that its header proves durable are",
+        "backup every_stop_of_a_second_backup_after_more",
+        (BACKUP, "                self.sync()?;\n                durable =", "                durable ="),
+    ),
+    Bug(
+        "backup-of-frames-not-fsynced",
+        "a backup is called finished whose last frames can vanish",
+        "backup every_stop_of_a_second_backup_after_more",
+        (BACKUP, "        self.sync()\n    }\n\n    /// Writes the segment anew.", "        Ok(())\n    }\n\n    /// Writes the segment anew."),
+    ),
+    Bug(
+        "backup-snapshot-before-its-successor",
+        "a snapshot gets its name in a backup that has no segment behind it",
+        "backup every_stop_of_a_first_backup",
+        (BACKUP, "            tip.bridge(&snapshot.header)?;\n", ""),
+    ),
+    Bug(
+        "backup-segment-behind-begins-elsewhere",
+        "the segment behind a snapshot begins with another frame than the one that follows",
+        "backup every_stop_of_a_first_backup",
+        (BACKUP, "self.mark_until(snapshot.next_sequence.saturating_sub(1))?;", "self.mark_until(0)?;"),
+    ),
+    Bug(
+        "backup-record-ahead",
+        "the record of what was acknowledged names a frame that the backup has not got yet",
+        "backup every_stop_of_a_second_backup_after_more",
+        (BACKUP, "        if !self.segments(&mut tip)? {", "        self.record()?;\n        if !self.segments(&mut tip)? {"),
+    ),
+    Bug(
+        "backup-takes-damaged-sections",
+        "a section whose checksum is wrong gets into a backup",
+        "backup a_damaged_source",
+        (FRAME_COPY, "self.check(section, next_section(&mut rest, section))?;", "let _ = (section, next_section(&mut rest, section));"),
+    ),
+    Bug(
+        "backup-finds-damage-too-late",
+        "damage of the store is found when part of the backup has changed",
+        "backup a_damaged_source",
+        (BACKUP, "Ok(goes_on && self.check_frames()?)", "Ok(goes_on)"),
+    ),
+    Bug(
+        "backup-into-another-store",
+        "the backup of another store is written over",
+        "backup what_is_no_earlier_state",
+        (BACKUP, "if self.source.store() != self.there.store() {", "if false {"),
+    ),
+    Bug(
+        "backup-mark-stays",
+        "what was ingested into a backup is lost with the next backup",
+        "backup what_is_no_earlier_state",
+        (RECOVER, "if writer == Writer::Any {", "if false && writer == Writer::Any {"),
+    ),
+    Bug(
+        "backup-unlocked",
+        "two backups, or a backup and an ingest, write to one directory",
+        "backup what_is_no_earlier_state",
+        (BACKUP, "let lock = dest.lock()?;", "let lock: Box<dyn Send + Sync> = Box::new(());"),
+    ),
+    Bug(
+        "backup-has-what-the-source-can-lose",
+        "a loss of power takes from the source what the backup has, and no later backup is possible",
+        "backup what_was_not_fsynced",
+        (BACKUP, "    sync_unproven(view)?;\n", ""),
+    ),
+    Bug(
+        "backup-inside-the-store",
+        "a backup is made inside the directory of its store",
+        "backup the_command_says",
+        (BACKUP, "match lies_in(dest, source) {", "match false && lies_in(dest, source) {"),
     ),
     # One writer.
     Bug(
@@ -1757,8 +1831,8 @@ BUGS = [
         "marks-are-recorded",
         "the record names a mark, of which nothing is promised",
         "torn_or_corrupt what_was_acknowledged_cannot",
-        (LOG, "        let (placed, header) = self.place(kind, head, rest)?;\n        self.last_content = Some(record_of(&header));", "        let (placed, _) = self.place(kind, head, rest)?;"),
-        (LOG, "        header.crc = crc(&encoded[..FRAME_HEADER - 4]);", "        header.crc = crc(&encoded[..FRAME_HEADER - 4]);\n        self.last_content = Some(record_of(&header));"),
+        (LOG, "        let (placed, header) = self.place(kind, head, rest)?;\n        self.last_content = Some(Acknowledged::of(&header));", "        let (placed, _) = self.place(kind, head, rest)?;"),
+        (LOG, "        header.crc = crc(&encoded[..FRAME_HEADER - 4]);", "        header.crc = crc(&encoded[..FRAME_HEADER - 4]);\n        self.last_content = Some(Acknowledged::of(&header));"),
     ),
     Bug(
         "the-record-bounds-nothing",

@@ -86,6 +86,8 @@ pub enum Command {
     Timeline(TimelineArgs),
     /// Fold sealed segments into a snapshot, which reports read faster
     Compact(CompactArgs),
+    /// Copy the store, or what is new of it, to a directory that is a store
+    Backup(BackupArgs),
     /// Check every checksum and every order of the store; changes nothing
     Verify,
     /// Save what is intact of a damaged store, and say what is lost
@@ -277,6 +279,18 @@ pub struct CompactArgs {
     /// Fold everything into one snapshot, instead of only what pays
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Args)]
+pub struct BackupArgs {
+    /// Where the backup is: an earlier backup of this store, an empty directory, or a new one
+    #[arg(value_name = "DEST")]
+    pub dest: PathBuf,
+    /// Check the whole backup afterwards, as `verify` does
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Args)]

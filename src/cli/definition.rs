@@ -12,7 +12,7 @@ use crate::environment;
 /// Every command, by what it is for.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Everyday", &["run", "ingest", "report", "timeline", "rejects", "sources", "stat"]),
-    ("Care of a store", &["compact", "verify", "repair"]),
+    ("Care of a store", &["compact", "backup", "verify", "repair"]),
     ("Debugging", &["dump"]),
     ("About chatwal", &["help", "man", "completions"]),
 ];
@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
 type Examples = &'static [(&'static str, &'static str)];
 
 /// By the command. A test runs them all, where there is a `chat.jsonl`, its store `chats`, and rejects in it.
-const EXAMPLES: [(&str, Examples); 17] = [
+const EXAMPLES: [(&str, Examples); 18] = [
     (
         "chatwal",
         &[
@@ -76,6 +76,13 @@ const EXAMPLES: [(&str, Examples); 17] = [
         &[
             ("", "chatwal compact --store chats"),
             ("How much would be read, written and freed", "chatwal compact --store chats --all --dry-run"),
+        ],
+    ),
+    (
+        "backup",
+        &[
+            ("", "chatwal backup --store chats copy"),
+            ("And check the whole copy", "chatwal backup --store chats --verify copy"),
         ],
     ),
     ("verify", &[("", "chatwal verify --store chats")]),

@@ -1,5 +1,6 @@
 //! The commands `verify` and `repair`.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use chatwal::base::shell::quoted;
@@ -10,7 +11,7 @@ use chatwal::format::hex;
 use chatwal::format::hole::LostInput;
 use chatwal::store::ACKNOWLEDGED_NAME;
 use chatwal::upkeep::repair::{Repair, RepairOptions, repair as repair_store};
-use chatwal::upkeep::verify::verify as verify_store;
+use chatwal::upkeep::verify::{Verification, verify as verify_store};
 
 use crate::args::{Global, RepairArgs};
 use crate::console::{Console, count};
@@ -23,10 +24,7 @@ const TOLD: usize = 100;
 /// Checks the whole store; prints what is wrong, and a line on what was checked.
 pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Stop> {
     let path = store(global)?;
-    let progress = console.share("verifying");
-    let verified = verify_store(&Disk::open(&path)?, &limits(global), &|share| progress.update(share));
-    progress.finish();
-    let verified = verified?;
+    let verified = verified(&path, global, console)?;
     if let Some((what, bytes)) = &verified.torn {
         console.note(&format!(
             "{} (byte {}): torn: {bytes} bytes that were never acknowledged; the next writer cuts them",
@@ -72,6 +70,14 @@ pub fn verify(global: &Global, console: &Console) -> std::result::Result<u8, Sto
         ),
     );
     Ok(status::CORRUPT)
+}
+
+/// Checks the store at a path.
+pub fn verified(path: &Path, global: &Global, console: &Console) -> std::result::Result<Verification, Stop> {
+    let progress = console.share("verifying");
+    let verified = verify_store(&Disk::open(path)?, &limits(global), &|share| progress.update(share));
+    progress.finish();
+    Ok(verified?)
 }
 
 /// Saves what is intact of a damaged store.

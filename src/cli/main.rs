@@ -4,6 +4,7 @@
 
 mod allow;
 mod args;
+mod backup;
 mod compaction;
 mod console;
 mod definition;
@@ -182,6 +183,7 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
         Command::Report(args) => report(&args, global, console),
         Command::Timeline(args) => periods::timeline(&args, global, console),
         Command::Compact(args) => compaction::compact(&args, global, console),
+        Command::Backup(args) => backup::backup(&args, global, console),
         Command::Verify => health::verify(global, console),
         Command::Repair(args) => health::repair(&args, global, console),
         Command::Dump(args) => {

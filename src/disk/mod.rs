@@ -8,6 +8,7 @@
 mod file;
 mod holder;
 mod names;
+mod nesting;
 mod publish;
 mod real;
 mod rename;
@@ -22,6 +23,7 @@ use crate::format::Uid;
 
 pub(crate) use file::open_regular;
 pub use names::Names;
+pub use nesting::lies_in;
 pub use publish::{Publication, publish, publish_over};
 pub use real::Disk;
 

@@ -30,6 +30,12 @@ pub struct Acknowledged {
 }
 
 impl Acknowledged {
+    /// The record which says that a frame was acknowledged.
+    pub fn of(header: &FrameHeader) -> Acknowledged {
+        let FrameHeader { store, segment, offset, sequence, crc, .. } = *header;
+        Acknowledged { store, segment, end: offset + header.length(), sequence, header_crc: crc }
+    }
+
     /// The record's bytes.
     pub fn encode(&self) -> [u8; ACKNOWLEDGED] {
         let mut out = Vec::with_capacity(ACKNOWLEDGED);

@@ -169,12 +169,7 @@ impl Follower {
             return;
         }
         self.index.insert(path.to_owned(), self.names.len());
-        self.names.push(Name {
-            path: path.to_owned(),
-            is_found,
-            walk: Some(Instant::now()),
-            ..Name::nobody()
-        });
+        self.names.push(Name { path: path.to_owned(), is_found, walk: Some(Instant::now()), ..Name::nobody() });
     }
 
     /// How many files are followed, whether they are there or not.
@@ -230,20 +225,15 @@ impl Follower {
 
     /// Files that a pattern found and that are gone are followed no longer.
     fn forget_what_went(&mut self) {
-        let is_gone = |name: &Name| name.is_found && name.current.is_none() && name.old.is_empty() && name.said.is_some();
+        let is_gone =
+            |name: &Name| name.is_found && name.current.is_none() && name.old.is_empty() && name.said.is_some();
         if self.names.iter().any(is_gone) {
             self.names.retain(|name| !is_gone(name));
             self.index = self.names.iter().enumerate().map(|(at, name)| (name.path.clone(), at)).collect();
         }
     }
 
-    fn look(
-        &mut self,
-        name: &mut Name,
-        listings: &mut Listings,
-        hands: &mut Hands<'_>,
-        now: Instant,
-    ) -> Result<Pass> {
+    fn look(&mut self, name: &mut Name, listings: &mut Listings, hands: &mut Hands<'_>, now: Instant) -> Result<Pass> {
         let mut pass = Pass::default();
         self.see_path(name, hands, now);
         if name.walk.is_some_and(|due| due <= now) {
@@ -308,13 +298,7 @@ impl Follower {
     }
 
     /// Looks at the files beside it, and takes those that were rotated unseen. What nobody has read goes before whatever is newer.
-    fn walk(
-        &self,
-        name: &mut Name,
-        listings: &mut Listings,
-        hands: &mut Hands<'_>,
-        now: Instant,
-    ) -> Result<()> {
+    fn walk(&self, name: &mut Name, listings: &mut Listings, hands: &mut Hands<'_>, now: Instant) -> Result<()> {
         let mut found = Walked { unread: name.old.extract_if(.., |old| old.is_fresh).collect(), ..Walked::default() };
         if let Some(current) = &mut name.current {
             // What is wrong with it is said when it is read.

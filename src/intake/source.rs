@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) use self::whole::{Counted, Shrank, Whole, shrank_again};
 use super::chunk::{is_array, last_of};
+use super::foreign;
 use super::framer::Framer;
 use super::known::Known;
 pub use super::marks::Span;
@@ -25,7 +26,6 @@ pub(crate) use super::pipe::no_thread;
 use super::pipe::{Pipe, stdin};
 pub(super) use super::seek::keep_last;
 use super::seek::{seek_packed, seek_plain};
-use super::foreign;
 use crate::base::shell::files_in;
 use crate::error::{Error, Result};
 use crate::format::{MAX_SOURCE_NAME, Uid};

@@ -6,6 +6,7 @@
 //! log's writer and recovery are in [`store`](crate::store).
 
 pub(crate) mod content;
+mod copy;
 mod frame;
 pub mod judge;
 mod scan;

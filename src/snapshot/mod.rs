@@ -5,6 +5,7 @@
 //! `lines` collects what an index will say. This room may use [`disk`](crate::disk) and what is below it. [`store`](crate::store)
 //! judges which segments a snapshot covers, [`upkeep`](crate::upkeep) merges events. `wal-format.md`, section 7, has the layout.
 
+mod copy;
 pub(crate) mod lines;
 mod read;
 mod scan;

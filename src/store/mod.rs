@@ -22,7 +22,7 @@ pub(crate) use blame::{blame, not_the_successor};
 pub(crate) use inputs::{Known, add_input, each_section_of_rejects};
 pub(crate) use listing::RETRIES;
 pub use listing::refuse_no_store;
-pub use names::{ACKNOWLEDGED_NAME, segment_name, snapshot_name};
+pub use names::{ACKNOWLEDGED_NAME, BACKUP_NAME, segment_name, snapshot_name};
 pub(crate) use names::{COPY, Name, parse_name};
 pub use place::{Place, misencoded};
 pub use view::{Torn, View};

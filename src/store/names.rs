@@ -11,6 +11,9 @@ const DIGITS: usize = 10;
 /// The file that holds the record of what was acknowledged.
 pub const ACKNOWLEDGED_NAME: &str = "ACKNOWLEDGED";
 
+/// The empty file that marks a store as a backup: nothing but backups has written to it.
+pub const BACKUP_NAME: &str = "BACKUP";
+
 /// Stands between the name of a file and the number of the copy that a repair keeps of it.
 pub(crate) const COPY: &str = ".repair-";
 

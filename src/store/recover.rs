@@ -1,6 +1,7 @@
 //! Opening a store for writing: the one place that cuts, rewrites or deletes what a crash left behind.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use crate::disk::{LOCK, Storage, path_of, publish};
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use crate::segment::Segment;
 use crate::store::acknowledged::{all_gone, read_acknowledged};
 use crate::store::files::Purpose;
 use crate::store::listing::Listing;
-use crate::store::names::{Name, parse_name, segment_name};
+use crate::store::names::{BACKUP_NAME, Name, parse_name, segment_name};
 use crate::store::{Torn, View};
 
 /// What opening for writing did to the store.
@@ -40,12 +41,29 @@ pub struct Recovered {
 ///
 /// The one place that cuts: see "Recovery" in `wal-format.md`. A crash in here leaves a store that recovers to the same.
 pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
-    let directory = storage.path().display().to_string();
     refuse_other_files(storage)?;
     let lock = storage.lock()?;
     make_if_none(storage)?;
+    recover_locked(storage, lock, Writer::Any)
+}
+
+/// Who is going to write to a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// Whoever it is, the store is one of its own from here on, if it was a backup.
+    Any,
+    /// A backup.
+    Backup,
+}
+
+/// The same for a store that is there and locked.
+pub(crate) fn recover_locked(storage: &dyn Storage, lock: Box<dyn Send + Sync>, writer: Writer) -> Result<Recovered> {
+    let directory = storage.path().display().to_string();
     let (mut view, listing) = View::look(storage, Purpose::Append)?;
     // Nothing is changed before this point: a store that is refused stays as it is.
+    if writer == Writer::Any {
+        end_backup(storage)?;
+    }
     let removed = remove_leftovers(storage, &listing)?;
     // Always: the last writer may have died between a rename and its sync. What is appended to a file whose name can still
     // vanish must not be acknowledged.
@@ -62,11 +80,36 @@ pub fn recover(storage: &dyn Storage) -> Result<Recovered> {
     Ok(Recovered { view, recovery: Recovery { cut, rewritten, removed }, successor, lock })
 }
 
+/// Takes away the mark of a backup, if there is one: a store that somebody else writes to holds what no other store has. The caller
+/// syncs the directory before it adds anything.
+pub(crate) fn end_backup(storage: &dyn Storage) -> Result<()> {
+    match is_backup(storage)? {
+        true => storage.remove(BACKUP_NAME).map_err(Error::io("remove", path_of(storage, BACKUP_NAME))),
+        false => Ok(()),
+    }
+}
+
+/// Whether nothing but backups has written to a store.
+pub(crate) fn is_backup(storage: &dyn Storage) -> Result<bool> {
+    match storage.identity(BACKUP_NAME) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("look at", path_of(storage, BACKUP_NAME))(error)),
+    }
+}
+
+/// Removes what is left over, durably.
+pub(crate) fn sweep(storage: &dyn Storage) -> Result<()> {
+    remove_leftovers(storage, &Listing::read(storage)?)?;
+    storage.sync_directory().map_err(Error::io("sync", storage.path().display().to_string()))
+}
+
 /// Refuses a directory that holds other files and no store.
-fn refuse_other_files(storage: &dyn Storage) -> Result<()> {
+pub(crate) fn refuse_other_files(storage: &dyn Storage) -> Result<()> {
     let directory = storage.path().display().to_string();
     let names = storage.list().map_err(Error::io("list", &directory))?;
-    let ours = |name: &String| name == LOCK || !matches!(parse_name(name), Name::Foreign);
+    let ours =
+        |name: &String| [LOCK, BACKUP_NAME].contains(&name.as_str()) || !matches!(parse_name(name), Name::Foreign);
     if !names.is_empty() && !names.iter().any(ours) && names != ["lost+found"] {
         let problem = "a directory with other files and no store in it".into();
         return Err(Error::NoStore { store: directory, problem });

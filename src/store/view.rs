@@ -18,6 +18,7 @@ use crate::format::Uid;
 use crate::format::acknowledged::Acknowledged;
 use crate::format::checkpoint::Checkpoint;
 use crate::format::directory::SectionKind;
+use crate::format::frame::FrameKind;
 use crate::format::rejects::Rejects;
 use crate::segment::{Link, Segment};
 use crate::snapshot::Snapshot;
@@ -92,6 +93,13 @@ impl View {
     /// The store's id.
     pub fn store(&self) -> Uid {
         self.segments.first().map(|segment| segment.header.store).unwrap_or_default()
+    }
+
+    /// The record that names the last frame which is not just a mark or a seal, as far as there is one behind the snapshots.
+    pub(crate) fn last_content(&self) -> Option<Acknowledged> {
+        let is_content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget | FrameKind::Hole);
+        let mut headers = self.frames.iter().rev().map(|place| &place.frame.header);
+        headers.find(|header| is_content(header.kind)).map(Acknowledged::of)
     }
 
     /// Bytes of the store's files.

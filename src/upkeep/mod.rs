@@ -1,10 +1,12 @@
 //! Care for a store. [`compact`] folds segments into snapshots. [`verify`] checks everything, past any damage, and walks the files
-//! with `survey`. [`repair`] saves what is intact of a damaged store, by compacting it.
+//! with `survey`. [`repair`] saves what is intact of a damaged store, by compacting it. [`backup`] makes a copy of a store, and keeps it up to date.
 //!
 //! It may use every room but [`intake`](crate::intake) and `show`. It leaves two things to others: the judge in
 //! [`segment`](crate::segment) says what damage means, and [`store`](crate::store) cuts torn ends.
 
+pub mod backup;
 pub mod compact;
+mod pending;
 pub mod repair;
 mod survey;
 pub mod verify;

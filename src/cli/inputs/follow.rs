@@ -12,10 +12,10 @@ use chatwal::intake::ingest::Intake;
 
 use super::taken::{Taken, begin, options};
 use super::{ended, open};
+use crate::Stop;
 use crate::args::{FollowArgs, Global, IngestArgs};
 use crate::console::Console;
 use crate::signals::Signals;
-use crate::Stop;
 use names::Names;
 use tell::Herald;
 

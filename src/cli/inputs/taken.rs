@@ -228,7 +228,12 @@ impl Reading<'_> {
 }
 
 /// Opens the store to ingest into it; gives what is in it.
-pub(super) fn begin<'a>(args: &'a InputArgs, path: &Path, global: &Global, console: &'a Console) -> Result<(Taken<'a>, View)> {
+pub(super) fn begin<'a>(
+    args: &'a InputArgs,
+    path: &Path,
+    global: &Global,
+    console: &'a Console,
+) -> Result<(Taken<'a>, View)> {
     let (durability, names) = match args.durability {
         DurabilityArg::Sync => (Durability::Sync, Names::Durable),
         DurabilityArg::Os => (Durability::Os, Names::DurableIfPossible),

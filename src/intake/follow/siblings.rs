@@ -73,9 +73,7 @@ impl Listings {
         let mixed = found.iter().any(|(when, _)| kind(when) != kind(&found[0].0));
         found.sort_by(|(a, one), (b, other)| {
             let by_name = if mixed { Ordering::Equal } else { newest_first(a, b) };
-            by_name
-                .then_with(|| other.stamp.modified.cmp(&one.stamp.modified))
-                .then_with(|| one.path.cmp(&other.path))
+            by_name.then_with(|| other.stamp.modified.cmp(&one.stamp.modified)).then_with(|| one.path.cmp(&other.path))
         });
         found.into_iter().map(|(_, sibling)| sibling).collect()
     }
@@ -121,7 +119,8 @@ fn rotated(name: &OsStr, other: &OsStr) -> Option<When> {
 
 fn when(text: &[u8]) -> When {
     let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let number = str::from_utf8(text).ok().filter(|text| text.len() <= NUMBER_DIGITS).and_then(|text| text.parse().ok());
+    let number =
+        str::from_utf8(text).ok().filter(|text| text.len() <= NUMBER_DIGITS).and_then(|text| text.parse().ok());
     match number {
         Some(number) => When::Number(number),
         None if digits > NUMBER_DIGITS => When::Date(text.to_vec()),
@@ -169,7 +168,9 @@ mod tests {
             found.iter().map(|it| it.path.file_name().unwrap().to_str().unwrap().to_string()).collect()
         };
         let at = |name: &str| directory.path().join(name);
-        for name in ["a.log.10", "a.log.2.gz", "a.log.1", "b.log-20261101", "b.log-20261128", "c.log.1", "c.log-20261128"] {
+        for name in
+            ["a.log.10", "a.log.2.gz", "a.log.1", "b.log-20261101", "b.log-20261128", "c.log.1", "c.log-20261128"]
+        {
             std::fs::write(at(name), name).unwrap();
         }
         std::fs::create_dir(at("a.log.3")).unwrap();

@@ -193,13 +193,7 @@ impl Tracked {
         self.failure = Some(problem);
     }
 
-    fn ingest(
-        &mut self,
-        file: &Arc<File>,
-        turn: Turn,
-        options: &FollowOptions,
-        hands: &mut Hands<'_>,
-    ) -> Result<Took> {
+    fn ingest(&mut self, file: &Arc<File>, turn: Turn, options: &FollowOptions, hands: &mut Hands<'_>) -> Result<Took> {
         let source = Source::of_open(&self.path, file, options.source)?;
         self.is_packed = source.is_packed();
         // What is packed is unpacked from its start, so turns would do that again and again.

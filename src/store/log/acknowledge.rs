@@ -7,7 +7,7 @@ use super::{Durability, Log};
 use crate::disk::path_of;
 use crate::error::{Error, Result};
 use crate::format::acknowledged::Acknowledged;
-use crate::format::frame::{FrameHeader, FrameKind};
+use crate::format::frame::FrameKind;
 use crate::store::ACKNOWLEDGED_NAME;
 
 impl Log {
@@ -89,12 +89,6 @@ impl Log {
     pub fn watch(&self) -> Watch {
         Watch { shared: Arc::clone(&self.shared), durability: self.options.durability }
     }
-}
-
-/// The record which says that a frame was acknowledged.
-pub(super) fn record_of(header: &FrameHeader) -> Acknowledged {
-    let FrameHeader { store, segment, offset, sequence, crc, .. } = *header;
-    Acknowledged { store, segment, end: offset + header.length(), sequence, header_crc: crc }
 }
 
 /// What becomes of the frames of a log, for threads that do not hold it.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Log, SEGMENT_FRAMES};
-use super::acknowledge::record_of;
 use super::batch::{Batch, Head, Prepared};
 use super::placed::Placed;
 use super::state::{Claim, InHand};
+use super::{Log, SEGMENT_FRAMES};
 use crate::error::{Error, Result};
 use crate::format::Uid;
+use crate::format::acknowledged::Acknowledged;
 use crate::format::checkpoint::Checkpoint;
 use crate::format::coding::crc;
 use crate::format::directory::{ENTRY, Entry, SectionKind};
@@ -65,7 +65,7 @@ impl Log {
             self.roll()?;
         }
         let (placed, header) = self.place(kind, head, rest)?;
-        self.last_content = Some(record_of(&header));
+        self.last_content = Some(Acknowledged::of(&header));
         Ok(placed)
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::acknowledge::record_of;
 use super::state::{Claim, State, Written};
 use super::syncer::{Shared, Until};
 use super::tail::{Amount, Tail};
@@ -10,8 +9,6 @@ use super::{Durability, Log, LogOptions, Target};
 use crate::base::threads::start;
 use crate::disk::{Access, File, Storage, explained, leads_to};
 use crate::error::{Error, Result};
-use crate::format::acknowledged::Acknowledged;
-use crate::format::frame::FrameKind;
 use crate::segment::Segment;
 use crate::store::recover::{Recovery, recover};
 use crate::store::whereabouts::Whereabouts;
@@ -43,7 +40,7 @@ impl Log {
             target: Arc::new(target),
             end: segment.length,
             link: view.link,
-            last_content: last_content(&view),
+            last_content: view.last_content(),
             recorded: view.acknowledged.map_or(0, |record| record.sequence),
             tail: Arc::new(Tail::new(Amount::of(&view.segments, view.segments.len().saturating_sub(1)))),
             shared,
@@ -90,11 +87,4 @@ fn first_state(view: &View, segment: &Segment, target: &Target, newest: u64, dur
         wanted: durability == Durability::Sync,
         ..State::default()
     }
-}
-
-/// The record of the last frame that is not just a mark or a seal.
-fn last_content(view: &View) -> Option<Acknowledged> {
-    let is_content = |kind| matches!(kind, FrameKind::Batch | FrameKind::Forget | FrameKind::Hole);
-    let mut headers = view.frames.iter().rev().map(|place| &place.frame.header);
-    headers.find(|header| is_content(header.kind)).map(record_of)
 }

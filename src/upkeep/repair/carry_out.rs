@@ -4,15 +4,14 @@ use super::RepairOptions;
 use super::plan::{RepairPlan, Replacement};
 use crate::disk::{Access, File, Publication, Storage, TEMPORARY, path_of, publish, publish_over};
 use crate::error::{Error, Result};
-use crate::format::coding::crc;
-use crate::format::directory::{Entry, SectionKind, encode_directory};
-use crate::format::frame::{FRAME_HEADER, FrameHeader, FrameKind, SegmentHeader};
+use crate::format::directory::{Entry, SectionKind};
+use crate::format::frame::{FrameKind, SEGMENT_HEADER};
 use crate::format::snapshot_header::SnapshotHeader;
-use crate::segment::Link;
 use crate::snapshot::SnapshotWriter;
-use crate::store::recover::segment_header;
+use crate::store::recover::{end_backup, segment_header};
 use crate::store::{COPY, segment_name, snapshot_name};
 use crate::upkeep::Control;
+use crate::upkeep::pending::PendingFrames;
 
 /// Bytes that are copied or compared at once.
 const COPIED: usize = 1 << 20;
@@ -25,6 +24,8 @@ impl RepairPlan {
         options: &RepairOptions,
         control: Control<'_>,
     ) -> Result<bool> {
+        // Before anything else: the directory is synced before what is published counts.
+        end_backup(storage)?;
         let Some(Replacement { salvage, covers, first }) = &self.replacement else {
             self.publish_segment(storage)?;
             return Ok(true);
@@ -72,52 +73,19 @@ impl RepairPlan {
     /// them.
     fn publish_segment(&self, storage: &dyn Storage) -> Result<()> {
         let header = segment_header(storage, self.store, self.number, self.next.sequence)?;
-        let mut segment = PendingSegment { bytes: header.encode().to_vec(), header, next: self.next };
+        // Everything in it counts as durable.
+        let mut frames = PendingFrames::new(header, SEGMENT_HEADER as u64, self.next);
         let hole = self.repair.hole.encode();
         let entry = Entry::new(SectionKind::Hole, 0, 1, &hole);
-        segment.put(FrameKind::Hole, &[entry], &hole);
-        segment.put(FrameKind::Mark, &[], &[]);
+        frames.put(FrameKind::Hole, &[entry], &hole, self.next.sequence - 1);
+        frames.put(FrameKind::Mark, &[], &[], self.next.sequence);
+        let bytes = [&header.encode(), frames.bytes()].concat();
         let name = segment_name(self.number);
         // One that is there an earlier repair left, which did not come to its end.
         match has(storage, &name)? {
-            true => publish_over(storage, &name, &segment.bytes),
-            false => publish(storage, &name, &segment.bytes),
+            true => publish_over(storage, &name, &bytes),
+            false => publish(storage, &name, &bytes),
         }
-    }
-}
-
-/// A segment that is not published yet: everything in it counts as durable.
-struct PendingSegment {
-    header: SegmentHeader,
-    bytes: Vec<u8>,
-    /// What the next frame chains to.
-    next: Link,
-}
-
-impl PendingSegment {
-    /// Appends a frame.
-    fn put(&mut self, kind: FrameKind, entries: &[Entry], sections: &[u8]) {
-        let directory = encode_directory(entries.iter().copied());
-        let mut header = FrameHeader {
-            kind,
-            entries: entries.len() as u16,
-            store: self.header.store,
-            segment: self.header.number,
-            salt: self.header.salt,
-            offset: self.bytes.len() as u64,
-            sequence: self.next.sequence,
-            durable_upto: self.next.sequence - 1,
-            payload: (directory.len() + sections.len()) as u32,
-            previous: self.next.previous.unwrap_or_default(),
-            directory_crc: crc(&directory),
-            crc: 0,
-        };
-        let encoded = header.encode();
-        header.crc = crc(&encoded[..FRAME_HEADER - 4]);
-        self.bytes.extend_from_slice(&encoded);
-        self.bytes.extend_from_slice(&directory);
-        self.bytes.extend_from_slice(sections);
-        self.next = Link::after(&header);
     }
 }
 

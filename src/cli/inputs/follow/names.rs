@@ -35,9 +35,14 @@ impl Names {
         let path = Path::new(name);
         let refused = |problem: &str, hint: String| Err(Stop::Usage(format!("{}: {problem}", shown(path)), hint));
         match path.metadata() {
-            _ if name == "-" => refused("standard input cannot be followed", "ingest reads it to its end without --follow".into()),
+            _ if name == "-" => {
+                refused("standard input cannot be followed", "ingest reads it to its end without --follow".into())
+            }
             Ok(meta) if meta.is_dir() => {
-                let hint = format!("name the files in it, or a pattern of them in quotes: '{}'", files_in(path).trim_matches('\''));
+                let hint = format!(
+                    "name the files in it, or a pattern of them in quotes: '{}'",
+                    files_in(path).trim_matches('\'')
+                );
                 refused("a directory cannot be followed", hint)
             }
             Ok(meta) if !meta.is_file() => {
@@ -54,7 +59,10 @@ impl Names {
                         self.patterns.push(text.to_owned());
                         Ok(())
                     }
-                    Err(error) => refused(&format!("no pattern: {error}"), "* and ? stand for any letters, [ab] for one of them".into()),
+                    Err(error) => refused(
+                        &format!("no pattern: {error}"),
+                        "* and ? stand for any letters, [ab] for one of them".into(),
+                    ),
                 },
                 None => {
                     self.files.push(path.to_owned());

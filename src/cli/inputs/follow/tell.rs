@@ -75,7 +75,9 @@ impl<'a> Herald<'a> {
             Happened::Truncated { unread } => {
                 self.event("truncated", &input, json!({ "unread": unread }));
                 let lost = match unread {
-                    0 => "what was written right before that and not read is lost, unless a file beside it has it".into(),
+                    0 => {
+                        "what was written right before that and not read is lost, unless a file beside it has it".into()
+                    }
                     bytes => format!(
                         "{} of it were not read, and are lost unless a file beside it has them",
                         count(*bytes, "byte")
@@ -156,7 +158,8 @@ impl<'a> Herald<'a> {
 
     fn tell_more(&mut self) {
         if self.more > 0 {
-            self.console.warning(&format!("{} since the last of these messages", count(self.more, "more rejected line")));
+            self.console
+                .warning(&format!("{} since the last of these messages", count(self.more, "more rejected line")));
         }
         self.more = 0;
         // A file whose rejects were told long ago may tell some again.
