@@ -6,11 +6,19 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use chatwal::disk::{Disk, Names, Storage};
+use chatwal::query::report::{Report, ReportOptions};
+use chatwal::show::render::Format;
+use chatwal::store::View;
+use chatwal::store::log::{Amount, Durability, Log, LogOptions, SEGMENT_FRAMES};
+use chatwal::upkeep::compact::{Background, CompactOptions};
 use support::cli::{Running, Sandbox, generated, gzip, message, status, until, zstd};
 use support::naive::Naive;
+use support::store::Model;
 
 /// Quick looks: the tests wait for them.
 const FOLLOW: &str = "ingest --store s --follow --poll 20ms --flush-interval 50ms --progress json";
@@ -55,7 +63,7 @@ fn part(number: usize, lines: usize) -> Vec<u8> {
     let line = |at: usize| {
         let (id, time) = (format!("{number}-{at}"), (number * 100_000 + at) as i64);
         match at % 10 {
-            0 => status("7", &id, "operator", time, if at % 20 == 0 { "online" } else { "offline" }),
+            0 => status("7", &id, "operator", time, if at.is_multiple_of(20) { "online" } else { "offline" }),
             _ => message("7", &id, &format!("visitor{}", at % 50), time),
         }
     };
@@ -238,6 +246,108 @@ fn rotations_that_nobody_saw_are_made_up_for() {
         stop(running);
         assert_eq!(rejects(&sandbox), 5, "each once; by copy: {by_copy}, packed from {packed}");
     }
+}
+
+/// While what nobody has read is waited for, its successor loses its name too.
+#[test]
+fn a_rotation_while_older_ones_are_made_up_for_loses_nothing() {
+    let sandbox = Sandbox::new();
+    let parts: Vec<Vec<u8>> = (0..5).map(|number| part(number, 200)).collect();
+    sandbox.write("in.jsonl", &parts[0]);
+    let running = follow(&sandbox, "in.jsonl");
+    comes_to(&sandbox, &[&parts[0]]);
+    stop(running);
+    for part in &parts[1..4] {
+        rotate(&sandbox, false, 99);
+        sandbox.append("in.jsonl", part);
+    }
+    let running = follow(&sandbox, "in.jsonl");
+    until("it was opened", || running.said().contains("\"opened\""));
+    assert!(!running.said().contains("\"found\""), "{}", running.said());
+    rotate(&sandbox, false, 99);
+    sandbox.append("in.jsonl", &parts[4]);
+    let texts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+    comes_to(&sandbox, &texts);
+    stop(running);
+}
+
+#[test]
+fn a_copy_in_the_making_is_waited_for() {
+    let sandbox = Sandbox::new();
+    let one = [b"not an event\n", &part(1, 200)[..]].concat();
+    sandbox.write("in.jsonl", &one);
+    let running = follow(&sandbox, "in.jsonl");
+    comes_to(&sandbox, &[&one]);
+    stop(running);
+    // Too short to be known by its first bytes.
+    sandbox.write("in.jsonl.1", &one[..1000]);
+    sandbox.write("in.jsonl", part(2, 200));
+    let running = follow(&sandbox, "in.jsonl");
+    until("it was opened", || running.said().contains("\"opened\""));
+    sleep(Duration::from_millis(300));
+    sandbox.append("in.jsonl.1", &one[1000..]);
+    comes_to(&sandbox, &[&one, &part(2, 200)]);
+    stop(running);
+    assert_eq!((rejects(&sandbox), sandbox.sources().len()), (1, 2));
+}
+
+/// The newer file is not read before the older one, so that a kill between them cannot hide the older one for good.
+#[test]
+fn what_is_older_comes_first_in_the_log() {
+    let sandbox = Sandbox::new();
+    let parts: Vec<Vec<u8>> = (0..4).map(|number| part(number, 200)).collect();
+    sandbox.write("in.jsonl", &parts[0]);
+    let running = follow(&sandbox, "in.jsonl");
+    comes_to(&sandbox, &[&parts[0]]);
+    stop(running);
+    for part in &parts[1..] {
+        rotate(&sandbox, false, 99);
+        sandbox.append("in.jsonl", part);
+    }
+    let running = follow(&sandbox, "in.jsonl");
+    let texts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+    comes_to(&sandbox, &texts);
+    stop(running);
+    let events = sandbox.run("dump --events s/0000000001.wal").expect(0).records();
+    let numbers: Vec<u64> = events.iter().map(|event| event["timestamp"].as_u64().unwrap() / 100_000).collect();
+    assert!(
+        numbers.is_sorted(),
+        "{:?}",
+        numbers.chunk_by(|one, other| one == other).map(|it| it[0]).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn tiny_frames_are_sealed_and_folded_by_their_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Disk::create(directory.path(), Names::DurableIfPossible).unwrap());
+    let storage = Arc::clone(&disk) as Arc<dyn Storage>;
+    let options = LogOptions { durability: Durability::Os, segment_size: 128 << 20 };
+    let (mut log, _, _) = Log::open(Arc::clone(&storage), options).unwrap();
+    let fold = CompactOptions { threads: 1, memory: 32 << 20, temp: None, all: false };
+    let mut background = Background::new(Arc::clone(&storage), fold, log.tail(), u64::MAX);
+    let mut model = Model::default();
+    support::folds::append(&mut model, &mut log, 10, 3);
+    for round in 1..4u64 {
+        // The least frame that is not just a mark.
+        (0..SEGMENT_FRAMES).for_each(|_| drop(log.append_forget(&[[7; 16]]).unwrap()));
+        background.poke();
+        assert_eq!(log.tail().amount().frames / SEGMENT_FRAMES, if round == 3 { 1 } else { round }, "round {round}");
+        if round == 2 {
+            until("it is folded", || View::open(&*disk).unwrap().snapshots.len() == 1);
+            background.poke();
+            assert_eq!(log.tail().amount(), Amount::default(), "what is folded is no longer counted");
+        }
+    }
+    background.finish(false).unwrap();
+    assert_eq!(background.outcomes.len(), 1, "two sealed segments are enough, and one is not");
+    log.settle().unwrap();
+    let view = View::open(&*disk).unwrap();
+    assert_eq!((view.snapshots.len(), view.segments.len()), (1, 2), "one to be folded, and the last");
+    let report = Report::of(&view, &ReportOptions::default()).unwrap();
+    let mut found = Vec::new();
+    chatwal::render(&report, Format::Line, &mut found).unwrap();
+    assert!(found == model.report(10));
 }
 
 #[test]

@@ -119,9 +119,7 @@ impl Source {
         let piped = path.to_owned();
         let pipe = Pipe::new(move || File::open(piped), taken.clone(), options.memory, findings.clone());
         let body = Body::Piped(pipe.map_err(|error| no_thread(&name, &error))?);
-        let mut source = Source { name, size: None, taken, findings, options, path: path.into(), opened: None, body };
-        source.check_format()?;
-        Ok(source)
+        Ok(Source { name, size: None, taken, findings, options, path: path.into(), opened: None, body })
     }
 
     /// A file that is open already, from its start, whatever its path leads to by now.
