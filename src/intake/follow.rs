@@ -7,8 +7,9 @@
 //! * The path leads to another file, or to none: the old one is read through the open descriptor until it has not grown for a while.
 //!   It does not matter whether it was renamed, packed or deleted.
 //! * The file is shorter than what was read of it: it is found again by its content, as a new one if need be.
-//! * At the start, and after each of these, the files beside it are looked at whose names begin with its own. What was rotated unseen
-//!   is read before the new file is. So a log whose prefix is left by a crash never has the newer file without the older one.
+//! * At the start, after each of these, and when names in its directory change, the files beside it are looked at whose names begin with
+//!   its own. What was rotated unseen is read before the new file is. So a log whose prefix is left by a crash never has the newer file
+//!   without the older one.
 //!
 //! An inode number says nothing of a file that is neither open nor has a name, so nothing is remembered by it.
 //!
@@ -135,6 +136,7 @@ pub struct Follower {
     options: FollowOptions,
     names: Vec<Name>,
     index: BTreeMap<PathBuf, usize>,
+    listings: Listings,
     open: usize,
 }
 
@@ -148,7 +150,9 @@ struct Name {
     old: Vec<Tracked>,
     /// The files beside it are to be looked at, not before this moment.
     walk: Option<Instant>,
-    /// Files beside it that nobody had read when they were looked at last.
+    /// The files beside it when they were looked at last.
+    beside: Vec<(PathBuf, Place)>,
+    /// Those that nobody had read then.
     strangers: Vec<(Place, Stamp)>,
     /// What was said last of why it is not read.
     said: Option<String>,
@@ -160,7 +164,8 @@ struct Name {
 impl Follower {
     /// Follows nothing yet.
     pub fn new(options: FollowOptions) -> Follower {
-        Follower { options, names: Vec::new(), index: BTreeMap::new(), open: 0 }
+        let (names, index, listings) = (Vec::new(), BTreeMap::new(), Listings::default());
+        Follower { options, names, index, listings, open: 0 }
     }
 
     /// Follows a file, which need not be there yet. `is_found`: by a pattern, so that it may come and go.
@@ -184,7 +189,8 @@ impl Follower {
 
     /// Looks at all files once and reads what is new.
     pub fn pass(&mut self, hands: &mut Hands<'_>, now: Instant) -> Result<Pass> {
-        let (mut pass, mut listings) = (Pass::default(), Listings::default());
+        let (mut pass, mut listings) = (Pass::default(), std::mem::take(&mut self.listings));
+        listings.look(now);
         self.open = self.names.iter().filter(|name| name.current.as_ref().is_some_and(|it| it.file.is_some())).count();
         for number in 0..self.names.len() {
             if hands.stop.load(Ordering::Relaxed) {
@@ -200,6 +206,7 @@ impl Follower {
             pass.add(&some.took);
             pass.is_behind |= some.is_behind;
         }
+        self.listings = listings;
         self.forget_what_went();
         Ok(pass)
     }
@@ -236,6 +243,11 @@ impl Follower {
     fn look(&mut self, name: &mut Name, listings: &mut Listings, hands: &mut Hands<'_>, now: Instant) -> Result<Pass> {
         let mut pass = Pass::default();
         self.see_path(name, hands, now);
+        if name.walk.is_none() && listings.may_have_changed(&name.path) {
+            let beside = listings.siblings(&name.path);
+            let is_same = beside.iter().map(Sibling::identity).eq(name.beside.iter().cloned());
+            name.walk = (!is_same).then_some(now);
+        }
         if name.walk.is_some_and(|due| due <= now) {
             self.walk(name, listings, hands, now)?;
         }
@@ -276,7 +288,7 @@ impl Follower {
                 return;
             }
             current.changed = now;
-            if stamp.size < current.offset && !current.is_packed {
+            if !current.is_what_was_read(stamp) {
                 let unread = current.seen.size.saturating_sub(current.offset);
                 (hands.tell)(&name.path, Happened::Truncated { unread });
                 (current.offset, current.is_fresh) = (0, true);
@@ -304,7 +316,9 @@ impl Follower {
             // What is wrong with it is said when it is read.
             found.matched = matches!(current.look_up(&self.options, hands), Ok(Seen::Known { .. } | Seen::Part));
         }
-        for sibling in listings.siblings(&name.path) {
+        let siblings = listings.siblings(&name.path);
+        name.beside = siblings.iter().map(Sibling::identity).collect();
+        for sibling in siblings {
             let is_read = name.has_read(sibling.place) || self.names.iter().any(|other| other.has_read(sibling.place));
             found.matched |= is_read;
             if !is_read && !self.index.contains_key(&sibling.path) && !found.add(&sibling, &self.options, hands, now) {
@@ -325,10 +339,11 @@ impl Follower {
         let settled = oldest_first.iter().position(|file| !is_settled(file)).unwrap_or(oldest_first.len());
         let waiting = oldest_first.split_off(settled);
         name.walk = (found.moved || !waiting.is_empty()).then(|| now + SETTLED);
-        for file in oldest_first {
-            if file.is_found {
+        for mut file in oldest_first {
+            if file.is_found && file.waits {
                 (hands.tell)(&name.path, Happened::Found(&file.path));
             }
+            file.waits = false;
             name.old.push(file);
         }
         // The others are found again; but a file without a name is only here.
@@ -338,14 +353,15 @@ impl Follower {
 
     /// Reads the files that lost their name, and lets go of those that have not grown for long.
     fn read_old(&self, name: &mut Name, hands: &mut Hands<'_>, now: Instant, pass: &mut Pass) -> Result<()> {
-        let mut waits = name.walk.is_some();
+        let mut waits = false;
         for old in &mut name.old {
             let stamp = old.stamp().unwrap_or(old.seen);
             let has_changed = stamp != old.seen;
             if has_changed {
                 old.changed = now;
             }
-            if waits && old.is_fresh && !old.is_stranger {
+            if waits || old.waits {
+                waits = true;
                 continue;
             }
             // What failed is tried again once it has changed.
@@ -360,7 +376,7 @@ impl Follower {
         let mut number = 0;
         while let Some(old) = name.old.get_mut(number) {
             let patience = if old.failure.is_some() { PATIENCE.max(self.options.grace) } else { self.options.grace };
-            if old.is_behind || now.saturating_duration_since(old.changed) < patience {
+            if old.is_behind || old.waits || now.saturating_duration_since(old.changed) < patience {
                 number += 1;
                 continue;
             }
@@ -480,6 +496,7 @@ impl Name {
             current: None,
             old: Vec::new(),
             walk: None,
+            beside: Vec::new(),
             strangers: Vec::new(),
             said: None,
             is_caught_up: false,
@@ -498,6 +515,9 @@ impl Name {
         let Some(mut file) = self.current.take() else { return false };
         if file.file.is_some() {
             file.changed = now;
+            // What was rotated before it comes first.
+            file.waits = file.is_fresh;
+            self.walk = self.walk.or(file.is_fresh.then_some(now));
             self.old.push(file);
         }
         true

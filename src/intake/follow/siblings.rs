@@ -4,8 +4,10 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::tracked::{Place, Stamp};
 
@@ -17,6 +19,9 @@ const PACKED: [&[u8]; 6] = [b".gz", b".zst", b".bz2", b".xz", b".lz4", b".z"];
 
 /// The most digits of the number of a rotation: what has more is a date.
 const NUMBER_DIGITS: usize = 4;
+
+/// How long after a change a directory is looked at once more.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A file that rotation may have made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +42,52 @@ enum When {
     Unsaid,
 }
 
+impl Sibling {
+    pub(super) fn identity(&self) -> (PathBuf, Place) {
+        (self.path.clone(), self.place)
+    }
+}
+
+/// A directory with followed files.
+#[derive(Default)]
+struct Listing {
+    /// When its names changed last.
+    modified: Option<(i64, i64)>,
+    /// A change within the same moment as the last look at it would not be seen: so it is looked at once more.
+    again: Option<Instant>,
+    may_have_changed: bool,
+    /// The names, once they were read in this look.
+    names: Option<Rc<Vec<OsString>>>,
+}
+
 /// The names in directories, each read once in one look at all files.
 #[derive(Default)]
 pub(super) struct Listings {
-    names: HashMap<PathBuf, Rc<Vec<OsString>>>,
+    directories: HashMap<PathBuf, Listing>,
 }
 
 impl Listings {
+    /// Begins a look at all files.
+    pub(super) fn look(&mut self, now: Instant) {
+        for (path, listing) in &mut self.directories {
+            listing.names = None;
+            let modified = path.metadata().ok().map(|meta| (meta.mtime(), meta.mtime_nsec()));
+            let is_due = listing.again.take_if(|again| *again <= now).is_some();
+            listing.may_have_changed = is_due || modified != listing.modified;
+            if modified != listing.modified {
+                (listing.modified, listing.again) = (modified, Some(now + AGAIN));
+            }
+        }
+    }
+
+    /// Whether names beside a file may have changed since the look before.
+    pub(super) fn may_have_changed(&mut self, path: &Path) -> bool {
+        self.directories.get(directory_of(path)).is_some_and(|listing| listing.may_have_changed)
+    }
+
     fn of(&mut self, directory: &Path) -> Rc<Vec<OsString>> {
-        let names = self.names.entry(directory.to_owned()).or_insert_with(|| {
+        let listing = self.directories.entry(directory.to_owned()).or_default();
+        let names = listing.names.get_or_insert_with(|| {
             let entries = directory.read_dir().into_iter().flatten().flatten();
             Rc::new(entries.map(|entry| entry.file_name()).collect())
         });
@@ -54,13 +96,9 @@ impl Listings {
 
     /// The files beside this one that rotation may have made of it, the newest first.
     pub(super) fn siblings(&mut self, path: &Path) -> Vec<Sibling> {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
         let Some(name) = path.file_name() else { return Vec::new() };
         let mut found = Vec::new();
-        for other in self.of(directory).iter() {
+        for other in self.of(directory_of(path)).iter() {
             let Some(when) = rotated(name, other) else { continue };
             // By the same way as the file itself, so that it is called as people call it.
             let path = path.with_file_name(other);
@@ -76,6 +114,13 @@ impl Listings {
             by_name.then_with(|| other.stamp.modified.cmp(&one.stamp.modified)).then_with(|| one.path.cmp(&other.path))
         });
         found.into_iter().map(|(_, sibling)| sibling).collect()
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +11,9 @@ use super::{FollowOptions, Hands, Happened};
 use crate::error::{Error, Result};
 use crate::intake::ingest::{Caller, IngestOptions, Notice, Outcome};
 use crate::intake::source::{Got, Source};
+
+/// So many bytes tell whether a file was cut and written anew. What is read is found by more.
+const MARK: usize = 64;
 
 /// Which file it is, as long as it is open or has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,10 @@ pub(super) struct Tracked {
     pub(super) is_found: bool,
     /// So it was, and nobody had read it: it may have been a copy in the making.
     pub(super) is_stranger: bool,
+    /// Nobody has looked yet whether others come before it.
+    pub(super) waits: bool,
+    /// The last bytes before `offset`.
+    mark: Vec<u8>,
 }
 
 impl Tracked {
@@ -126,12 +133,24 @@ impl Tracked {
             told_changed: false,
             is_found: false,
             is_stranger: false,
+            waits: true,
+            mark: Vec::new(),
         })
     }
 
     /// Whether what is newer has to wait for it.
     pub(super) fn comes_first(&self) -> bool {
-        (self.is_fresh || self.is_behind) && (self.is_stranger || !self.is_found)
+        // What was read before is found again by its content, though it cannot be read on just now.
+        (self.is_fresh || self.is_behind) && (self.is_stranger || self.failure.is_none())
+    }
+
+    /// Whether the file, which looks like this now, still has what was read of it.
+    pub(super) fn is_what_was_read(&self, stamp: Stamp) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| !self.is_packed && self.offset > 0) else { return true };
+        let mut found = vec![0; self.mark.len()];
+        let from = self.offset.saturating_sub(self.mark.len() as u64);
+        let is_same = file.read_exact_at(&mut found, from).is_ok() && found == self.mark;
+        stamp.size >= self.offset && is_same
     }
 
     /// What it looks like now, if it is open.
@@ -209,6 +228,11 @@ impl Tracked {
         let ingest = IngestOptions { turn, ..options.ingest };
         let outcome = intake.ingest(log, source, ingest, Caller { stop, notify: &mut notify })?;
         self.offset = outcome.offset;
+        self.mark = vec![0; MARK.min(usize::try_from(self.offset).unwrap_or(MARK))];
+        let from = self.offset.saturating_sub(self.mark.len() as u64);
+        if self.is_packed || file.read_exact_at(&mut self.mark, from).is_err() {
+            self.mark.clear();
+        }
         self.is_behind = outcome.is_over;
         let Outcome { lines, events, rejects, stopped, .. } = outcome;
         Ok(Took { appended: outcome.bytes > 0, stopped, lines, events, rejects })
