@@ -330,7 +330,9 @@ fn tiny_frames_are_sealed_and_folded_by_their_number() {
     support::folds::append(&mut model, &mut log, 10, 3);
     for round in 1..4u64 {
         // The least frame that is not just a mark.
-        (0..SEGMENT_FRAMES).for_each(|_| drop(log.append_forget(&[[7; 16]]).unwrap()));
+        for _ in 0..SEGMENT_FRAMES {
+            log.append_forget(&[[7; 16]]).unwrap();
+        }
         background.poke();
         assert_eq!(log.tail().amount().frames / SEGMENT_FRAMES, if round == 3 { 1 } else { round }, "round {round}");
         if round == 2 {
@@ -346,7 +348,7 @@ fn tiny_frames_are_sealed_and_folded_by_their_number() {
     assert_eq!((view.snapshots.len(), view.segments.len()), (1, 2), "one to be folded, and the last");
     let report = Report::of(&view, &ReportOptions::default()).unwrap();
     let mut found = Vec::new();
-    chatwal::render(&report, Format::Line, &mut found).unwrap();
+    chatwal::render(&report, Format::Line, &mut found).unwrap().unwrap();
     assert!(found == model.report(10));
 }
 
