@@ -1,10 +1,14 @@
 //! What an option may be, as it is typed.
 
+use std::time::Duration;
+
 use chatwal::format::MAX_KEPT;
 use chatwal::intake::ingest::MaxRejects;
 use chatwal::intake::shape::Shape;
 use chatwal::show::render::Format;
+use chatwal::store::Position;
 use clap::ValueEnum;
+use jiff::SignedDuration;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -99,6 +103,32 @@ impl ReportFormatArg {
     }
 }
 
+/// How `watch` shows what it sees.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WatchFormatArg {
+    Screen,
+    Line,
+    Ndjson,
+}
+
+/// The shortest time between two looks at a store.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A time between two looks: 1s, 250ms, 1m.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    match time {
+        Some(time) if time >= LEAST_INTERVAL => Ok(time),
+        Some(_) => Err("10ms is the least".into()),
+        None => Err("write a time such as 1s, 250ms or 1m".into()),
+    }
+}
+
+/// A position in the log of a store, as `watch --format ndjson` prints it.
+pub fn position(text: &str) -> Result<Position, String> {
+    text.parse().map_err(|()| "copy a whole `position` from a line of `chatwal watch --format ndjson`".into())
+}
+
 /// A number of bytes, with or without a unit: 65536, 64K, 64KiB, 64M, 1G; all of them powers of 1,024.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no number of bytes such as 65536, 64K, 128M or 1G");
@@ -147,6 +177,15 @@ pub fn segment_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_between_looks_has_a_unit_and_is_not_too_short() {
+        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["", "1", "-1s", "0s", "9ms", "soon"] {
+            assert!(interval(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn bytes_have_units() {
