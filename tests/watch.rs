@@ -121,7 +121,8 @@ fn follow(seed: u64, memory: u64, details: bool) {
         let mut late = Reader::default();
         for line in known.lines() {
             let (name, counts) = line.split_once(",messages=").unwrap();
-            let numbers: Vec<u64> = counts.split(|char: char| !char.is_ascii_digit()).filter_map(|it| it.parse().ok()).collect();
+            let numbers: Vec<u64> =
+                counts.split(|char: char| !char.is_ascii_digit()).filter_map(|it| it.parse().ok()).collect();
             let [messages, emails, operators, visitors] = numbers[..] else { panic!("{line}") };
             late.set(name.into(), Summary { messages, emails, operators, visitors });
         }
@@ -190,7 +191,10 @@ fn a_later_look_reads_what_is_new() {
     model.append(&mut log, 5, &mut Choices::Random(1000)).unwrap();
     let later = view.later(&disk).unwrap();
     let fresh = View::open(&disk).unwrap();
-    assert_eq!((later.position(), later.durable_upto, later.frames.len()), (fresh.position(), fresh.durable_upto, fresh.frames.len()));
+    assert_eq!(
+        (later.position(), later.durable_upto, later.frames.len()),
+        (fresh.position(), fresh.durable_upto, fresh.frames.len())
+    );
     assert_eq!(later.inputs, fresh.inputs);
     let more = later.bytes_read() - whole;
     assert!(more * 10 < whole, "{more} bytes more than {whole}");
@@ -318,7 +322,8 @@ fn the_stream_says_all_first_and_then_what_changes() {
     assert_eq!((&first[2]["site_id"], &first[2]["messages"]), (&"shop".into(), &1.into()));
     assert_eq!((&first[3]["complete"], &first[3]["sites"]), (&true.into(), &2.into()));
     let from = first[3]["position"].as_str().unwrap();
-    let nothing = sandbox.run(&format!("watch --store s --format ndjson --count 2 --interval 10ms --from {from}")).expect(0);
+    let nothing =
+        sandbox.run(&format!("watch --store s --format ndjson --count 2 --interval 10ms --from {from}")).expect(0);
     assert_eq!(nothing.out, "", "nothing has changed");
     sandbox.append("in", message("quiet", "d", "visitor2", 130));
     sandbox.run("ingest --store s in").expect(0);
@@ -364,7 +369,9 @@ fn it_ends_in_order() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         for format in ["ndjson", "line"] {
             let watch = sandbox.start(&format!("watch --store s --format {format}"));
-            until("it runs", || std::fs::read(format!("/proc/{}/cmdline", watch.pid())).is_ok_and(|line| !line.is_empty()));
+            until("it runs", || {
+                std::fs::read(format!("/proc/{}/cmdline", watch.pid())).is_ok_and(|line| !line.is_empty())
+            });
             sleep(Duration::from_millis(400));
             watch.signal(signal);
             watch.wait().expect(code).silently();
@@ -385,7 +392,9 @@ fn without_a_terminal_it_prints_a_line_each_time() {
     let sandbox = small_store();
     let ran = sandbox.run("watch --store s --count 2 --interval 10ms").expect(0).silently();
     assert_eq!(ran.out.lines().count(), 2);
-    for part in ["sites=2 messages=1 emails=1 online=1", "rejects=0", "emails_last_minute=1", "durable=", "lag_seconds="] {
+    for part in
+        ["sites=2 messages=1 emails=1 online=1", "rejects=0", "emails_last_minute=1", "durable=", "lag_seconds="]
+    {
         assert!(ran.out.lines().all(|line| line.contains(part)), "{part}: {}", ran.out);
     }
     assert!(!ran.out.contains('\x1b'));

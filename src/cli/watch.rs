@@ -20,6 +20,9 @@ use crate::console::Console;
 use crate::signals::Signals;
 use crate::{STDOUT, Stop, descriptors, limits, status, store};
 
+/// The longest pause after a look, in intervals.
+const MOST_PAUSE: u32 = 4;
+
 /// How often to see whether it is to end, while it waits.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -64,10 +67,11 @@ impl Pace<'_> {
         self.signals.stop.load(Ordering::Relaxed).then(|| self.signals.status())
     }
 
-    /// When the next look is due, if one began then and has ended now. Looks take at most half of the time.
+    /// When the next look is due, if one began then and has ended now. Looks take at most about half of the time, unless they are far
+    /// slower than the interval.
     fn next(&self, began: Instant) -> Instant {
         let now = Instant::now();
-        (began + self.interval).max(now + now.duration_since(began))
+        (began + self.interval).max(now + now.duration_since(began).min(self.interval * MOST_PAUSE))
     }
 
     /// Waits until then; the status to end with, if a signal comes meanwhile. Nothing is wrong once standard output is closed.

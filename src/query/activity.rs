@@ -76,7 +76,8 @@ impl Latest {
     /// The report of a view, and what came last.
     pub(in crate::query) fn of(view: &View, report: &ReportOptions, unit: Option<Unit>) -> Result<(Report, Latest)> {
         let options = ActivityOptions { unit, offset: 0, details: 0 };
-        let (made, watch, unit) = watched(view, report, &options, &|watch| Watch { online: Some(Mutex::default()), ..watch })?;
+        let (made, watch, unit) =
+            watched(view, report, &options, &|watch| Watch { online: Some(Mutex::default()), ..watch })?;
         let minutes = watch.counted.into_inner().unwrap_or_else(PoisonError::into_inner).minutes;
         let online = watch.online.map(|online| online.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok((made, Latest { unit, minutes, online: online.unwrap_or_default() }))

@@ -112,7 +112,8 @@ impl Live {
             && let Some(names) = live.touched(&view, first)?
         {
             changes.all = false;
-            changes.sites = names.into_iter().filter_map(|name| live.sites.summary(&name).map(|sum| (name, sum))).collect();
+            changes.sites =
+                names.into_iter().filter_map(|name| live.sites.summary(&name).map(|sum| (name, sum))).collect();
         }
         live.view = Some(view);
         Ok((live, changes))

@@ -13,9 +13,9 @@ use super::picture::Facts;
 use crate::{Stop, print};
 
 pub(super) fn watch(disk: &dyn Storage, options: LiveOptions, pace: &mut Pace<'_>) -> std::result::Result<u8, Stop> {
-    let mut began = Instant::now();
     let mut before = None;
     let (mut live, mut changes) = Live::open(disk, options, None)?;
+    let mut began = Instant::now();
     loop {
         let took = before.replace(began).map(|before| began.duration_since(before));
         let line = line(&Facts::of(&live, changes.events, took), Timestamp::now());

@@ -44,8 +44,8 @@ pub(super) fn watch(
     from: Option<&Position>,
     pace: &mut Pace<'_>,
 ) -> std::result::Result<u8, Stop> {
-    let mut began = Instant::now();
     let (mut live, mut changes) = Live::open(disk, options, from)?;
+    let mut began = Instant::now();
     let mut told = from.copied();
     loop {
         // A position that moved without a change, by a mark, is told as well: the nearer it is, the less has to be compared later.

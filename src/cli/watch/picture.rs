@@ -121,8 +121,8 @@ pub(super) fn listed(live: &Live, sort: Sort, filter: &str, from: usize, many: u
     let filter = filter.to_lowercase();
     let mut sites = Vec::new();
     live.each_unordered(&mut |number, name, counts, online| {
-        let fits = filter.is_empty()
-            || String::from_utf8_lossy(name.text(&mut [0; 20])).to_lowercase().contains(&filter);
+        let fits =
+            filter.is_empty() || String::from_utf8_lossy(name.text(&mut [0; 20])).to_lowercase().contains(&filter);
         let key = sort.key(counts, online);
         if fits && (key > 0 || matches!(sort, Sort::Name | Sort::Busiest)) {
             sites.push((key, number));

@@ -1,7 +1,8 @@
 //! What the screen looks like, and what keys do. A pure function of the picture and the state: the terminal is elsewhere.
 
+mod words;
+
 use chatwal::base::text::printable;
-use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -9,6 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Clear, Paragraph, Row as TableRow, Sparkline, Table};
 
 use super::picture::{Facts, Listed, Row, Sort};
+use words::{ago, fitting, grouped, minute, missed, who};
 
 /// From this width on, two short lists stand beside the long one.
 const WIDE: u16 = 130;
@@ -166,8 +168,11 @@ pub(super) fn layout(screen: Rect) -> Areas {
     let lines = [1, 1, 1, spark, spark].map(Constraint::Length);
     let rest = [Constraint::Fill(1), Constraint::Length(1)];
     let gap = Constraint::Length(u16::from(screen.height >= 20));
-    let all: Vec<Constraint> = lines[..3].iter().chain([&gap]).chain(&lines[3..]).chain([&gap]).chain(&rest).copied().collect();
+    let all: Vec<Constraint> =
+        lines[..3].iter().chain([&gap]).chain(&lines[3..]).chain([&gap]).chain(&rest).copied().collect();
     let [title, sums, state, _, chats, emails, _, body, keys] = Layout::vertical(all).areas(screen);
+    // In line with what stands above.
+    let body = Rect { x: body.x + 1.min(body.width), width: body.width.saturating_sub(2), ..body };
     let (list, side) = match screen.width >= WIDE {
         true => {
             let [list, _, side] =
@@ -254,10 +259,8 @@ fn spark(frame: &mut Frame<'_>, area: Rect, (name, values): (&str, Vec<u64>), st
     let shown = values.get(values.len().saturating_sub(usize::from(line.width))..).unwrap_or_default();
     let greatest = shown.iter().copied().max().unwrap_or(0);
     let newest = shown.last().copied().unwrap_or(0);
-    let text = vec![
-        Line::raw(format!(" {name}")),
-        Line::raw(format!(" {} (most {})", grouped(newest), grouped(greatest))),
-    ];
+    let text =
+        vec![Line::raw(format!(" {name}")), Line::raw(format!(" {} (most {})", grouped(newest), grouped(greatest)))];
     frame.render_widget(Paragraph::new(text), label);
     // The newest minute is at the right end, also while there are few.
     let padded: Vec<u64> =
@@ -276,7 +279,7 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, picture: &Picture, state: &State
         ("ONLINE", Some(Sort::Online)),
         ("WHO", None),
     ];
-    let widths = [Constraint::Fill(2), 11.into(), 11.into(), 6.into(), 10.into(), 6.into(), Constraint::Fill(1)];
+    let widths = [Constraint::Fill(1), 10.into(), 10.into(), 6.into(), 9.into(), 6.into(), Constraint::Fill(1)];
     let heads = columns.iter().map(|(name, sort)| {
         let is_it = *sort == Some(state.sort) || state.sort == Sort::Busiest && ["CHATS", "EMAILS"].contains(name);
         let style = if is_it { Modifier::BOLD | Modifier::UNDERLINED } else { Modifier::DIM };
@@ -298,24 +301,11 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, picture: &Picture, state: &State
     frame.render_widget(Table::new(rows, widths).header(TableRow::new(heads)).column_spacing(1), area);
 }
 
-/// The share of messages that nobody could answer.
-fn missed(row: &Row) -> String {
-    let all = row.counts.messages.saturating_add(row.counts.emails);
-    if all == 0 { String::new() } else { format!("{} %", u128::from(row.counts.emails) * 100 / u128::from(all)) }
-}
-
 fn missed_style(row: &Row, state: &State) -> Style {
     match row.counts.emails > row.counts.messages {
         true => state.style(Color::Yellow, Modifier::BOLD),
         false => Style::new(),
     }
-}
-
-/// Some of those who are online.
-fn who(row: &Row) -> String {
-    let names: Vec<String> = row.who.iter().map(|name| fitting(&printable(name), 20)).collect();
-    let more = row.online.saturating_sub(row.who.len() as u64);
-    if more > 0 { format!("{} +{}", names.join(" "), grouped(more)) } else { names.join(" ") }
 }
 
 fn draw_side(frame: &mut Frame<'_>, area: Rect, title: &str, rows: &[Row], state: &State) {
@@ -374,52 +364,6 @@ fn draw_help(frame: &mut Frame<'_>, state: &State) {
     let area = Rect { x, y, width, height };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(text).style(state.style(Color::Reset, Modifier::REVERSED)), area);
-}
-
-/// A minute from 1970 on, as a date and a time.
-fn minute(minute: i64) -> Option<String> {
-    let moment = Timestamp::from_second(minute.checked_mul(60)?).ok()?;
-    Some(moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
-}
-
-/// A number with commas.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A time in the largest unit that says something.
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", grouped(seconds / 86_400)),
-    }
-}
-
-/// A text cut to so many columns of the screen.
-fn fitting(text: &str, columns: usize) -> String {
-    if Span::raw(text).width() <= columns {
-        return text.into();
-    }
-    let mut cut = String::new();
-    for char in text.chars() {
-        cut.push(char);
-        if Span::raw(&cut).width() >= columns {
-            cut.pop();
-            break;
-        }
-    }
-    cut.push('…');
-    cut
 }
 
 #[cfg(test)]

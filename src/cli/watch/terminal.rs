@@ -7,8 +7,8 @@ use chatwal::disk::Storage;
 use chatwal::error::Error;
 use chatwal::query::live::{Live, LiveOptions};
 use ratatui::DefaultTerminal;
-use ratatui::layout::Rect;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, poll, read};
+use ratatui::layout::Rect;
 
 use super::Pace;
 use super::picture::{Facts, Row, Sort, listed};
@@ -44,12 +44,17 @@ pub(super) fn watch(
         Color::Auto => std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
     };
     let name = disk.path().display().to_string();
-    let began = Instant::now();
     let (live, _) = Live::open(disk, options, None)?;
+    let began = Instant::now();
     let terminal = ratatui::try_init().map_err(failed)?;
     let _restored = Restored;
     let mut watching = Watching {
-        picture: Picture { facts: Facts::of(&live, 0, None), listed: Default::default(), missed: Vec::new(), online: Vec::new() },
+        picture: Picture {
+            facts: Facts::of(&live, 0, None),
+            listed: Default::default(),
+            missed: Vec::new(),
+            online: Vec::new(),
+        },
         state: State::new(name, is_plain),
         live,
         terminal,

@@ -60,7 +60,9 @@ impl Minutes {
     /// that is. A clock that goes wrong for one event does not hide all others.
     pub fn newest(&self, count: usize, latest: i64) -> (i64, Vec<[u64; 2]>) {
         let newest = |upto: i64| self.counts.range(..=upto).rev().find(|(_, sum)| **sum != [0; 2]);
-        let Some((&last, _)) = newest(latest).or_else(|| newest(i64::MAX)) else { return (latest, vec![[0; 2]; count]) };
+        let Some((&last, _)) = newest(latest).or_else(|| newest(i64::MAX)) else {
+            return (latest, vec![[0; 2]; count]);
+        };
         let first = last.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX));
         let of = |minute: i64| self.counts.get(&minute).map(|sum| sum.map(|sum| u64::try_from(sum).unwrap_or(0)));
         (last, (first + 1..=last).map(|minute| of(minute).unwrap_or_default()).collect())
@@ -128,6 +130,9 @@ mod tests {
     #[test]
     fn the_first_names_are_kept() {
         let names = [&b"d"[..], b"b", b"a", b"c"];
-        assert_eq!(Online::of(4, names.into_iter()), Online { count: 4, names: vec!["a".into(), "b".into(), "c".into()] });
+        assert_eq!(
+            Online::of(4, names.into_iter()),
+            Online { count: 4, names: vec!["a".into(), "b".into(), "c".into()] }
+        );
     }
 }

@@ -200,7 +200,8 @@ mod tests {
         for length in 0..text.len() {
             assert_eq!(text[..length].parse::<Position>(), Err(()), "{}", &text[..length]);
         }
-        for wrong in [text.replace("-170", "-0170"), text.to_uppercase(), format!("{text}-"), text.replace("170", "+170")]
+        for wrong in
+            [text.replace("-170", "-0170"), text.to_uppercase(), format!("{text}-"), text.replace("170", "+170")]
         {
             assert_eq!(wrong.parse::<Position>(), Err(()), "{wrong}");
         }

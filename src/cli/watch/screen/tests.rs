@@ -11,7 +11,8 @@ fn row(name: &str, [messages, emails, visitors, online]: [u64; 4], who: &[&str])
 
 fn picture() -> Picture {
     let counts = Summary { messages: 5_123_456, emails: 40_212, operators: 1_200, visitors: 900_000 };
-    let minutes = (0..240u64).map(|minute| [minute * 37 % 101, (minute * 13 % 17).saturating_sub(9)]).collect::<Vec<_>>();
+    let minutes =
+        (0..240u64).map(|minute| [minute * 37 % 101, (minute * 13 % 17).saturating_sub(9)]).collect::<Vec<_>>();
     let facts = Facts {
         sums: Sums { sites: 200_000, counts, online: 1_234, latest: 0 },
         rate: Some(1_003),
@@ -68,10 +69,7 @@ fn state() -> State {
 
 #[test]
 fn the_screen_looks_as_it_should() {
-    for (width, height, golden) in [
-        (80, 24, include_str!("80x24.txt")),
-        (200, 50, include_str!("200x50.txt")),
-    ] {
+    for (width, height, golden) in [(80, 24, include_str!("80x24.txt")), (200, 50, include_str!("200x50.txt"))] {
         let shown = lines(&drawn(width, height, &picture(), &state()));
         assert!(shown == golden, "{width}x{height} is not as in the file:\n{shown}");
         assert!(!shown.contains(['\u{1b}', '\u{202e}']));
