@@ -172,7 +172,7 @@ pub(super) fn layout(screen: Rect) -> Areas {
         lines[..3].iter().chain([&gap]).chain(&lines[3..]).chain([&gap]).chain(&rest).copied().collect();
     let [title, sums, state, _, chats, emails, _, body, keys] = Layout::vertical(all).areas(screen);
     // In line with what stands above.
-    let body = Rect { x: body.x + 1.min(body.width), width: body.width.saturating_sub(2), ..body };
+    let body = Rect { x: body.x + u16::from(body.width > 1), width: body.width.saturating_sub(2), ..body };
     let (list, side) = match screen.width >= WIDE {
         true => {
             let [list, _, side] =
