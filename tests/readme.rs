@@ -31,6 +31,7 @@ const NOT_RUN: [(&str, &str, Why); 24] = [
     ("docs/promises.md", "cargo test --test failed_writes --test compaction --test repair", Why::Test("failed_writes")),
     ("docs/promises.md", "cargo test --test failing_disk --test bad_input", Why::Test("failing_disk")),
     ("docs/promises.md", "CHATWAL_MOVES=1000 cargo test --test directory -- --nocapture", Why::Test("directory")),
+    ("docs/promises.md", "CHATWAL_RESUMES=100 cargo test --test watch -- --nocapture", Why::Test("watch")),
     ("docs/promises.md", "CHATWAL_STORES=100000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_REPAIRS=2000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_LOGS=300000 cargo test --test judge", Why::Test("judge")),
