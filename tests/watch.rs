@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use chatwal::disk::Storage;
 use chatwal::disk::scratch::{Limits, Scratch};
 use chatwal::event::summary::Summary;
+use chatwal::event::unit::Unit;
 use chatwal::query::live::{Changes, Live, LiveOptions};
 use chatwal::store::{Position, Since, View};
 use serde_json::Value;
@@ -177,6 +178,21 @@ fn a_history_that_goes_on_differently_is_noticed() {
     assert_eq!(view.since(&before), Since::Unknown);
     let (_, changes) = Live::open(&disk, options(64 << 20, false), Some(&before)).unwrap();
     assert!(changes.all, "a position of the history that is gone");
+}
+
+#[test]
+fn what_timestamps_count_is_told_by_what_comes_in() {
+    let sandbox = Sandbox::new();
+    sandbox.write("empty", "");
+    sandbox.run("ingest --store s empty").expect(0);
+    let disk = chatwal::Disk::open(&sandbox.path("s")).unwrap();
+    let (mut live, _) = Live::open(&disk, options(64 << 20, true), None).unwrap();
+    for (second, factor, unit) in [(50_000, 1, Unit::Seconds), (1_768_000_000, 1_000, Unit::Milliseconds)] {
+        sandbox.write("in", message("shop", &format!("e{second}"), "visitor", second * factor));
+        sandbox.run("ingest --store s in").expect(0);
+        assert_eq!(live.refresh(&disk).unwrap().sites.len(), 1);
+        assert_eq!((live.unit(), live.minutes().newest(1, i64::MAX).0), (unit, second / 60));
+    }
 }
 
 /// A later look reads what is new, and not all of it again.

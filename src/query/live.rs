@@ -141,6 +141,11 @@ impl Live {
             },
             _ => self.whole(&view)?,
         };
+        if self.is_another_unit() {
+            let Changes { all, sites, .. } = self.whole(&view)?;
+            changes.all |= all;
+            changes.sites.extend(sites);
+        }
         self.position = view.position();
         changes.position = self.position;
         changes.events = fresh.unwrap_or_else(|| self.events.saturating_sub(before));
@@ -149,6 +154,12 @@ impl Live {
         }
         self.view = Some(view);
         Ok(changes)
+    }
+
+    /// Whether minutes were counted in a unit that the latest timestamp does not have: there was no event before, or a wrong one.
+    fn is_another_unit(&self) -> bool {
+        let is_told = self.details && self.asked_unit.is_none() && self.sums.sites > 0;
+        is_told && self.unit != Unit::of(self.sums.latest)
     }
 
     /// Makes the whole report, and compares it with what is known. Nothing that was kept counts any more.
