@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{scope, sleep};
+use std::thread::scope;
 use std::time::{Duration, Instant};
 
 use chatwal::disk::Storage;
@@ -18,7 +18,7 @@ use chatwal::event::unit::Unit;
 use chatwal::query::live::{Changes, Live, LiveOptions};
 use chatwal::store::{Position, Since, View};
 use serde_json::Value;
-use support::cli::{Dice, PATIENCE, Sandbox, generated, message, possible, status, until};
+use support::cli::{Dice, PATIENCE, Running, Sandbox, generated, message, possible, status, until};
 use support::folds::{ALL, SMALL, TIERED, fold};
 use support::setting;
 use support::sim::{Choices, SimDisk};
@@ -366,12 +366,21 @@ fn what_cannot_be_watched_is_said() {
     ran.fails(1, &["another store", &position[..32]]);
 }
 
+/// Waits until a program has a segment open.
+fn until_it_reads(running: &Running) {
+    let path = format!("/proc/{}/fd", running.pid());
+    let is_segment = |entry: std::fs::DirEntry| {
+        entry.path().read_link().is_ok_and(|to| to.extension().is_some_and(|it| it == "wal"))
+    };
+    until("it reads", || std::fs::read_dir(&path).is_ok_and(|mut files| files.any(|file| file.is_ok_and(is_segment))));
+}
+
 #[test]
 fn a_store_that_is_replaced_ends_it() {
     let sandbox = small_store();
     for format in ["ndjson", "line"] {
         let watch = sandbox.start(&format!("watch --store s --format {format} --interval 20ms"));
-        sleep(Duration::from_millis(300));
+        until_it_reads(&watch);
         std::fs::rename(sandbox.path("s"), sandbox.path("moved")).unwrap();
         sandbox.run("ingest --store s in").expect(0);
         watch.wait().fails(1, &["s: "]);
@@ -385,10 +394,7 @@ fn it_ends_in_order() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         for format in ["ndjson", "line"] {
             let watch = sandbox.start(&format!("watch --store s --format {format}"));
-            until("it runs", || {
-                std::fs::read(format!("/proc/{}/cmdline", watch.pid())).is_ok_and(|line| !line.is_empty())
-            });
-            sleep(Duration::from_millis(400));
+            until_it_reads(&watch);
             watch.signal(signal);
             watch.wait().expect(code).silently();
         }
