@@ -85,8 +85,9 @@ fn assert_as_fresh(live: &Live, disk: &dyn Storage, options: LiveOptions) {
     assert_eq!(online(live), online(&fresh));
 }
 
-/// Appends, rolls, folds and cuts at random; after each step, what was told adds up to the report.
-fn follow(seed: u64, memory: u64, details: bool) {
+/// Appends, rolls, folds and reopens at random; after each step, what was told adds up to the report. Gives whether all sites fit the
+/// memory in the end.
+fn follow(seed: u64, memory: u64, details: bool) -> bool {
     let (disk, mut model, mut dice) = (SimDisk::new(seed), Model::default(), Dice(seed));
     let mut log = model.reopen(disk.storage(), SMALL());
     let (mut live, changes) = Live::open(&disk, options(memory, details), None).unwrap();
@@ -130,20 +131,23 @@ fn follow(seed: u64, memory: u64, details: bool) {
         late.take(&resumed, &changes);
         assert_eq!(late.report(), reader.report(), "seed {seed}, step {step}, from {position}");
     }
+    live.has_all_sites()
 }
 
 #[test]
 fn what_is_told_adds_up_to_the_report_whatever_happens_to_the_store() {
     for seed in 1..=setting("CHATWAL_FOLLOWED", 6) {
-        follow(seed, 64 << 20, seed % 2 == 0);
+        assert!(follow(seed, 64 << 20, seed % 2 == 0));
     }
 }
 
 /// Neither the table of sites nor a shard may fit.
 #[test]
 fn the_same_with_hardly_any_memory() {
-    for (memory, details) in [(1 << 10, false), (1 << 10, true), (6 << 10, true), (6 << 10, false), (24 << 10, true)] {
-        follow(100 + memory, memory, details);
+    for (memory, details, fits) in
+        [(1 << 10, false, false), (1 << 10, true, false), (6 << 10, true, true), (6 << 10, false, true)]
+    {
+        assert_eq!(follow(100 + memory, memory, details), fits, "{memory}");
     }
 }
 
@@ -156,7 +160,7 @@ fn a_history_that_goes_on_differently_is_noticed() {
     model.settle(&mut log).unwrap();
     let name = chatwal::store::segment_name(1);
     let kept = disk.bytes(&name).len();
-    (2..20).for_each(|seed| drop(model.append(&mut log, 3, &mut Choices::Random(seed)).unwrap()));
+    (2..20).for_each(|seed| assert!(model.append(&mut log, 3, &mut Choices::Random(seed)).unwrap() > 0));
     let (mut live, changes) = Live::open(&disk, options(64 << 20, true), None).unwrap();
     let mut reader = Reader::default();
     reader.take(&live, &changes);
@@ -200,7 +204,7 @@ fn what_timestamps_count_is_told_by_what_comes_in() {
 fn a_later_look_reads_what_is_new() {
     let (disk, mut model) = (SimDisk::new(3), Model::default());
     let mut log = model.reopen(disk.storage(), SMALL());
-    (0..200).for_each(|seed| drop(model.append(&mut log, 5, &mut Choices::Random(seed)).unwrap()));
+    (0..200).for_each(|seed| assert!(model.append(&mut log, 5, &mut Choices::Random(seed)).unwrap() > 0));
     model.settle(&mut log).unwrap();
     let view = View::open(&disk).unwrap();
     let whole = view.bytes_read();
@@ -464,10 +468,10 @@ fn the_terminal_is_given_back_however_it_ends() {
         return;
     }
     let sandbox = small_store();
-    sandbox.write("pty.py", ON_A_TERMINAL);
+    sandbox.write("on_a_terminal.py", ON_A_TERMINAL);
     let on_terminal = |act: &str, term: &str, more: &[&str]| {
         let mut command = Command::new("python3");
-        command.arg("pty.py").args([support::cli::CHATWAL, act, term]).args(more).current_dir(sandbox.root());
+        command.arg("on_a_terminal.py").args([support::cli::CHATWAL, act, term]).args(more).current_dir(sandbox.root());
         let output = command.env_remove("NO_COLOR").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chatwal::event::summary::Summary;
 use chatwal::query::live::{Live, Sums};
+use chatwal::store::{Place, View};
 use jiff::Timestamp;
 
 /// Minutes that a screen may show.
@@ -27,6 +28,8 @@ pub(super) struct Facts {
     /// The last frame, and the last that is proven durable.
     pub(super) frame: u64,
     pub(super) durable: u64,
+    /// Events behind that.
+    pub(super) waiting: u64,
     /// Chats and emails of the newest minute.
     pub(super) minute: [u64; 2],
     /// Minutes from 1970 on to the newest.
@@ -55,6 +58,7 @@ impl Facts {
             left: inputs().map(|input| input.checkpoint.left).sum(),
             frame: view.map_or(0, |view| view.position().sequence),
             durable: view.map_or(0, |view| view.durable_upto),
+            waiting: view.map_or(0, waiting),
             minute: minutes.last().copied().unwrap_or_default(),
             newest,
             minutes,
@@ -62,6 +66,12 @@ impl Facts {
             sums,
         }
     }
+}
+
+/// Events of frames that nothing proves durable yet.
+fn waiting(view: &View) -> u64 {
+    let behind = |place: &&Place| place.frame.header.sequence > view.durable_upto;
+    view.frames.iter().rev().take_while(behind).map(|place| place.frame.accepted()).sum()
 }
 
 /// A site in a list.

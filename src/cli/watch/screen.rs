@@ -212,9 +212,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, state: &State) {
 
 fn draw_head(frame: &mut Frame<'_>, areas: &Areas, facts: &Facts, state: &State) {
     let name = fitting(&printable(&state.store), usize::from(areas.title.width / 2));
-    let position = match facts.durable + 1 >= facts.frame {
+    let position = match facts.waiting == 0 {
         true => format!("all durable, frame {} ", facts.frame),
-        false => format!("durable up to frame {} of {} ", facts.durable, facts.frame),
+        false => format!("durable up to frame {}; {} events wait ", facts.durable, grouped(facts.waiting)),
     };
     let reversed = Style::new().add_modifier(Modifier::REVERSED);
     let room = usize::from(areas.title.width).saturating_sub(Span::raw(&name).width() + 10);

@@ -22,6 +22,7 @@ fn picture() -> Picture {
         left: 17,
         frame: 4_711,
         durable: 4_700,
+        waiting: 1_003,
         minute: minutes[239],
         newest: 29_600_000,
         minutes,
