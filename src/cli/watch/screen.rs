@@ -230,15 +230,16 @@ fn draw_head(frame: &mut Frame<'_>, areas: &Areas, facts: &Facts, state: &State)
     ];
     frame.render_widget(Paragraph::new(figured(&figures, state)), areas.sums);
     let unknown = || "–".to_string();
-    let mut figures = vec![
+    let inputs = match facts.left {
+        0 => grouped(facts.inputs as u64),
+        left => format!("{} ({} bytes left)", grouped(facts.inputs as u64), grouped(left)),
+    };
+    let figures = [
         ("events/s", facts.rate.map_or_else(unknown, grouped)),
         ("newest", facts.lag.map_or_else(unknown, |lag| format!("{} ago", ago(lag)))),
-        ("inputs", grouped(facts.inputs as u64)),
-        ("last minute", minute(facts.newest).unwrap_or_else(unknown)),
+        ("inputs", inputs),
+        ("minute", minute(facts.newest).unwrap_or_else(unknown)),
     ];
-    if facts.left > 0 {
-        figures.push(("bytes left", grouped(facts.left)));
-    }
     frame.render_widget(Paragraph::new(figured(&figures, state)), areas.state);
 }
 
@@ -280,6 +281,8 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, picture: &Picture, state: &State
         ("WHO", None),
     ];
     let widths = [Constraint::Fill(1), 10.into(), 10.into(), 6.into(), 9.into(), 6.into(), Constraint::Fill(1)];
+    // What the figures and the gaps leave, for two columns of text.
+    let text = usize::from(area.width.saturating_sub(10 + 10 + 6 + 9 + 6 + 6) / 2);
     let heads = columns.iter().map(|(name, sort)| {
         let is_it = *sort == Some(state.sort) || state.sort == Sort::Busiest && ["CHATS", "EMAILS"].contains(name);
         let style = if is_it { Modifier::BOLD | Modifier::UNDERLINED } else { Modifier::DIM };
@@ -289,13 +292,13 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, picture: &Picture, state: &State
     let rows = picture.listed.rows.iter().map(|row| {
         let counts = &row.counts;
         TableRow::new([
-            Cell::from(fitting(&printable(&row.name), usize::from(area.width / 3))),
+            Cell::from(fitting(&printable(&row.name), text)),
             figure(counts.messages),
             figure(counts.emails),
             Cell::from(Line::styled(missed(row), missed_style(row, state)).right_aligned()),
             figure(counts.visitors),
             figure(row.online),
-            Cell::from(who(row)),
+            Cell::from(fitting(&who(row), text)),
         ])
     });
     frame.render_widget(Table::new(rows, widths).header(TableRow::new(heads)).column_spacing(1), area);

@@ -68,10 +68,16 @@ fn state() -> State {
     State { rows: 10, ..State::new("/var/lib/chats".into(), false) }
 }
 
+/// `GOLDEN=write` writes what it looks like now: look at it before you commit it.
 #[test]
 fn the_screen_looks_as_it_should() {
     for (width, height, golden) in [(80, 24, include_str!("80x24.txt")), (200, 50, include_str!("200x50.txt"))] {
         let shown = lines(&drawn(width, height, &picture(), &state()));
+        if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+            let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/watch/screen");
+            std::fs::write(format!("{directory}/{width}x{height}.txt"), &shown).unwrap();
+            continue;
+        }
         assert!(shown == golden, "{width}x{height} is not as in the file:\n{shown}");
         assert!(!shown.contains(['\u{1b}', '\u{202e}']));
     }

@@ -22,7 +22,7 @@ pub(super) fn who(row: &Row) -> String {
 /// A minute from 1970 on, as a date and a time.
 pub(super) fn minute(minute: i64) -> Option<String> {
     let moment = Timestamp::from_second(minute.checked_mul(60)?).ok()?;
-    Some(moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
+    Some(moment.strftime("%m-%d %H:%M").to_string())
 }
 
 /// A number with commas.
