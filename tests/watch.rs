@@ -171,7 +171,10 @@ fn a_history_that_goes_on_differently_is_noticed() {
         disk.resize(&name, kept);
         let mut log = chatwal::Log::open(disk.storage(), Default::default()).unwrap().0;
         Model::default().append(&mut log, more, &mut Choices::Random(99)).unwrap();
-        log.settle().unwrap();
+        if lost > 1 {
+            // Otherwise nothing proves that the other frame is durable, and what does not fit is taken for torn.
+            log.settle().unwrap();
+        }
         let changes = live.refresh(&disk).unwrap();
         reader.take(&live, &changes);
         let view = View::open(&disk).unwrap();
