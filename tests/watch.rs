@@ -145,7 +145,7 @@ fn what_is_told_adds_up_to_the_report_whatever_happens_to_the_store() {
 #[test]
 fn the_same_with_hardly_any_memory() {
     for (memory, details, fits) in
-        [(1 << 10, false, false), (1 << 10, true, false), (6 << 10, true, true), (6 << 10, false, true)]
+        [(470, false, false), (400, true, false), (1 << 10, false, true), (6 << 10, true, true)]
     {
         assert_eq!(follow(100 + memory, memory, details), fits, "{memory}");
     }
