@@ -96,7 +96,7 @@
 //! | `disk` | the traits through which everything reaches the disk, which a test replaces by one that loses power; temporary files |
 //! | `segment`, `snapshot` | reading a segment, and where a log ends; reading and writing a snapshot |
 //! | `store` | which files count, one view of them, recovery after a crash, and the log's writer |
-//! | `intake`, `query` | inputs, lines, the parser, ingest; gather, merge, fold, report, timeline. They know nothing of each other |
+//! | `intake`, `query` | inputs, lines, the parser, ingest; gather, merge, fold, report, timeline, live. They know nothing of each other |
 //! | `upkeep` | compact, backup, verify, repair |
 //! | `show` | answers and files as people see them |
 //!
@@ -151,6 +151,8 @@ pub use intake::ingest::{Caller, IngestOptions, Intake, MaxRejects, Notice, Outc
 #[doc(inline)]
 pub use intake::source::{Source, SourceOptions};
 #[doc(inline)]
+pub use query::live::{Changes, Live, LiveOptions};
+#[doc(inline)]
 pub use query::report::{Report, ReportOptions, Totals};
 #[doc(inline)]
 pub use query::timeline::{Period, Timeline};
@@ -161,7 +163,7 @@ pub use store::log::{Durability, Log, LogOptions};
 #[doc(inline)]
 pub use store::recover::Recovery;
 #[doc(inline)]
-pub use store::{Input, View};
+pub use store::{Input, Position, View};
 #[doc(inline)]
 pub use upkeep::backup::{Backup, backup};
 #[doc(inline)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands in `console` blocks, which no test here runs, each with the reason.
-const NOT_RUN: [(&str, &str, Why); 24] = [
+const NOT_RUN: [(&str, &str, Why); 25] = [
     ("docs/guide.md", "cargo install --path .", Why::Installs),
     ("docs/guide.md", "cargo install --path . --no-default-features --features cli", Why::Installs),
     (
@@ -31,6 +31,7 @@ const NOT_RUN: [(&str, &str, Why); 24] = [
     ("docs/promises.md", "cargo test --test failed_writes --test compaction --test repair", Why::Test("failed_writes")),
     ("docs/promises.md", "cargo test --test failing_disk --test bad_input", Why::Test("failing_disk")),
     ("docs/promises.md", "CHATWAL_MOVES=1000 cargo test --test directory -- --nocapture", Why::Test("directory")),
+    ("docs/promises.md", "CHATWAL_RESUMES=100 cargo test --test watch -- --nocapture", Why::Test("watch")),
     ("docs/promises.md", "CHATWAL_STORES=100000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_REPAIRS=2000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_LOGS=300000 cargo test --test judge", Why::Test("judge")),

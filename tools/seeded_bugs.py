@@ -53,6 +53,7 @@ MERGE, TABLE, REPORT, GATHER = "src/query/merge", "src/event/table", "src/query/
 BACKUP, FRAME_COPY = "src/upkeep/backup", "src/segment/copy"
 SNAPSHOT, REPAIR, SURVEY, VERIFY = "src/snapshot", "src/upkeep/repair", "src/upkeep/survey", "src/upkeep/verify"
 ACKNOWLEDGED = "src/format/acknowledged"
+LATER, LIVE, WATCH = "src/store/view/later", "src/query/live", "src/cli/watch"
 DUMP, SEARCH, STORE_INPUTS = "src/show/dump", "src/disk/search", "src/store/inputs"
 CHUNK_PARSER, CHUNK, FRAMER, SHAPE = "src/intake/ingest/chunk_parser", "src/intake/chunk", "src/intake/framer", "src/intake/shape"
 RANGES, BUDGET = "src/intake/chunk/ranges", "src/intake/ingest/budget"
@@ -2351,7 +2352,7 @@ BUGS = [
         'finished-lines-have-no-hours',
         'a page of a compacted store counts no message of it',
         'page every_figure',
-        (REPORT, 'self.watch.is_some() && messages + emails > 0', 'self.watch.is_some() && messages + emails > u64::from(u32::MAX)'),
+        (REPORT, 'watch| messages + emails > 0 ||', 'watch| messages + emails > u64::from(u32::MAX) ||'),
     ),
     Bug(
         'lengths-of-shared-blocks-add-up',
@@ -2382,6 +2383,66 @@ BUGS = [
         'an empty variable is taken for a value',
         'help the_command_line_goes_before',
         (ENVIRONMENT, 'is_some_and(|value| value.is_empty() || value.to_str().is_some_and(is_off))', 'is_some_and(|value| value.to_str().is_some_and(is_off))'),
+    ),
+    Bug(
+        'another-history-goes-on',
+        'a later look goes on behind a frame that is another one by now',
+        'watch a_history',
+        (LATER, 'is_ok_and(|frame| frame.header.crc == header.crc)', 'is_ok_and(|_| true)'),
+    ),
+    Bug(
+        'a-position-of-another-history',
+        'a position is known by its number alone',
+        'watch a_history',
+        (LATER, '(header.sequence, header.crc) == (sequence, crc)', 'header.sequence == sequence'),
+    ),
+    Bug(
+        'a-later-look-skips-a-frame',
+        'the frame at a position is taken for the first that is new, and the next one is not looked at',
+        'watch what_is_told',
+        (LATER, 'Since::Frames(index + 1)', 'Since::Frames(index + 2)'),
+    ),
+    Bug(
+        'snapshots-are-not-kept',
+        'of a site that is folded again, the events in snapshots are left out',
+        'watch what_is_told',
+        (LIVE, 'if !pieces.with_snapshots {', 'if pieces.with_snapshots {'),
+    ),
+    Bug(
+        'what-is-new-is-not-kept',
+        'the second time a site is folded again, what came in the first time is missing',
+        'watch what_is_told',
+        (LIVE, '(Some(own), Change::More(piece)) => own.push(piece),', '(Some(_), Change::More(_)) => {}'),
+    ),
+    Bug(
+        'minutes-are-counted-twice',
+        'what a site had by minute is not taken back before it is counted again',
+        'watch what_is_told',
+        (LIVE, 'clock, times: -1 }', 'clock, times: 0 }'),
+    ),
+    Bug(
+        'gone-sites-stay',
+        'a site without events stays in the table',
+        'watch a_history',
+        (LIVE, 'changed.extend(self.sites.gone()', 'drop(self.sites.gone()'),
+    ),
+    Bug(
+        'nobody-reads-and-it-goes-on',
+        'a watch whose reader is gone waits for ever if nothing changes',
+        'watch it_ends',
+        (WATCH, 'if is_closed() {', 'if is_closed() && false {'),
+    ),
+    Bug(
+        'the-terminal-is-kept',
+        'the terminal is not given back',
+        'watch the_terminal',
+        (WATCH, '        ratatui::restore();', '        // nothing'),
+    ),
+    Bug(
+        'another-store-goes-on',
+        'a position of another store is taken for one that nobody can tell',
+        'watch what_cannot_be_watched',
+        (LIVE, 'view.is_store(storage, from.store)?;', 'let _ = view.is_store(storage, from.store);'),
     ),
 ]
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chatwal::intake::ingest::MaxRejects;
 use chatwal::show::render::Format;
+use chatwal::store::Position;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -14,8 +15,8 @@ mod values;
 
 use crate::allow::{Allowed, allowed};
 use crate::times::{Moment, moment, timezone};
-pub use values::{Color, DurabilityArg, FormatArg, ProgressStyle, ReportFormatArg, ShapeArg, UnitArg};
-use values::{bytes, duration, kept, max_rejects, memory, segment_size};
+pub use values::{Color, DurabilityArg, FormatArg, ProgressStyle, ReportFormatArg, ShapeArg, UnitArg, WatchFormatArg};
+use values::{bytes, duration, kept, max_rejects, memory, position, segment_size};
 
 const ABOUT: &str = "A crash-safe, append-only event store for chat activity, and the report over it";
 
@@ -84,6 +85,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Print when a site was online, and what came in meanwhile
     Timeline(TimelineArgs),
+    /// Show the counts as they move: on a screen, or a line a change
+    Watch(WatchArgs),
     /// Fold sealed segments into a snapshot, which reports read faster
     Compact(CompactArgs),
     /// Copy the store, or what is new of it, to a directory that is a store
@@ -269,6 +272,26 @@ pub struct TimelineArgs {
     pub site: String,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct WatchArgs {
+    /// How to show it: a screen; a line of sums each time; NDJSON of the sites that changed [default: screen on a terminal, else
+    /// line]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<WatchFormatArg>,
+    /// With --format ndjson: begin with the sites that may have changed since this position, as an earlier watch printed it
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub from: Option<Position>,
+    /// How long to wait between two looks at the store, such as 1s or 250ms
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
+    pub interval: Duration,
+    /// End after N looks at the store
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// What the events' timestamps count [default: told by the magnitude of the latest]
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub unit: Option<UnitArg>,
 }
 
 #[derive(Args)]

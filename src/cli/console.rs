@@ -21,6 +21,7 @@ pub struct Console {
     pub quiet: bool,
     pub verbose: bool,
     colored: bool,
+    dumb: bool,
     progress: ProgressStyle,
 }
 
@@ -42,7 +43,7 @@ impl Console {
             style => style,
         };
         let progress = if global.quiet { ProgressStyle::Never } else { progress };
-        Console { quiet: global.quiet, verbose: global.verbose, colored, progress }
+        Console { quiet: global.quiet, verbose: global.verbose, colored, dumb, progress }
     }
 
     fn say(&self, color: &str, kind: &str, text: &str) {
@@ -84,6 +85,11 @@ impl Console {
         if !self.quiet {
             self.say("", "", text);
         }
+    }
+
+    /// Whether a terminal only prints, or is of unknown kind.
+    pub fn is_dumb(&self) -> bool {
+        self.dumb
     }
 
     /// Whether progress is told to a program, in records that have a meaning each.

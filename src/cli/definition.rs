@@ -11,7 +11,7 @@ use crate::environment;
 
 /// Every command, by what it is for.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Everyday", &["run", "ingest", "report", "timeline", "rejects", "sources", "stat"]),
+    ("Everyday", &["run", "ingest", "report", "timeline", "watch", "rejects", "sources", "stat"]),
     ("Care of a store", &["compact", "backup", "verify", "repair"]),
     ("Debugging", &["dump"]),
     ("About chatwal", &["help", "man", "completions"]),
@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
 type Examples = &'static [(&'static str, &'static str)];
 
 /// By the command. A test runs them all, where there is a `chat.jsonl`, its store `chats`, and rejects in it.
-const EXAMPLES: [(&str, Examples); 18] = [
+const EXAMPLES: [(&str, Examples); 19] = [
     (
         "chatwal",
         &[
@@ -58,6 +58,13 @@ const EXAMPLES: [(&str, Examples); 18] = [
         ],
     ),
     ("timeline", &[("", "chatwal timeline 123 --store chats")]),
+    (
+        "watch",
+        &[
+            ("The sums, once", "chatwal watch --store chats --count 1"),
+            ("All sites, as a program reads them", "chatwal watch --store chats --format ndjson --count 1"),
+        ],
+    ),
     (
         "rejects",
         &[

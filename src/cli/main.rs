@@ -25,6 +25,7 @@ mod recovery;
 mod signals;
 mod times;
 mod topics;
+mod watch;
 
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -182,6 +183,7 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
         Command::Ingest(args) => inputs::ingest(&args, global, console),
         Command::Report(args) => report(&args, global, console),
         Command::Timeline(args) => periods::timeline(&args, global, console),
+        Command::Watch(args) => watch::watch(&args, global, console),
         Command::Compact(args) => compaction::compact(&args, global, console),
         Command::Backup(args) => backup::backup(&args, global, console),
         Command::Verify => health::verify(global, console),

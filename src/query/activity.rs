@@ -7,16 +7,18 @@
 
 mod detail;
 mod hours;
+mod minutes;
 mod stream;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::disk::scratch::Limits;
 use crate::error::Result;
-use crate::event::Site;
+use crate::event::SiteName;
 use crate::event::summary::{Summary, Window};
-use crate::event::table::Row;
+use crate::event::table::{Row, Table};
 use crate::event::unit::Unit;
 use crate::query::fold::{Fold, Seen};
 use crate::query::report::{Report, ReportOptions};
@@ -24,6 +26,7 @@ use crate::store::View;
 use detail::{Collector, Details};
 pub use detail::{Detail, Stretch};
 pub use hours::{Clock, Hours, WEEK, Week};
+pub use minutes::{Minutes, Online};
 pub(super) use stream::Stream;
 
 /// How activity is counted.
@@ -55,17 +58,48 @@ const DETAIL_BYTES: usize = 4 << 10;
 impl Activity {
     /// The report of a view, and when its messages came.
     pub fn of(view: &View, report: &ReportOptions, options: &ActivityOptions) -> Result<(Report, Activity)> {
-        let mut unit = options.unit;
-        loop {
-            let watch = Watch::new(unit, options, &report.limits, report.window);
-            let made = Report::watched(view, report, Some(&watch))?;
-            let seen = watch.unit.get().copied();
-            let told =
-                if made.totals.earliest <= made.totals.latest { Some(Unit::of(made.totals.latest)) } else { seen };
-            match (options.unit, seen, told) {
-                (None, Some(seen), Some(told)) if seen != told => unit = Some(told),
-                (given, _, told) => return Ok((made, watch.end(given.or(told).unwrap_or(Unit::Seconds)))),
-            }
+        let (made, watch, unit) = watched(view, report, options, &|watch| watch)?;
+        Ok((made, watch.end(unit)))
+    }
+}
+
+/// What whoever follows a store wants to know beside its report.
+pub(in crate::query) struct Latest {
+    pub(in crate::query) unit: Unit,
+    /// The newest minutes.
+    pub(in crate::query) minutes: Minutes,
+    /// Who is online, by site; no site where nobody is.
+    pub(in crate::query) online: HashMap<SiteName, Online>,
+}
+
+impl Latest {
+    /// The report of a view, and what came last.
+    pub(in crate::query) fn of(view: &View, report: &ReportOptions, unit: Option<Unit>) -> Result<(Report, Latest)> {
+        let options = ActivityOptions { unit, offset: 0, details: 0 };
+        let (made, watch, unit) =
+            watched(view, report, &options, &|watch| Watch { online: Some(Mutex::default()), ..watch })?;
+        let minutes = watch.counted.into_inner().unwrap_or_else(PoisonError::into_inner).minutes;
+        let online = watch.online.map(|online| online.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok((made, Latest { unit, minutes, online: online.unwrap_or_default() }))
+    }
+}
+
+/// Makes a report with a watch, which `asked` may add to; again if the first timestamps told the wrong unit.
+fn watched(
+    view: &View,
+    report: &ReportOptions,
+    options: &ActivityOptions,
+    asked: &dyn Fn(Watch) -> Watch,
+) -> Result<(Report, Watch, Unit)> {
+    let mut unit = options.unit;
+    loop {
+        let watch = asked(Watch::new(unit, options, &report.limits, report.window));
+        let made = Report::watched(view, report, Some(&watch))?;
+        let seen = watch.unit.get().copied();
+        let told = if made.totals.earliest <= made.totals.latest { Some(Unit::of(made.totals.latest)) } else { seen };
+        match (options.unit, seen, told) {
+            (None, Some(seen), Some(told)) if seen != told => unit = Some(told),
+            (given, _, told) => return Ok((made, watch, given.or(told).unwrap_or(Unit::Seconds))),
         }
     }
 }
@@ -77,6 +111,8 @@ pub(super) struct Watch {
     window: Window,
     counted: Mutex<Counted>,
     details: Mutex<Details>,
+    /// Who is online in the end, if somebody asks.
+    online: Option<Mutex<HashMap<SiteName, Online>>>,
     /// Fewer emails than this are not enough for details.
     least: AtomicU64,
 }
@@ -86,6 +122,7 @@ pub(super) struct Watch {
 struct Counted {
     hours: Hours,
     week: Week,
+    minutes: Minutes,
 }
 
 impl Watch {
@@ -97,21 +134,19 @@ impl Watch {
             window,
             counted: Mutex::default(),
             details: Mutex::new(Details::new(most)),
+            online: None,
             least: AtomicU64::new(1),
         }
     }
 
     /// One that counts for a thread.
     pub(super) fn watcher(&self) -> Watcher<'_> {
-        Watcher {
-            watch: self,
-            clock: self.unit.get().map(|unit| Clock::new(*unit, self.offset)),
-            own: Counted::default(),
-        }
+        let clock = self.unit.get().map(|unit| Clock::new(*unit, self.offset));
+        Watcher { watch: self, clock, own: Counted::default() }
     }
 
     fn end(self, unit: Unit) -> Activity {
-        let Counted { hours, week } = self.counted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Counted { hours, week, .. } = self.counted.into_inner().unwrap_or_else(PoisonError::into_inner);
         let details = self.details.into_inner().unwrap_or_else(PoisonError::into_inner).sorted();
         Activity { clock: Clock::new(unit, self.offset), hours, week, details }
     }
@@ -127,9 +162,11 @@ pub(super) struct Watcher<'w> {
 
 impl Watcher<'_> {
     /// Folds a site, and counts its messages.
-    pub(super) fn site(&mut self, fold: &mut Fold, name: Site<'_>, rows: &[Row], names: usize) -> Summary {
-        let window = self.watch.window;
+    pub(super) fn site(&mut self, fold: &mut Fold, table: &Table, rows: &[Row]) -> Summary {
+        let (window, names) = (self.watch.window, table.names());
         let summary = fold.site(rows, names, window, self);
+        let Some(name) = rows.first().map(|row| table.site_of(row)) else { return summary };
+        self.watch.note_online(&name.into(), || Online::at_the_end(fold.online(), rows, table));
         if self.wants(&summary) {
             let mut collector = Collector::new(self.clock(0), window);
             fold.site(rows, names, window, &mut collector);
@@ -172,6 +209,19 @@ impl Watch {
         summary.emails >= self.least.load(Ordering::Relaxed)
     }
 
+    /// Whether sites without a message are asked for as well.
+    pub(super) fn asks_who_is_online(&self) -> bool {
+        self.online.is_some()
+    }
+
+    fn note_online(&self, name: &SiteName, found: impl FnOnce() -> Online) {
+        let Some(online) = &self.online else { return };
+        let found = found();
+        if found.count > 0 {
+            online.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), found);
+        }
+    }
+
     fn keep(&self, detail: Detail) {
         let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
         self.least.store(details.take(detail).max(1), Ordering::Relaxed);
@@ -181,6 +231,7 @@ impl Watch {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.hours.add(&own.hours);
         counted.week.add(&own.week);
+        counted.minutes.add(&own.minutes, 1);
     }
 }
 
@@ -189,6 +240,7 @@ impl Counted {
         let hour = clock.hour(moment);
         self.hours.count(hour, online);
         self.week.count(hour, online);
+        self.minutes.count(clock.minute(moment), online, 1);
     }
 }
 

@@ -34,6 +34,7 @@ impl Seen for () {
 pub struct Fold {
     actors: Vec<Actor>,
     site: u32,
+    online: u64,
 }
 
 impl Fold {
@@ -83,7 +84,13 @@ impl Fold {
                 }
             }
         }
+        self.online = online;
         summary
+    }
+
+    /// How many operators were online in the end, at the site that was folded last.
+    pub fn online(&self) -> u64 {
+        self.online
     }
 }
 

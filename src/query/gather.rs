@@ -16,7 +16,8 @@ use crate::error::Result;
 use crate::event::Site;
 use crate::event::table::{Row, Table};
 use crate::format::block::BlockKind;
-use crate::format::events::EventsDecoder;
+use crate::format::coding::Decoded;
+use crate::format::events::{EventsDecoder, PackedEvents};
 use crate::query::merge::{Merge, Merged};
 use crate::query::sections::{SectionFile, SectionRun, events_of};
 use crate::segment::{Segment, next_section};
@@ -127,6 +128,16 @@ impl Gather {
             decoded.map_err(|malformed| snapshot.misencoded(header, malformed))?;
             parts.take(table, Arrival::BySite)
         })
+    }
+
+    /// Adds events that somebody kept, of one of the task's shards.
+    pub(crate) fn packed(&mut self, packed: PackedEvents<'_>) -> Result<Decoded<()>> {
+        let table = packed.shard.checked_sub(self.first).and_then(|index| self.tables.get_mut(usize::from(index)));
+        let Some(table) = table else { return Ok(Ok(())) };
+        make_room(table, packed.bytes, packed.count)?;
+        let decoded = self.decoder.decode(packed, table, |_| true);
+        self.parts.take(table, Arrival::Mixed)?;
+        Ok(decoded)
     }
 
     /// The rows of the one shard of a task that has no parts.

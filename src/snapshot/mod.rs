@@ -125,6 +125,11 @@ impl Snapshot {
         self.header.region(BlockKind::Rejects).end
     }
 
+    /// The file.
+    pub(crate) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
     /// Bytes of the file, as it is.
     pub fn size(&self) -> u64 {
         self.size

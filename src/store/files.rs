@@ -28,7 +28,7 @@ impl Files {
     /// Opens the files of a listing.
     pub(super) fn open(storage: &dyn Storage, listing: &Listing, purpose: Purpose) -> Result<Files> {
         let snapshots = open_snapshots(storage, listing)?;
-        let segments = open_segments(storage, listing, purpose, &snapshots)?;
+        let segments = open_segments(storage, listing, purpose, &snapshots, Vec::new())?;
         Ok(Files { snapshots, segments })
     }
 }
@@ -61,16 +61,17 @@ fn open_snapshots(storage: &dyn Storage, listing: &Listing) -> Result<Vec<Snapsh
     Ok(snapshots)
 }
 
-/// Opens the segments behind these snapshots. All files are of one store.
-fn open_segments(
+/// Opens the segments behind these snapshots, after the first ones of them, which are open already. All files are of one store.
+pub(super) fn open_segments(
     storage: &dyn Storage,
     listing: &Listing,
     purpose: Purpose,
     snapshots: &[Snapshot],
+    mut segments: Vec<Segment>,
 ) -> Result<Vec<Segment>> {
     let mut store = snapshots.first().map(|first| (first.header.store, first.path.clone()));
-    let mut segments: Vec<Segment> = Vec::new();
-    for number in listing.segments.clone() {
+    store = store.or_else(|| segments.first().map(|first| (first.header.store, first.path.clone())));
+    for number in listing.segments.clone().skip(segments.len()) {
         let name = segment_name(number);
         let path = path_of(storage, &name);
         // The last one may get a new end, the one before it its seal. No byte of the others is ever written again: a hard link may

@@ -33,20 +33,26 @@ impl Known {
             snapshot.forgotten.iter().for_each(|instance| known.forget(*instance));
             snapshot.inputs.iter().for_each(|input| known.add(input.clone(), position));
         }
-        for (position, place) in (snapshots.len()..).zip(frames) {
+        known.frames(segments, frames, snapshots.len())?;
+        Ok(known)
+    }
+
+    /// Adds what the next frames say, the first of which has this position.
+    pub(crate) fn frames(&mut self, segments: &[Segment], frames: &[Place], first: usize) -> Result<()> {
+        for (position, place) in (first..).zip(frames) {
             let (frame, segment) = (&place.frame, &segments[place.segment]);
             match frame.header.kind {
                 FrameKind::Batch => {
                     let checkpoint = place.checkpoint(segment)?;
                     let (events, rejects) = (frame.accepted(), frame.count(SectionKind::Rejects));
-                    known.add(Input { checkpoint, events, rejects }, position);
+                    self.add(Input { checkpoint, events, rejects }, position);
                 }
-                FrameKind::Forget => place.forgotten(segment)?.into_iter().for_each(|instance| known.forget(instance)),
+                FrameKind::Forget => place.forgotten(segment)?.into_iter().for_each(|instance| self.forget(instance)),
                 // A repair took the checkpoints back itself.
                 FrameKind::Hole | FrameKind::Mark | FrameKind::Seal | FrameKind::Unknown(_) => {}
             }
         }
-        Ok(known)
+        Ok(())
     }
 
     fn add(&mut self, newer: Input, position: usize) {

@@ -25,5 +25,5 @@ pub use listing::refuse_no_store;
 pub use names::{ACKNOWLEDGED_NAME, BACKUP_NAME, segment_name, snapshot_name};
 pub(crate) use names::{COPY, Name, parse_name};
 pub use place::{Place, misencoded};
-pub use view::{Torn, View};
+pub use view::{Position, Since, Torn, View};
 pub(crate) use view::{copies_of, next_of};

@@ -1,6 +1,7 @@
 //! One view of a store: the files that count, open, and one prefix of the log in them. A view reads and never changes anything. Where
 //! the log ends is found in [`walk`].
 
+mod later;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::format::frame::FrameKind;
 use crate::format::rejects::Rejects;
 use crate::segment::{Link, Segment};
 use crate::snapshot::Snapshot;
+pub use later::{Position, Since};
 pub(crate) use walk::next_of;
 
 /// The end of a log that was never acknowledged and does not count.

@@ -6,7 +6,9 @@ use chatwal::format::MAX_KEPT;
 use chatwal::intake::ingest::MaxRejects;
 use chatwal::intake::shape::Shape;
 use chatwal::show::render::Format;
+use chatwal::store::Position;
 use clap::ValueEnum;
+use jiff::SignedDuration;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -101,6 +103,19 @@ impl ReportFormatArg {
     }
 }
 
+/// How `watch` shows what it sees.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WatchFormatArg {
+    Screen,
+    Line,
+    Ndjson,
+}
+
+/// A position in the log of a store, as `watch --format ndjson` prints it.
+pub fn position(text: &str) -> Result<Position, String> {
+    text.parse().map_err(|()| "copy a whole `position` from a line of `chatwal watch --format ndjson`".into())
+}
+
 /// A number of bytes, with or without a unit: 65536, 64K, 64KiB, 64M, 1G; all of them powers of 1,024.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no number of bytes such as 65536, 64K, 128M or 1G");
@@ -118,24 +133,13 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
-/// A length of time: 250ms, 2s, 1m, 1h.
+/// A length of time: 250ms, 2s, 1m30s.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a time such as 250ms, 2s or 1m");
-    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let length = number.checked_mul(milliseconds).map(Duration::from_millis).filter(|length| *length <= LONGEST);
-    match length {
-        Some(length) if length >= SHORTEST => Ok(length),
+    match text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok()) {
+        Some(time) if time > LONGEST => Err("24h is the longest time".into()),
+        Some(time) if time >= SHORTEST => Ok(time),
         Some(_) => Err("10ms is the shortest time".into()),
-        None => Err("24h is the longest time".into()),
+        None => Err("write a time such as 250ms, 2s or 1m".into()),
     }
 }
 
@@ -179,7 +183,7 @@ mod tests {
         for (text, value) in [("10ms", 10), ("250ms", 250), ("2s", 2000), ("1m", 60_000), ("24h", 86_400_000)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(value)));
         }
-        for text in ["", "s", "5", "1.5s", "-1s", "9ms", "0s", "25h", "99999999999999999h", "1 s", "1S"] {
+        for text in ["", "s", "5", "-1s", "9ms", "0s", "25h", "99999999999999999h", "soon"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
     }

@@ -141,7 +141,7 @@ pub struct Spill {
 }
 
 /// A piece of a [`Spill`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Extent {
     at: u64,
     length: u32,
@@ -159,6 +159,11 @@ impl Spill {
     /// Where it belongs.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
+    }
+
+    /// Bytes that were appended.
+    pub fn length(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
     }
 
     /// Appends a piece, of less than 4 GiB. Several threads may, at a time.

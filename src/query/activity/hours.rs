@@ -32,6 +32,11 @@ impl Clock {
         seconds.div_euclid(3600)
     }
 
+    /// Minutes from the beginning of 1970 in UTC on.
+    pub fn minute(&self, timestamp: i64) -> i64 {
+        timestamp.div_euclid(60 * self.unit.per_second())
+    }
+
     /// Seconds from the beginning of 1970 in UTC on.
     pub fn second(&self, timestamp: i64) -> i64 {
         timestamp.div_euclid(self.unit.per_second())

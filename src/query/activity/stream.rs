@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::detail::Collector;
+use super::minutes::Online;
 use super::{Counted, Watch};
 use crate::event::summary::Summary;
 use crate::event::table::Table;
@@ -64,9 +65,9 @@ impl<'w> Stream<'w> {
     }
 
     fn end_site(&mut self) {
-        if let Some(SiteAtHand { name, summary, collector, .. }) = self.site.take()
-            && self.watch.wants(&summary)
-        {
+        let Some(SiteAtHand { name, summary, collector, online }) = self.site.take() else { return };
+        self.watch.note_online(&name, || Online::of(online.len() as u64, online.iter().map(|name| &**name)));
+        if self.watch.wants(&summary) {
             self.watch.keep(collector.end(name.site(), &summary));
         }
     }

@@ -60,7 +60,7 @@ impl<'a> Making<'a> {
     /// Whether the events of a site are read although its line is finished: when they came is asked for.
     pub(super) fn reads(&self, record: &IndexRecord) -> bool {
         let Summary { messages, emails, .. } = record.line.entry.summary;
-        self.watch.is_some() && messages + emails > 0
+        self.watch.is_some_and(|watch| messages + emails > 0 || watch.asks_who_is_online())
     }
 
     /// About how many bytes of a shard of a snapshot so many of its events take.

@@ -79,7 +79,7 @@ impl<'a> ReportWorker<'a> {
                 let mut line = Line::of_rows(rows, window);
                 let site = table.site_of(first);
                 line.entry.summary = match watcher {
-                    Some(watcher) => watcher.site(fold, site, rows, table.names()),
+                    Some(watcher) => watcher.site(fold, table, rows),
                     None => fold.site(rows, table.names(), window, &mut ()),
                 };
                 finder.put(site, &line)?;

@@ -52,28 +52,32 @@ impl View {
             unsealed: false,
             leftovers: Vec::new(),
         };
-        let mut index = 0;
-        let mut end = view.walk_segment(index)?;
-        while end.here == Here::Seal && judge(view.stop(&end)?) == Verdict::GoesOn {
-            index += 1;
-            end = view.walk_segment(index)?;
-        }
-        let end = view.check_sections(purpose, end)?;
-        view.end(end)?;
-        view.check_acknowledged()?;
+        view.go_on(0, SEGMENT_HEADER as u64, purpose)?;
         let known = Known::of(&view.snapshots, &view.segments, &view.frames)?;
         (view.inputs, view.since) = (known.inputs, known.since);
         Ok(view)
     }
 
-    /// Walks one segment; says where its chain stops.
-    fn walk_segment(&mut self, index: usize) -> Result<ChainEnd> {
+    /// Walks the rest of the log, from an offset in a segment on. The frames before it were walked; they are not looked at again.
+    pub(super) fn go_on(&mut self, mut index: usize, offset: u64, purpose: Purpose) -> Result<()> {
+        let walked = self.frames.len();
+        let mut end = self.walk_segment(index, offset)?;
+        while end.here == Here::Seal && judge(self.stop(&end)?) == Verdict::GoesOn {
+            index += 1;
+            end = self.walk_segment(index, SEGMENT_HEADER as u64)?;
+        }
+        let end = self.check_sections(purpose, walked, end)?;
+        self.end(end)?;
+        self.check_acknowledged()
+    }
+
+    /// Walks one segment, from an offset on; says where its chain stops.
+    fn walk_segment(&mut self, index: usize, mut offset: u64) -> Result<ChainEnd> {
         let segment = &self.segments[index];
         let expected = self.link.sequence;
-        if segment.header.first_sequence != expected {
+        if offset == SEGMENT_HEADER as u64 && segment.header.first_sequence != expected {
             return Err(not_the_successor(segment, expected).into());
         }
-        let mut offset = SEGMENT_HEADER as u64;
         let mut here = Here::End;
         while offset < segment.length {
             if here == Here::Seal {
@@ -111,15 +115,16 @@ impl View {
     /// Checks the sections of the frames at the end of the log. The first one that is not intact ends it, as a torn header would.
     ///
     /// Always those of frames that nothing proves durable: they decide where the log ends. To append, those of the whole last
-    /// segment too, and what is in them: nothing is built on what readers refuse.
-    fn check_sections(&mut self, purpose: Purpose, end: ChainEnd) -> Result<ChainEnd> {
+    /// segment too, and what is in them: nothing is built on what readers refuse. Those of frames before index `walked` were
+    /// checked by an earlier look.
+    fn check_sections(&mut self, purpose: Purpose, walked: usize, end: ChainEnd) -> Result<ChainEnd> {
         let durable_upto = self.durable_upto;
         let first = self.frames.partition_point(|place| match purpose {
             Purpose::Read => place.frame.header.sequence <= durable_upto,
             Purpose::Append => place.segment < end.segment && place.frame.header.sequence <= durable_upto,
         });
         let mut buffer = Vec::new();
-        for index in first..self.frames.len() {
+        for index in first.max(walked)..self.frames.len() {
             let Place { segment, frame } = &self.frames[index];
             let (segment, header) = (*segment, frame.header);
             if let Err(what) = self.segments[segment].check_frame(frame, &mut buffer)? {
