@@ -168,12 +168,34 @@ fn a_file_that_is_copied_and_cut_goes_on_as_a_new_one() {
     assert_eq!(rejects(&sandbox), 0);
 }
 
-/// Text that was not read when its file was cut, and that only the copy has.
+/// A whole file between two looks, of which only a copy is left.
+#[test]
+fn a_file_that_came_and_went_between_two_looks_is_read() {
+    let sandbox = Sandbox::new();
+    let (one, two, three) = (part(1, 100), part(2, 300), part(3, 200));
+    sandbox.write("in.jsonl", &one);
+    let running = follow(&sandbox, "in.jsonl");
+    comes_to(&sandbox, &[&one]);
+    sandbox.write("in.jsonl.1", &one);
+    File::options().write(true).truncate(true).open(sandbox.path("in.jsonl")).unwrap();
+    until("it is seen", || running.said().contains("\"truncated\""));
+    sleep(Duration::from_millis(200));
+    // Nothing was read of the new file yet.
+    running.signal("STOP");
+    fs::rename(sandbox.path("in.jsonl.1"), sandbox.path("in.jsonl.2")).unwrap();
+    sandbox.write("in.jsonl.1", &two);
+    sandbox.append("in.jsonl", &three);
+    running.signal("CONT");
+    comes_to(&sandbox, &[&one, &two, &three]);
+    stop(running);
+}
+
+/// Text that was not read when its file was cut, and that only the copy has. The new text is shorter than the old one, or longer.
 #[test]
 fn what_only_the_copy_of_a_cut_file_has_is_read_there() {
-    for packed in [false, true] {
+    for (packed, length) in [(false, 100), (true, 100), (false, 900)] {
         let sandbox = Sandbox::new();
-        let (one, two) = ([&part(1, 300)[..], b"not an event\n", &part(9, 300)].concat(), part(2, 100));
+        let (one, two) = ([&part(1, 300)[..], b"not an event\n", &part(9, 300)].concat(), part(2, length));
         sandbox.write("in.jsonl", &one[..one.len() / 2]);
         let running = follow(&sandbox, "in.jsonl");
         let lines = one[..one.len() / 2].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;

@@ -2444,6 +2444,97 @@ BUGS = [
         'watch what_cannot_be_watched',
         (LIVE, 'view.is_store(storage, from.store)?;', 'let _ = view.is_store(storage, from.store);'),
     ),
+    # Following files.
+    Bug(
+        "unread-files-count-as-read",
+        "a file that lost its name before it was read hides those that were rotated before it",
+        "follow a_rotation_while_older_ones",
+        (FOLLOW, "file.file.is_some() && file.place == place && !file.is_fresh", "file.file.is_some() && file.place == place"),
+    ),
+    Bug(
+        "the-newer-file-first",
+        "a kill between a new file and an older one that nobody read hides the older one for good",
+        "follow what_is_older_comes_first",
+        (FOLLOW, "let waits = name.walk.is_some() || name.old.iter().any(Tracked::comes_first);", "let waits = false;"),
+    ),
+    Bug(
+        "copies-in-the-making-are-read",
+        "a copy that is being made is read as another file, and its rejects count twice",
+        "follow a_copy_in_the_making",
+        (FOLLOW, "!file.is_stranger || before.contains(&(file.place, file.latest))", "!file.is_stranger || before.is_empty()"),
+    ),
+    Bug(
+        "a-part-of-what-was-read-is-new",
+        "a copy that is shorter than what was read of its original is read again, and its rejects count twice",
+        "follow rejects_count_once_though",
+        (FOLLOW, "None if start.is_part => Seen::Part,", "None if start.is_part => Seen::Never,"),
+    ),
+    Bug(
+        "half-a-line-is-told",
+        "a line that is being written is told as an incomplete end, and kept as one",
+        "follow half_a_line",
+        (APPENDER, "            if self.goes_on {\n", "            if false {\n"),
+    ),
+    Bug(
+        "no-grace-for-old-files",
+        "what is written to a file right after it was renamed is not read",
+        "follow a_file_that_is_renamed",
+        (FOLLOW, "now.saturating_duration_since(old.changed) < patience", "old.is_fresh"),
+    ),
+    Bug(
+        "nobody-looks-beside",
+        "what was rotated while nobody ran is never read",
+        "follow rotations_that_nobody_saw",
+        (FOLLOW, "if name.walk.is_some_and(|due| due <= now) {", "if name.walk.take().is_some_and(|due| due < due) {"),
+    ),
+    Bug(
+        "what-was-there-before-is-read",
+        "files that were rotated before a file was first followed are read too",
+        "follow what_was_rotated_before",
+        (FOLLOW, "found.taken.retain(|file| !file.is_stranger);", "found.moved |= false;"),
+    ),
+    Bug(
+        "a-cut-file-is-known-by-its-length",
+        "what a file had before it was cut and grew longer again between two looks is not looked for beside it",
+        "follow what_only_the_copy_of_a_cut_file",
+        (FOLLOW, "stamp.size >= self.offset && is_same", "stamp.size >= self.offset || is_same"),
+    ),
+    Bug(
+        "changes-beside-go-unseen",
+        "a file that came and went between two looks is never read",
+        "follow a_file_that_came_and_went",
+        (FOLLOW, "name.walk = (!is_same).then_some(now);", "name.walk = (is_same && !is_same).then_some(now);"),
+    ),
+    Bug(
+        "durable-at-the-end-only",
+        "what is followed becomes durable only when the service ends",
+        "follow a_single_line_is_durable",
+        ("src/cli/inputs/follow", "since.elapsed() >= self.args.flush_interval)", "since.elapsed() >= self.args.flush_interval * 1000)"),
+    ),
+    Bug(
+        "segments-of-any-number-of-frames",
+        "a line a second makes a segment of millions of frames, which whoever opens the store looks at one by one",
+        "follow tiny_frames",
+        (LOG, " || self.frames() >= SEGMENT_FRAMES;", ";"),
+    ),
+    Bug(
+        "the-tail-by-bytes-alone",
+        "tiny frames are never folded",
+        "follow tiny_frames",
+        (COMPACT, "let is_due = bytes >= self.bound || frames >= TAIL_FRAMES;", "let is_due = bytes >= self.bound || frames > u64::MAX - TAIL_FRAMES;"),
+    ),
+    Bug(
+        "what-was-folded-is-still-counted",
+        "a compaction of few frames begins again and again",
+        "follow tiny_frames",
+        (LOG, "self.frames.fetch_sub(gone.frames, Ordering::Relaxed);", "let _ = gone.frames;"),
+    ),
+    Bug(
+        "a-variable-of-a-follower-counts-alone",
+        "CHATWAL_POLL in the environment breaks every plain ingest",
+        "follow what_cannot_be_followed",
+        (ENVIRONMENT, "excluded || stands_in || is_alone", "excluded || stands_in || (is_alone && excluded)"),
+    ),
 ]
 
 

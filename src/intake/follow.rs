@@ -15,8 +15,11 @@
 //!
 //! What cannot be known: text that was written and cut off between two looks, if no file beside it has it.
 
+mod happened;
+mod name;
 mod siblings;
 mod tracked;
+mod walked;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,12 +27,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub use happened::Happened;
+use name::Name;
 use siblings::{Listings, Sibling};
 pub use tracked::Took;
 use tracked::{Place, Seen, Stamp, Tracked, Turn};
+use walked::Walked;
 
 use crate::error::Result;
-use crate::intake::ingest::{IngestOptions, Intake, Notice};
+use crate::intake::ingest::{IngestOptions, Intake};
 use crate::intake::source::SourceOptions;
 use crate::store::log::Log;
 
@@ -38,9 +44,6 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long a packed file may go without a change before its missing end is taken for damage.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// After so many files that have nothing new, those which were rotated before are not looked at.
-const COMPLETE: usize = 2;
 
 /// How to follow.
 #[derive(Clone, Debug)]
@@ -67,40 +70,6 @@ pub struct Hands<'a> {
     pub stop: &'a AtomicBool,
     /// Hears what happens to which file.
     pub tell: &'a mut (dyn FnMut(&Path, Happened<'_>) + Send),
-}
-
-/// What happens to a file.
-#[derive(Debug)]
-pub enum Happened<'a> {
-    /// There is no such file yet.
-    Awaited,
-    /// It cannot be read, and why; it is tried again.
-    Unreadable(&'a str),
-    /// It is read from now on.
-    Opened,
-    /// It was found beside one that is followed, and is read first.
-    Found(&'a Path),
-    /// The path leads to another file now; the old one is read to its end.
-    Rotated,
-    /// The path leads nowhere now; the file is read to its end.
-    Vanished,
-    /// It is shorter than what was read of it; so many bytes of what it had were not read.
-    Truncated {
-        /// As far as that is known: what was written and cut off between two looks is not.
-        unread: u64,
-    },
-    /// All of it was read, for the first time since it was opened or fell behind.
-    CaughtUp {
-        /// Bytes that were read of it, unpacked.
-        offset: u64,
-    },
-    /// What was read of it is durable.
-    Durable {
-        /// Up to here, unpacked.
-        offset: u64,
-    },
-    /// What its ingest says.
-    Read(&'a Notice<'a>),
 }
 
 /// What one look at all files came to.
@@ -138,27 +107,6 @@ pub struct Follower {
     index: BTreeMap<PathBuf, usize>,
     listings: Listings,
     open: usize,
-}
-
-/// A path that is followed.
-struct Name {
-    path: PathBuf,
-    /// It was found by a pattern: nothing is said if it goes.
-    is_found: bool,
-    current: Option<Tracked>,
-    /// Files that lost their name, and those found beside this one, the oldest first.
-    old: Vec<Tracked>,
-    /// The files beside it are to be looked at, not before this moment.
-    walk: Option<Instant>,
-    /// The files beside it when they were looked at last.
-    beside: Vec<(PathBuf, Place)>,
-    /// Those that nobody had read then.
-    strangers: Vec<(Place, Stamp)>,
-    /// What was said last of why it is not read.
-    said: Option<String>,
-    is_caught_up: bool,
-    /// Something was read that is not settled.
-    is_unsettled: bool,
 }
 
 impl Follower {
@@ -425,109 +373,5 @@ impl Follower {
             self.open -= 1;
         }
         Ok(())
-    }
-}
-
-/// What a look at the files beside one found.
-#[derive(Default)]
-struct Walked {
-    /// Those to be read, the newest first.
-    taken: Vec<Tracked>,
-    /// Files that lost their name before they were read, and were not met yet.
-    unread: Vec<Tracked>,
-    /// One was read before.
-    matched: bool,
-    /// How many of those have nothing new.
-    complete: usize,
-    /// Names changed meanwhile.
-    moved: bool,
-}
-
-impl Walked {
-    /// Adds the next one; false once those that were rotated before need not be looked at.
-    fn add(&mut self, sibling: &Sibling, options: &FollowOptions, hands: &mut Hands<'_>, now: Instant) -> bool {
-        if let Some(at) = self.unread.iter().position(|file| file.place == sibling.place) {
-            self.taken.push(self.unread.remove(at));
-            return true;
-        }
-        let mut file = match Tracked::open(&sibling.path, now) {
-            Ok(file) if file.place == sibling.place => file,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                (hands.tell)(&sibling.path, Happened::Unreadable(&error.to_string()));
-                return true;
-            }
-            _ => {
-                self.moved = true;
-                return true;
-            }
-        };
-        file.is_found = true;
-        match file.look_up(options, hands) {
-            Ok(Seen::Known { rest: false } | Seen::Part) => {
-                self.matched = true;
-                self.complete += 1;
-                self.complete < COMPLETE
-            }
-            Ok(Seen::Known { rest: true }) => {
-                self.matched = true;
-                self.taken.push(file);
-                true
-            }
-            Ok(Seen::Never) if self.matched => false,
-            Ok(Seen::Never) => {
-                file.is_stranger = true;
-                self.taken.push(file);
-                true
-            }
-            Err(error) => {
-                (hands.tell)(&sibling.path, Happened::Unreadable(&error.to_string()));
-                true
-            }
-        }
-    }
-}
-
-impl Name {
-    /// What stands in the place of one that is looked at.
-    fn nobody() -> Name {
-        Name {
-            path: PathBuf::new(),
-            is_found: false,
-            current: None,
-            old: Vec::new(),
-            walk: None,
-            beside: Vec::new(),
-            strangers: Vec::new(),
-            said: None,
-            is_caught_up: false,
-            is_unsettled: false,
-        }
-    }
-
-    /// Whether this file is open here, and was read.
-    fn has_read(&self, place: Place) -> bool {
-        let mut files = self.old.iter().chain(&self.current);
-        files.any(|file| file.file.is_some() && file.place == place && !file.is_fresh)
-    }
-
-    /// The file at hand lost its name. It is read through its descriptor; without one, it is found among the files beside.
-    fn lose_current(&mut self, now: Instant) -> bool {
-        let Some(mut file) = self.current.take() else { return false };
-        if file.file.is_some() {
-            file.changed = now;
-            // What was rotated before it comes first.
-            file.waits = file.is_fresh;
-            self.walk = self.walk.or(file.is_fresh.then_some(now));
-            self.old.push(file);
-        }
-        true
-    }
-
-    /// Says why it is not read, once.
-    fn say(&mut self, what: &str, hands: &mut Hands<'_>) {
-        if self.said.as_deref() != Some(what) {
-            (hands.tell)(&self.path, Happened::Unreadable(what));
-            self.said = Some(what.to_string());
-        }
     }
 }

@@ -1,0 +1,39 @@
+//! What a follower tells of.
+
+use std::path::Path;
+
+use crate::intake::ingest::Notice;
+
+/// What happens to a file.
+#[derive(Debug)]
+pub enum Happened<'a> {
+    /// There is no such file yet.
+    Awaited,
+    /// It cannot be read, and why; it is tried again.
+    Unreadable(&'a str),
+    /// It is read from now on.
+    Opened,
+    /// It was found beside one that is followed, and is read first.
+    Found(&'a Path),
+    /// The path leads to another file now; the old one is read to its end.
+    Rotated,
+    /// The path leads nowhere now; the file is read to its end.
+    Vanished,
+    /// It is shorter than what was read of it; so many bytes of what it had were not read.
+    Truncated {
+        /// As far as that is known: what was written and cut off between two looks is not.
+        unread: u64,
+    },
+    /// All of it was read, for the first time since it was opened or fell behind.
+    CaughtUp {
+        /// Bytes that were read of it, unpacked.
+        offset: u64,
+    },
+    /// What was read of it is durable.
+    Durable {
+        /// Up to here, unpacked.
+        offset: u64,
+    },
+    /// What its ingest says.
+    Read(&'a Notice<'a>),
+}
