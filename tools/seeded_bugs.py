@@ -68,6 +68,7 @@ PACKED, MEMBERS, AHEAD = "src/intake/packed", "src/intake/packed/members", "src/
 LZ4, SEEK, FOREIGN = "src/intake/packed/lz4", "src/intake/seek", "src/intake/foreign"
 ALLOW, FILES, FORGET = "src/cli/allow", "src/cli/files", "src/cli/forget"
 RAW, TIMES = "src/cli/raw", "src/cli/times"
+FOLLOW, APPENDER = "src/intake/follow", "src/intake/ingest/appender"
 ACTIVITY, PAGE, ENVIRONMENT, UNIT = "src/query/activity", "src/show/page", "src/cli/environment", "src/event/unit"
 
 BUGS = [

@@ -1,6 +1,6 @@
 //! A path that is followed: the file that it leads to, those that lost their name, and what was said of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::tracked::{Place, Stamp, Tracked};
