@@ -68,19 +68,47 @@ pub(in crate::query) struct Latest {
     pub(in crate::query) unit: Unit,
     /// The newest minutes.
     pub(in crate::query) minutes: Minutes,
-    /// Who is online, by site; no site where nobody is.
-    pub(in crate::query) online: HashMap<SiteName, Online>,
+    /// Who is online, by site; no site where nobody is. None if that does not fit the memory.
+    pub(in crate::query) online: Option<HashMap<SiteName, Online>>,
 }
 
 impl Latest {
     /// The report of a view, and what came last.
     pub(in crate::query) fn of(view: &View, report: &ReportOptions, unit: Option<Unit>) -> Result<(Report, Latest)> {
         let options = ActivityOptions { unit, offset: 0, details: 0 };
-        let (made, watch, unit) =
-            watched(view, report, &options, &|watch| Watch { online: Some(Mutex::default()), ..watch })?;
+        let most = report.limits.bytes() / ONLINE_SHARE;
+        let present = || Some(Mutex::new(Present { most, ..Present::default() }));
+        let (made, watch, unit) = watched(view, report, &options, &|watch| Watch { online: present(), ..watch })?;
         let minutes = watch.counted.into_inner().unwrap_or_else(PoisonError::into_inner).minutes;
-        let online = watch.online.map(|online| online.into_inner().unwrap_or_else(PoisonError::into_inner));
-        Ok((made, Latest { unit, minutes, online: online.unwrap_or_default() }))
+        let present = watch.online.map(|online| online.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let online = present.filter(|present| !present.is_over).map(|present| present.by_site);
+        Ok((made, Latest { unit, minutes, online }))
+    }
+}
+
+/// Which part of the memory may say who is online.
+pub(in crate::query) const ONLINE_SHARE: usize = 8;
+
+/// Who is online, as far as it fits.
+#[derive(Default)]
+struct Present {
+    by_site: HashMap<SiteName, Online>,
+    bytes: usize,
+    /// Bytes that it may take.
+    most: usize,
+    /// It does not fit; it is empty then.
+    is_over: bool,
+}
+
+impl Present {
+    fn insert(&mut self, name: &SiteName, online: Online) {
+        // A table that grows is there twice for a moment.
+        self.bytes += 2 * size_of::<SiteName>() + name.text(&mut [0; 20]).len() + online.bytes();
+        self.is_over |= self.bytes > self.most;
+        match self.is_over {
+            true => self.by_site = HashMap::new(),
+            false => drop(self.by_site.insert(name.clone(), online)),
+        }
     }
 }
 
@@ -112,7 +140,7 @@ pub(super) struct Watch {
     counted: Mutex<Counted>,
     details: Mutex<Details>,
     /// Who is online in the end, if somebody asks.
-    online: Option<Mutex<HashMap<SiteName, Online>>>,
+    online: Option<Mutex<Present>>,
     /// Fewer emails than this are not enough for details.
     least: AtomicU64,
 }
@@ -218,7 +246,7 @@ impl Watch {
         let Some(online) = &self.online else { return };
         let found = found();
         if found.count > 0 {
-            online.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), found);
+            online.lock().unwrap_or_else(PoisonError::into_inner).insert(name, found);
         }
     }
 

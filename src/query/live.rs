@@ -61,8 +61,8 @@ pub struct Sums {
     pub sites: u64,
     /// Their counts, added up.
     pub counts: Summary,
-    /// Operators who are online, if details are kept.
-    pub online: u64,
+    /// Operators who are online, if details are kept and the memory has room for that.
+    pub online: Option<u64>,
     /// The latest timestamp; the least one there is if there is no event.
     pub latest: i64,
 }
@@ -185,9 +185,9 @@ impl Live {
         changed.extend(self.sites.gone().map(|name| (name, Summary::default())));
         changed.sort_unstable_by(|a: &(SiteName, Summary), b| a.0.cmp(&b.0));
         if let Some(Latest { unit, minutes, online }) = latest {
-            sums.online = online.values().map(|online| online.count).sum();
+            sums.online = online.as_ref().map(|online| online.values().map(|online| online.count).sum());
             (self.unit, self.minutes) = (unit, minutes);
-            self.sites.set_online(online);
+            self.sites.set_online(online.unwrap_or_default());
         }
         (self.sums, self.events) = (sums, report.totals.events.saturating_add(report.totals.copies));
         let all = !self.sites.is_whole();

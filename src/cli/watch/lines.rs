@@ -35,9 +35,10 @@ fn line(facts: &Facts, now: Timestamp) -> String {
     let Facts { sums, rate, lag, rejects, left, frame, durable, waiting, minute, .. } = facts;
     let Summary { messages, emails, .. } = sums.counts;
     let [chats_a_minute, emails_a_minute] = minute;
-    let mut line = format!("{now:.0} sites={} messages={messages} emails={emails} online={} ", sums.sites, sums.online);
-    let _ = write!(line, "messages_last_minute={chats_a_minute} emails_last_minute={emails_a_minute} ");
     let known = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let (sites, online) = (sums.sites, known(sums.online));
+    let mut line = format!("{now:.0} sites={sites} messages={messages} emails={emails} online={online} ");
+    let _ = write!(line, "messages_last_minute={chats_a_minute} emails_last_minute={emails_a_minute} ");
     let _ = write!(line, "events_per_second={} lag_seconds={} left_bytes={left} ", known(*rate), known(*lag));
     let _ = write!(line, "rejects={rejects} frame={frame} durable={durable} waiting={waiting}");
     line

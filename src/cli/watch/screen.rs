@@ -221,15 +221,15 @@ fn draw_head(frame: &mut Frame<'_>, areas: &Areas, facts: &Facts, state: &State)
     let title = format!(" chatwal  {name}{position:>room$}");
     frame.render_widget(Paragraph::new(title).style(reversed), areas.title);
     let counts = &facts.sums.counts;
+    let unknown = || "–".to_string();
     let figures = [
         ("sites", grouped(facts.sums.sites)),
         ("chats", grouped(counts.messages)),
         ("emails", grouped(counts.emails)),
-        ("online", grouped(facts.sums.online)),
+        ("online", facts.sums.online.map_or_else(unknown, grouped)),
         ("rejects", grouped(facts.rejects)),
     ];
     frame.render_widget(Paragraph::new(figured(&figures, state)), areas.sums);
-    let unknown = || "–".to_string();
     let inputs = match facts.left {
         0 => grouped(facts.inputs as u64),
         left => format!("{} ({} bytes left)", grouped(facts.inputs as u64), grouped(left)),

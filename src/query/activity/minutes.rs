@@ -93,6 +93,11 @@ impl Online {
         Online { count, names: first.iter().map(name).collect() }
     }
 
+    /// About how many bytes it takes in a table.
+    pub(in crate::query) fn bytes(&self) -> usize {
+        2 * size_of::<Online>() + self.names.iter().map(|name| size_of::<String>() + name.capacity() + 16).sum::<usize>()
+    }
+
     /// Those who are online after all rows of a site, which are in order; so many are.
     pub(crate) fn at_the_end(count: u64, rows: &[Row], table: &Table) -> Online {
         let mut states = HashMap::new();

@@ -154,9 +154,9 @@ impl Live {
             add(counts, &summary);
             changed.push((name.clone(), summary));
         }
-        if self.details {
+        if let (true, Some(before)) = (self.details, self.sums.online) {
             let more = self.sites.set_online_at(name.site(), online);
-            self.sums.online = self.sums.online.saturating_add_signed(more);
+            self.sums.online = more.map(|more| before.saturating_add_signed(more));
         }
     }
 
@@ -180,7 +180,7 @@ impl Live {
         let mut online = HashMap::new();
         if let Some(latest) = latest {
             self.minutes.add(&latest.minutes, 1);
-            online = latest.online;
+            online = latest.online.unwrap_or_default();
         }
         self.sums.latest = self.sums.latest.max(report.totals.latest);
         for site in report.sites()? {

@@ -8,7 +8,7 @@ use super::kept::Pieces;
 use crate::base::secret;
 use crate::event::summary::Summary;
 use crate::event::{Site, SiteName};
-use crate::query::activity::Online;
+use crate::query::activity::{ONLINE_SHARE, Online};
 
 /// What is known of a site.
 struct Entry {
@@ -26,6 +26,8 @@ pub(super) struct Sites {
     list: Vec<Entry>,
     numbers: HashTable<u32>,
     online: HashMap<u32, Online>,
+    /// About how many bytes these take.
+    online_bytes: usize,
     /// Bytes of the names that are not numbers.
     text: usize,
     /// Bytes that it may take.
@@ -129,19 +131,26 @@ impl Sites {
 
     /// Sets who is online at all sites.
     pub(super) fn set_online(&mut self, online: HashMap<SiteName, Online>) {
+        self.online_bytes = online.values().map(Online::bytes).sum();
         let numbered = online.into_iter().filter_map(|(name, online)| Some((self.number(name.site())?, online)));
         self.online = numbered.collect();
     }
 
-    /// Sets who is online at a site; gives the difference in number.
-    pub(super) fn set_online_at(&mut self, site: Site<'_>, online: Online) -> i64 {
-        let Some(number) = self.number(site) else { return 0 };
+    /// Sets who is online at a site; gives the difference in number. None once that does not fit: then nobody is known to be online.
+    pub(super) fn set_online_at(&mut self, site: Site<'_>, online: Online) -> Option<i64> {
+        let Some(number) = self.number(site) else { return Some(0) };
         let count = online.count as i64;
+        self.online_bytes += if count == 0 { 0 } else { online.bytes() };
         let before = match count {
             0 => self.online.remove(&number),
             _ => self.online.insert(number, online),
         };
-        count - before.map_or(0, |before| before.count as i64)
+        self.online_bytes -= before.as_ref().map_or(0, Online::bytes).min(self.online_bytes);
+        if self.online_bytes > self.most / ONLINE_SHARE {
+            (self.online, self.online_bytes) = (HashMap::new(), 0);
+            return None;
+        }
+        Some(count - before.map_or(0, |before| before.count as i64))
     }
 
     /// A site by its number.

@@ -14,7 +14,7 @@ fn picture() -> Picture {
     let minutes =
         (0..240u64).map(|minute| [minute * 37 % 101, (minute * 13 % 17).saturating_sub(9)]).collect::<Vec<_>>();
     let facts = Facts {
-        sums: Sums { sites: 200_000, counts, online: 1_234, latest: 0 },
+        sums: Sums { sites: 200_000, counts, online: Some(1_234), latest: 0 },
         rate: Some(1_003),
         lag: Some(2),
         rejects: 12,
