@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands in `console` blocks, which no test here runs, each with the reason.
-const NOT_RUN: [(&str, &str, Why); 25] = [
+const NOT_RUN: [(&str, &str, Why); 28] = [
     ("docs/guide.md", "cargo install --path .", Why::Installs),
     ("docs/guide.md", "cargo install --path . --no-default-features --features cli", Why::Installs),
     (
@@ -31,6 +31,13 @@ const NOT_RUN: [(&str, &str, Why); 25] = [
     ("docs/promises.md", "cargo test --test failed_writes --test compaction --test repair", Why::Test("failed_writes")),
     ("docs/promises.md", "cargo test --test failing_disk --test bad_input", Why::Test("failing_disk")),
     ("docs/promises.md", "CHATWAL_MOVES=1000 cargo test --test directory -- --nocapture", Why::Test("directory")),
+    ("docs/guide.md", "chatwal ingest --store chats --follow '/var/log/chat/*.jsonl'", Why::Test("follow")),
+    ("docs/guide.md", "systemctl enable --now chatwal-follow.service", Why::Installs),
+    (
+        "docs/promises.md",
+        "CHATWAL_FOLLOW_SECONDS=600 CHATWAL_FOLLOW_KILLS=100 CHATWAL_FOLLOW_LINES=50000 cargo test --release --test follow_kills -- --nocapture",
+        Why::Test("follow_kills"),
+    ),
     ("docs/promises.md", "CHATWAL_RESUMES=100 cargo test --test watch -- --nocapture", Why::Test("watch")),
     ("docs/promises.md", "CHATWAL_STORES=100000 cargo test --release --test second_reader", Why::Test("second_reader")),
     ("docs/promises.md", "CHATWAL_REPAIRS=2000 cargo test --release --test second_reader", Why::Test("second_reader")),

@@ -92,7 +92,7 @@ if command -v dpkg-deb >/dev/null; then
     gzip -9n "$deb"/usr/share/man/man?/* "$deb/usr/share/doc/chatwal/CHANGELOG.md"
     mv "$deb/usr/share/doc/chatwal/CHANGELOG.md.gz" "$deb/usr/share/doc/chatwal/changelog.gz"
     (cd "$deb/usr/share/doc/chatwal" && cat LICENSE LICENCES-OF-DEPENDENCIES >copyright && rm LICENSE LICENCES-OF-DEPENDENCIES)
-    cp packaging/chatwal.service packaging/chatwal.timer "$deb/lib/systemd/system/"
+    cp packaging/chatwal.service packaging/chatwal.timer packaging/chatwal-follow.service "$deb/lib/systemd/system/"
     cp packaging/chatwal.default "$deb/etc/default/chatwal"
     echo /etc/default/chatwal >"$deb/DEBIAN/conffiles"
     for script in postinst postrm; do
