@@ -273,6 +273,11 @@ impl Follower {
                 break;
             }
         }
+        for (path, problem) in std::mem::take(&mut found.failed) {
+            if name.unreadable.insert(path.clone()) {
+                (hands.tell)(&path, Happened::Unreadable(&problem));
+            }
+        }
         if !found.matched && !hands.intake.known().has_name(name.path.as_os_str().as_encoded_bytes()) {
             // What was there before it was ever read is not asked for.
             found.taken.retain(|file| !file.is_stranger);

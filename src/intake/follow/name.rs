@@ -1,5 +1,6 @@
 //! A path that is followed: the file that it leads to, those that lost their name, and what was said of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ pub(super) struct Name {
     pub(super) beside: Vec<(PathBuf, Place)>,
     /// Those that nobody had read then.
     pub(super) strangers: Vec<(Place, Stamp)>,
+    /// Files beside it of which it was said that they cannot be read.
+    pub(super) unreadable: BTreeSet<PathBuf>,
     /// What was said last of why it is not read.
     pub(super) said: Option<String>,
     pub(super) is_caught_up: bool,
@@ -38,6 +41,7 @@ impl Name {
             walk: None,
             beside: Vec::new(),
             strangers: Vec::new(),
+            unreadable: BTreeSet::new(),
             said: None,
             is_caught_up: false,
             is_unsettled: false,

@@ -1,11 +1,12 @@
 //! A look at the files beside one, the newest first: which of them are to be read.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::siblings::Sibling;
 use super::tracked::{Seen, Tracked};
-use super::{FollowOptions, Hands, Happened};
+use super::{FollowOptions, Hands};
 
 /// After so many files that have nothing new, those which were rotated before are not looked at.
 const COMPLETE: usize = 2;
@@ -23,6 +24,8 @@ pub(super) struct Walked {
     pub(super) complete: usize,
     /// Names changed meanwhile.
     pub(super) moved: bool,
+    /// Those that cannot be read, and why.
+    pub(super) failed: Vec<(PathBuf, String)>,
 }
 
 impl Walked {
@@ -41,7 +44,7 @@ impl Walked {
         let mut file = match Tracked::open(&sibling.path, now) {
             Ok(file) if file.place == sibling.place => file,
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                (hands.tell)(&sibling.path, Happened::Unreadable(&error.to_string()));
+                self.failed.push((sibling.path.clone(), error.to_string()));
                 return true;
             }
             _ => {
@@ -68,7 +71,7 @@ impl Walked {
                 true
             }
             Err(error) => {
-                (hands.tell)(&sibling.path, Happened::Unreadable(&error.to_string()));
+                self.failed.push((sibling.path.clone(), error.to_string()));
                 true
             }
         }
