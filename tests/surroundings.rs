@@ -186,7 +186,7 @@ fn memory_that_is_refused_is_an_error_and_nothing_is_lost() {
     let report = sandbox.report();
     let mut tally = Tally::default();
     // From what the loader needs, in steps.
-    for mebibytes in [8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 64, 96, 160, 320] {
+    for mebibytes in [10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 64, 96, 160, 320] {
         let limits = format!("--as={}", mebibytes << 20);
         for arguments in [
             "ingest --store t --threads 4 --segment-size 64K --compact-at 64K in.jsonl",

@@ -70,8 +70,14 @@ fn options(memory: u64, details: bool) -> LiveOptions {
 /// What is known beside the counts of sites is what a first look finds.
 #[track_caller]
 fn assert_as_fresh(live: &Live, disk: &dyn Storage, options: LiveOptions) {
-    let (fresh, _) = Live::open(disk, options, None).unwrap();
-    assert_eq!(live.sums(), fresh.sums());
+    let (fresh, _) = Live::open(disk, options.clone(), None).unwrap();
+    let (mut sums, mut expected) = (*live.sums(), *fresh.sums());
+    // With hardly any memory, one may know who is online while the other has no room for that.
+    let is_known = sums.online.is_some() && expected.online.is_some();
+    if !is_known {
+        (sums.online, expected.online) = (None, None);
+    }
+    assert_eq!(sums, expected);
     assert_eq!(live.minutes().newest(50, i64::MAX), fresh.minutes().newest(50, i64::MAX));
     let online = |live: &Live| {
         let mut online = BTreeMap::new();
@@ -82,7 +88,8 @@ fn assert_as_fresh(live: &Live, disk: &dyn Storage, options: LiveOptions) {
         });
         online
     };
-    assert_eq!(online(live), online(&fresh));
+    assert!(!is_known || online(live) == online(&fresh), "who is online");
+    assert!(is_known || options.limits.memory < 1 << 20, "there is room for that");
 }
 
 /// Appends, rolls, folds and reopens at random; after each step, what was told adds up to the report. Gives whether all sites fit the

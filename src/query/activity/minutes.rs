@@ -95,7 +95,8 @@ impl Online {
 
     /// About how many bytes it takes in a table.
     pub(in crate::query) fn bytes(&self) -> usize {
-        2 * size_of::<Online>() + self.names.iter().map(|name| size_of::<String>() + name.capacity() + 16).sum::<usize>()
+        2 * size_of::<Online>()
+            + self.names.iter().map(|name| size_of::<String>() + name.capacity() + 16).sum::<usize>()
     }
 
     /// Those who are online after all rows of a site, which are in order; so many are.
