@@ -390,6 +390,66 @@ fn what_was_rotated_before_it_was_first_followed_is_not_read() {
     stop(running);
 }
 
+/// A file that was followed before it had a line has no place in the store.
+#[test]
+fn what_was_followed_while_it_was_empty_is_made_up_for_too() {
+    for begin in ["", "{\"id\":\"9\",\"ty"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("in.jsonl", begin);
+        let running = follow(&sandbox, "in.jsonl");
+        until("it was read", || running.said().contains("\"caught_up\""));
+        running.kill();
+        let rest = if begin.is_empty() { "" } else { "\n" };
+        let one = [begin.as_bytes(), rest.as_bytes(), &part(1, 50)].concat();
+        sandbox.append("in.jsonl", &one[begin.len()..]);
+        fs::rename(sandbox.path("in.jsonl"), sandbox.path("in.jsonl.1")).unwrap();
+        sandbox.write("in.jsonl", part(2, 50));
+        let running = follow(&sandbox, "in.jsonl");
+        comes_to(&sandbox, &[&one, &part(2, 50)]);
+        stop(running);
+        assert_eq!(rejects(&sandbox), usize::from(!begin.is_empty()));
+    }
+}
+
+/// Whoever writes it may not have been told that it was renamed.
+#[test]
+fn the_newest_file_that_was_renamed_is_read_for_good() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", part(1, 50));
+    let running = follow(&sandbox, "in.jsonl");
+    comes_to(&sandbox, &[&part(1, 50)]);
+    fs::rename(sandbox.path("in.jsonl"), sandbox.path("in.jsonl.1")).unwrap();
+    sandbox.append("in.jsonl.1", "{\"half");
+    sandbox.write("in.jsonl", part(2, 50));
+    until("its end is told", || running.said().contains("the end is incomplete"));
+    sandbox.append("in.jsonl.1", "\n");
+    sandbox.append("in.jsonl.1", part(3, 50));
+    comes_to(&sandbox, &[&part(1, 50), &part(2, 50), &part(3, 50)]);
+    stop(running);
+    assert_eq!((rejects(&sandbox), sandbox.sources().len()), (1, 2));
+}
+
+#[test]
+fn what_stands_behind_packed_data_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.gz", [&gzip(&part(1, 50))[..], b"something else"].concat());
+    let running = follow(&sandbox, "in.gz");
+    comes_to(&sandbox, &[&part(1, 50)]);
+    until("it is said", || running.said().contains("14 bytes behind it not taken"));
+    stop(running);
+}
+
+#[test]
+fn a_pattern_that_finds_nothing_says_so_and_hidden_files_are_passed_over() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".hidden.jsonl", part(1, 10));
+    let running = follow(&sandbox, "*.jsonl");
+    until("it says so", || running.said().contains("*.jsonl: no file there yet"));
+    sandbox.write("in.jsonl", part(2, 10));
+    comes_to(&sandbox, &[&part(2, 10)]);
+    stop(running);
+}
+
 #[test]
 fn a_pattern_finds_files_that_come_later() {
     let sandbox = Sandbox::new();

@@ -2492,7 +2492,19 @@ BUGS = [
         "what-was-there-before-is-read",
         "files that were rotated before a file was first followed are read too",
         "follow what_was_rotated_before",
-        (FOLLOW, "found.taken.retain(|file| !file.is_stranger);", "found.moved |= false;"),
+        (FOLLOW, "found.taken.retain(|file| !file.is_stranger || is_new(file));", "found.taken.retain(|file| file.is_fresh || is_new(file));"),
+    ),
+    Bug(
+        "what-was-followed-while-empty-is-forgotten",
+        "a file that was followed before it had a line, and rotated while nobody ran, is never read",
+        "follow what_was_followed_while_it_was_empty",
+        (FOLLOW, "found.taken.retain(|file| !file.is_stranger || is_new(file));", "found.taken.retain(|file| !file.is_stranger && (file.is_fresh || is_new(file)));"),
+    ),
+    Bug(
+        "old-files-are-closed-after-the-grace",
+        "what is written to the file that was renamed last is not read before the next rotation",
+        "follow the_newest_file_that_was_renamed",
+        (FOLLOW, "if may_grow && number + 1 == name.old.len() {", "if may_grow && number > name.old.len() {"),
     ),
     Bug(
         "a-cut-file-is-known-by-its-length",

@@ -58,6 +58,9 @@ pub struct FollowOptions {
     pub turn: Duration,
     /// How many files are kept open.
     pub open: usize,
+    /// Since when nobody may have followed the files, in seconds from 1970 on: what was rotated later is read, though the store does not
+    /// know its name. A file may have been followed before it had a line. None if nobody ever did.
+    pub unwatched_since: Option<i64>,
 }
 
 /// What a follower works with.
@@ -279,8 +282,10 @@ impl Follower {
             }
         }
         if !found.matched && !hands.intake.known().has_name(name.path.as_os_str().as_encoded_bytes()) {
-            // What was there before it was ever read is not asked for.
-            found.taken.retain(|file| !file.is_stranger);
+            // What was there before it was ever followed is not asked for.
+            let is_new =
+                |file: &Tracked| self.options.unwatched_since.is_some_and(|since| file.latest.modified.0 >= since);
+            found.taken.retain(|file| !file.is_stranger || is_new(file));
         }
         // Of those that lost their name before they were read, some may have no name left.
         let gone = found.unread.into_iter();
@@ -308,10 +313,14 @@ impl Follower {
     fn read_old(&self, name: &mut Name, hands: &mut Hands<'_>, now: Instant, pass: &mut Pass) -> Result<()> {
         let mut waits = false;
         for old in &mut name.old {
+            if old.is_done && now.saturating_duration_since(old.looked) < SETTLED {
+                continue;
+            }
+            old.looked = now;
             let stamp = old.stamp().unwrap_or(old.seen);
             let has_changed = stamp != old.seen;
             if has_changed {
-                old.changed = now;
+                (old.changed, old.is_done) = (now, false);
             }
             if waits || old.waits {
                 waits = true;
@@ -326,6 +335,11 @@ impl Follower {
             // Whoever is newer waits: a crash must not leave the newer without the older.
             waits |= old.comes_first();
         }
+        self.end_old(name, hands, now, pass)
+    }
+
+    /// Lets go of the files that have not grown for long, but for the newest: whoever wrote it may never have been told of its new name.
+    fn end_old(&self, name: &mut Name, hands: &mut Hands<'_>, now: Instant, pass: &mut Pass) -> Result<()> {
         let mut number = 0;
         while let Some(old) = name.old.get_mut(number) {
             let patience = if old.failure.is_some() { PATIENCE.max(self.options.grace) } else { self.options.grace };
@@ -333,14 +347,22 @@ impl Follower {
                 number += 1;
                 continue;
             }
-            // What is incomplete stays so: now it is said, and kept in the store.
-            let took = old.read(Turn::Last, &self.options, hands)?;
-            pass.add(&took);
-            if took.stopped {
-                return Ok(());
+            if !old.is_done {
+                // What is incomplete stays so: now it is said, and kept in the store.
+                let took = old.read(Turn::Last, &self.options, hands)?;
+                pass.add(&took);
+                if took.stopped {
+                    return Ok(());
+                }
+                if let Some(problem) = &old.failure {
+                    (hands.tell)(&old.path, Happened::Unreadable(problem));
+                }
+                old.is_done = true;
             }
-            if let Some(problem) = &old.failure {
-                (hands.tell)(&old.path, Happened::Unreadable(problem));
+            let may_grow =
+                old.failure.is_none() && !old.is_packed && old.has_name() && self.open * 2 < self.options.open;
+            if may_grow && number + 1 == name.old.len() {
+                return Ok(());
             }
             name.old.remove(number);
         }
@@ -366,7 +388,9 @@ impl Follower {
             }
             return Ok(());
         }
+        let was_open = current.file.is_some();
         let took = current.read(Turn::Next, &self.options, hands)?;
+        self.open += usize::from(!was_open && current.file.is_some());
         pass.add(&took);
         pass.is_behind |= current.is_behind;
         if current.failure.is_none() && !current.is_behind && !took.stopped && !name.is_caught_up {

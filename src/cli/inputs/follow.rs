@@ -3,6 +3,7 @@
 mod names;
 mod tell;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Descriptors that are left to the store and to everything else.
 const SPARE_DESCRIPTORS: usize = 64;
 
+/// So many seconds before the store was written last, what was written to a file may not have been read.
+const MARGIN: i64 = 60;
+
 /// Reads files as they grow, until a signal asks to end.
 pub(super) fn follow(
     args: &IngestArgs,
@@ -46,6 +50,7 @@ pub(super) fn follow(
 ) -> std::result::Result<u8, Stop> {
     let mut names = Names::of(&args.input, console)?;
     let signals = Signals::watch().map_err(Error::io("watch for signals as", "this process"))?;
+    let unwatched_since = last_written(store);
     let (mut taken, mut view) = begin(&args.input, store, global, console)?;
     let mut intake = Intake::new(std::mem::take(&mut view.inputs));
     drop(view);
@@ -55,6 +60,7 @@ pub(super) fn follow(
         grace: GRACE,
         turn: TURN.min(args.follow.flush_interval),
         open: open::raise_open_files().saturating_sub(SPARE_DESCRIPTORS).max(1),
+        unwatched_since,
     });
     let mut service = Service::new(&args.follow, &signals, console);
     let served = service.serve(&mut names, &mut follower, &mut intake, &mut taken);
@@ -67,6 +73,13 @@ pub(super) fn follow(
     service.herald.finish();
     taken.interrupted = Some(super::taken::Interrupted { status: signals.status(), piped: false });
     ended(taken, store, console)
+}
+
+/// About when the store was written last, if there is one: as long as somebody followed files, they wrote.
+fn last_written(store: &Path) -> Option<i64> {
+    let files = store.read_dir().ok()?.flatten().filter_map(|entry| entry.metadata().ok());
+    let newest = files.filter(std::fs::Metadata::is_file).map(|meta| meta.mtime()).max()?;
+    Some(newest.saturating_sub(MARGIN))
 }
 
 /// What follows, between one look and the next.
@@ -102,7 +115,7 @@ impl<'a> Service<'a> {
             let begun = Instant::now();
             if self.scanned.is_none_or(|scanned| scanned.elapsed() >= RESCAN) {
                 self.scanned = Some(begun);
-                names.each(&mut |path, is_found| follower.add(path, is_found));
+                names.each(self.herald.console(), &mut |path, is_found| follower.add(path, is_found));
             }
             let pass = self.pass(begun, follower, intake, taken)?;
             self.herald.tell_status(follower.lag(), &pass.took);

@@ -87,14 +87,8 @@ impl<'a> Teller<'a> {
     /// Says what was not taken of an input that was read to its end. Gives whether there is something.
     pub(super) fn left_out(&self, findings: &Findings) -> bool {
         let trailing = findings.trailing();
-        for Trailing { bytes, offset, zeros, layer } in &trailing {
-            let place = if *layer == 0 { "" } else { " of what it unpacks to first" };
-            let what = if *zeros { "zeros: padding" } else { "they are no compressed data" };
-            let text = format!(
-                "{}: the compressed data ends at byte {offset}{place}; {} behind it not taken ({what})",
-                self.input,
-                count(*bytes, "byte")
-            );
+        for trailing in &trailing {
+            let text = behind(&self.input, trailing);
             self.progress.aside(|| self.console.insist(&text));
         }
         !trailing.is_empty()
@@ -147,6 +141,14 @@ impl<'a> Teller<'a> {
             false => self.progress.finish(self.console, &outcome, durability_of(durability)),
         }
     }
+}
+
+/// What stands behind the compressed data of an input and was not taken.
+pub(super) fn behind(input: &str, Trailing { bytes, offset, zeros, layer }: &Trailing) -> String {
+    let place = if *layer == 0 { "" } else { " of what it unpacks to first" };
+    let what = if *zeros { "zeros: padding" } else { "they are no compressed data" };
+    let bytes = count(*bytes, "byte");
+    format!("{input}: the compressed data ends at byte {offset}{place}; {bytes} behind it not taken ({what})")
 }
 
 pub(super) fn acknowledged(input: &str, offset: u64) -> String {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::intake::ingest::Notice;
+use crate::intake::packed::Trailing;
 
 /// What happens to a file.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub enum Happened<'a> {
         /// Up to here, unpacked.
         offset: u64,
     },
+    /// Behind its packed data is something that was not taken.
+    Behind(&'a Trailing),
     /// What its ingest says.
     Read(&'a Notice<'a>),
 }

@@ -90,6 +90,10 @@ pub(super) struct Tracked {
     pub(super) latest: Stamp,
     /// When it was seen to change last.
     pub(super) changed: Instant,
+    /// When it was looked at last.
+    pub(super) looked: Instant,
+    /// It lost its name, and was read to its end.
+    pub(super) is_done: bool,
     /// Up to where it was read, unpacked.
     pub(super) offset: u64,
     pub(super) is_packed: bool,
@@ -101,6 +105,8 @@ pub(super) struct Tracked {
     pub(super) failure: Option<String>,
     /// It was said that it changed where it had been read.
     told_changed: bool,
+    /// It was said that there is something behind its packed data.
+    told_trailing: bool,
     /// It was found beside a file, by its name.
     pub(super) is_found: bool,
     /// So it was, and nobody had read it: it may have been a copy in the making.
@@ -125,12 +131,15 @@ impl Tracked {
             seen: Stamp::default(),
             latest: Stamp::of(&meta),
             changed: now,
+            looked: now,
+            is_done: false,
             offset: 0,
             is_packed: false,
             is_fresh: true,
             is_behind: false,
             failure: None,
             told_changed: false,
+            told_trailing: false,
             is_found: false,
             is_stranger: false,
             waits: true,
@@ -151,6 +160,11 @@ impl Tracked {
         let from = self.offset.saturating_sub(self.mark.len() as u64);
         let is_same = file.read_exact_at(&mut found, from).is_ok() && found == self.mark;
         stamp.size >= self.offset && is_same
+    }
+
+    /// Whether a name leads to it. What was deleted takes room on the disk as long as it is open.
+    pub(super) fn has_name(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|meta| meta.nlink() > 0))
     }
 
     /// What it looks like now, if it is open.
@@ -217,7 +231,7 @@ impl Tracked {
         self.is_packed = source.is_packed();
         // What is packed is unpacked from its start, so turns would do that again and again.
         let turn = (turn == Turn::Next && !self.is_packed).then_some(options.turn);
-        let (path, told_changed) = (&self.path, &mut self.told_changed);
+        let (path, told_changed, findings) = (&self.path, &mut self.told_changed, source.findings.clone());
         let Hands { log, intake, stop, tell } = hands;
         let mut notify = |notice: Notice<'_>| {
             if matches!(notice, Notice::Changed(_)) && std::mem::replace(told_changed, true) {
@@ -227,6 +241,10 @@ impl Tracked {
         };
         let ingest = IngestOptions { turn, ..options.ingest };
         let outcome = intake.ingest(log, source, ingest, Caller { stop, notify: &mut notify })?;
+        let trailing = findings.trailing();
+        if !trailing.is_empty() && !std::mem::replace(&mut self.told_trailing, true) {
+            trailing.iter().for_each(|trailing| tell(path, Happened::Behind(trailing)));
+        }
         self.offset = outcome.offset;
         self.mark = vec![0; MARK.min(usize::try_from(self.offset).unwrap_or(MARK))];
         let from = self.offset.saturating_sub(self.mark.len() as u64);

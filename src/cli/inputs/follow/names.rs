@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use chatwal::base::shell::files_in;
-use glob::Pattern;
+use glob::{MatchOptions, Pattern};
 
 use crate::args::InputArgs;
 use crate::console::Console;
@@ -14,8 +14,13 @@ use crate::{Stop, shown};
 /// What was named.
 pub(super) struct Names {
     files: Vec<PathBuf>,
-    patterns: Vec<String>,
+    /// And whether it was said that one finds nothing.
+    patterns: Vec<(String, bool)>,
 }
+
+/// A star stands for no `/`, and for no dot at the start of a name.
+const AS_A_SHELL: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 impl Names {
     /// Refuses what cannot be followed.
@@ -56,7 +61,7 @@ impl Names {
             Err(_) => match name.to_str().filter(|text| text.contains(['*', '?', '['])) {
                 Some(text) => match Pattern::new(text) {
                     Ok(_) => {
-                        self.patterns.push(text.to_owned());
+                        self.patterns.push((text.to_owned(), false));
                         Ok(())
                     }
                     Err(error) => refused(
@@ -73,14 +78,21 @@ impl Names {
     }
 
     /// Visits each file that there is now, or is named; and whether a pattern found it.
-    pub(super) fn each(&mut self, visit: &mut dyn FnMut(&Path, bool)) {
+    pub(super) fn each(&mut self, console: &Console, visit: &mut dyn FnMut(&Path, bool)) {
         for path in &self.files {
             visit(path, false);
         }
-        for pattern in &self.patterns {
+        for (pattern, was_told) in &mut self.patterns {
             // What cannot be looked through now may be later.
-            let found = glob::glob(pattern).into_iter().flatten().flatten();
-            found.filter(|path| path.is_file()).for_each(|path| visit(&path, true));
+            let found = glob::glob_with(pattern, AS_A_SHELL).into_iter().flatten().flatten();
+            let mut is_empty = true;
+            for path in found.filter(|path| path.is_file()) {
+                is_empty = false;
+                visit(&path, true);
+            }
+            if is_empty && !std::mem::replace(was_told, true) {
+                console.note(&format!("{pattern}: no file there yet; waiting for one"));
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use chatwal::intake::follow::{Happened, Lag, Took};
 use chatwal::intake::ingest::{Left, Notice, Rejected};
 use serde_json::{Value, json};
 
+use super::super::teller::behind;
 use crate::console::{Console, count};
 use crate::shown;
 
@@ -41,6 +42,10 @@ impl<'a> Herald<'a> {
         let now = Instant::now();
         let (told, total) = (HashMap::new(), Took::default());
         Herald { console, told, more: 0, counted: now, total, line: now, status: now, is_told: false }
+    }
+
+    pub(super) fn console(&self) -> &'a Console {
+        self.console
     }
 
     pub(super) fn tell(&mut self, path: &Path, what: &Happened<'_>) {
@@ -90,6 +95,10 @@ impl<'a> Herald<'a> {
                 self.verbose(&format!("{input}: read to its end, byte {offset}"));
             }
             Happened::Durable { offset } => self.event("durable", &input, json!({ "durable_offset": offset })),
+            Happened::Behind(trailing) => {
+                self.event("behind", &input, json!({ "bytes": trailing.bytes, "offset": trailing.offset }));
+                console.insist(&behind(&input, trailing));
+            }
             Happened::Read(notice) => self.tell_notice(path, &input, notice),
         }
     }
