@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub use happened::Happened;
+pub use happened::{Happened, Lag, Pass};
 use name::Name;
 use siblings::{Listings, Sibling};
 pub use tracked::Took;
@@ -73,34 +73,6 @@ pub struct Hands<'a> {
     pub stop: &'a AtomicBool,
     /// Hears what happens to which file.
     pub tell: &'a mut (dyn FnMut(&Path, Happened<'_>) + Send),
-}
-
-/// What one look at all files came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Pass {
-    /// What was read.
-    pub took: Took,
-    /// There is more to read at once.
-    pub is_behind: bool,
-}
-
-impl Pass {
-    fn add(&mut self, took: &Took) {
-        self.took.appended |= took.appended;
-        self.took.stopped |= took.stopped;
-        self.took.lines += took.lines;
-        self.took.events += took.events;
-        self.took.rejects += took.rejects;
-    }
-}
-
-/// How far behind its files a follower is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lag {
-    /// Files that are open.
-    pub files: u64,
-    /// Bytes of them that are not read.
-    pub bytes: u64,
 }
 
 /// Follows files.

@@ -1,7 +1,8 @@
-//! What a follower tells of.
+//! What a follower tells of, and what a look at all files came to.
 
 use std::path::Path;
 
+use super::tracked::Took;
 use crate::intake::ingest::Notice;
 use crate::intake::packed::Trailing;
 
@@ -39,4 +40,32 @@ pub enum Happened<'a> {
     Behind(&'a Trailing),
     /// What its ingest says.
     Read(&'a Notice<'a>),
+}
+
+/// What one look at all files came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass {
+    /// What was read.
+    pub took: Took,
+    /// There is more to read at once.
+    pub is_behind: bool,
+}
+
+impl Pass {
+    pub(super) fn add(&mut self, took: &Took) {
+        self.took.appended |= took.appended;
+        self.took.stopped |= took.stopped;
+        self.took.lines += took.lines;
+        self.took.events += took.events;
+        self.took.rejects += took.rejects;
+    }
+}
+
+/// How far behind its files a follower is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    /// Files that are open.
+    pub files: u64,
+    /// Bytes of them that are not read.
+    pub bytes: u64,
 }
