@@ -2450,7 +2450,7 @@ BUGS = [
         "unread-files-count-as-read",
         "a file that lost its name before it was read hides those that were rotated before it",
         "follow a_rotation_while_older_ones",
-        (FOLLOW, "file.file.is_some() && file.place == place && !file.is_fresh", "file.file.is_some() && file.place == place"),
+        (FOLLOW, "self.taken.push(self.unread.remove(at));", "self.matched = true;\n            self.taken.push(self.unread.remove(at));"),
     ),
     Bug(
         "the-newer-file-first",
@@ -2475,12 +2475,6 @@ BUGS = [
         "a line that is being written is told as an incomplete end, and kept as one",
         "follow half_a_line",
         (APPENDER, "            if self.goes_on {\n", "            if false {\n"),
-    ),
-    Bug(
-        "no-grace-for-old-files",
-        "what is written to a file right after it was renamed is not read",
-        "follow a_file_that_is_renamed",
-        (FOLLOW, "now.saturating_duration_since(old.changed) < patience", "old.is_fresh"),
     ),
     Bug(
         "nobody-looks-beside",
