@@ -48,7 +48,7 @@ pub fn backup(args: &BackupArgs, global: &Global, console: &Console) -> std::res
         }
         console.note(&format!("{}: sound: {} verified", shown(&place), count(verification.checked.bytes, "byte")));
     }
-    lists::sources(&View::open(&dest)?, args.output.format())
+    lists::sources(&outcome.inputs, args.output.format())
 }
 
 /// Says what was copied.

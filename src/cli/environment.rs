@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
 
 use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
@@ -45,13 +46,17 @@ pub fn variable_of(option: &str) -> String {
 
 fn with(arg: Arg, name: &str) -> Arg {
     let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
-    let is_off = |text: &str| is_flag && OFF.contains(&text.to_lowercase().as_str());
-    if env::var_os(name).is_some_and(|value| value.is_empty() || value.to_str().is_some_and(is_off)) {
+    if env::var_os(name).is_some_and(|value| value.is_empty() || is_flag && is_off(&value)) {
         // clap would take it for a value.
         return arg;
     }
     let arg = if is_flag { arg.value_parser(BoolishValueParser::new()) } else { arg };
     arg.env(name.to_string()).hide_env_values(true)
+}
+
+/// Whether a flag's variable says that it is not set.
+fn is_off(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|text| OFF.contains(&text.to_lowercase().as_str()))
 }
 
 /// The options whose variables do not count, since the command line says something that they do not go together with, or nothing that
@@ -76,9 +81,8 @@ pub fn overruled(command: &Command, matches: &ArgMatches) -> BTreeSet<String> {
                 .any(|(option, argument)| *option == id && typed.iter().any(|typed| typed.get_id() == argument));
             let is_set = |option: &str| {
                 let name = command.get_arguments().find(|arg| arg.get_id() == option).and_then(variable);
-                let value = name.and_then(env::var_os).unwrap_or_default();
-                let is_off = value.to_str().is_some_and(|text| OFF.contains(&text.to_lowercase().as_str()));
-                is_typed(option) || !value.is_empty() && !is_off
+                let value = name.and_then(env::var_os);
+                is_typed(option) || value.is_some_and(|value| !value.is_empty() && !is_off(&value))
             };
             let is_alone = BESIDE.iter().any(|(option, other)| *option == id && !is_set(other));
             if excluded || stands_in || is_alone || (below.is_some() && !arg.is_global_set()) {

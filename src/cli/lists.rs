@@ -1,11 +1,12 @@
 //! The commands that list: `rejects`, `sources`, `stat`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use chatwal::base::text::printable;
-use chatwal::format::hex;
 use chatwal::format::rejects::{self, Rejects};
+use chatwal::format::{Uid, hex};
 use chatwal::intake::explain::{Explanation, explain};
 use chatwal::intake::parse::Reason;
 use chatwal::query::report::Report;
@@ -134,11 +135,11 @@ impl Record for Source {
 }
 
 /// Every input and how far it was read.
-pub fn sources(view: &View, format: Format) -> std::result::Result<u8, Stop> {
+pub fn sources(inputs: &BTreeMap<Uid, Input>, format: Format) -> std::result::Result<u8, Stop> {
     print(|out| {
         let columns = ["instance", "source", "byte", "line", "events", "rejects", "left"];
         let mut writer = Writer::new(format, &columns, out)?;
-        for (instance, input) in &view.inputs {
+        for (instance, input) in inputs {
             writer.record(&Source {
                 instance: hex(*instance),
                 source: String::from_utf8_lossy(&input.checkpoint.name).into_owned(),

@@ -196,7 +196,7 @@ fn run(command: Option<Command>, global: &Global, console: &Console) -> std::res
         Command::Rejects(args) if args.raw => raw::raw(&open(global)?, global, console),
         Command::Rejects(args) => lists::rejects(&open(global)?, args.output.format()),
         Command::Sources(args) => match args.action {
-            None => lists::sources(&open(global)?, args.output.format()),
+            None => lists::sources(&open(global)?.inputs, args.output.format()),
             // Where both are given, clap can refuse all options before the action, `--store` too, or none.
             Some(_) if args.output.format != FormatArg::Line => {
                 let hint = "`--format` is for the list of the inputs: leave it out".to_string();

@@ -74,6 +74,14 @@ impl Pace<'_> {
         (began + self.interval).max(now + now.duration_since(began).min(self.interval * MOST_PAUSE))
     }
 
+    /// Counts a look that began then, and waits until the next one is due; the status to end with, if this was the last or a signal comes.
+    fn pause(&mut self, began: Instant) -> std::result::Result<Option<u8>, Stop> {
+        match self.counted() {
+            Some(status) => Ok(Some(status)),
+            None => self.wait(self.next(began)),
+        }
+    }
+
     /// Waits until then; the status to end with, if a signal comes meanwhile. Nothing is wrong once standard output is closed.
     fn wait(&self, until: Instant) -> std::result::Result<Option<u8>, Stop> {
         loop {

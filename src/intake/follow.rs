@@ -4,8 +4,8 @@
 //! as in any ingest. It looks at each path again and again, and keeps the file open that it found there:
 //!
 //! * The path leads to the same file, and that changed: it is read on.
-//! * The path leads to another file, or to none: the old one is read through the open descriptor until it has not grown for a while.
-//!   It does not matter whether it was renamed, packed or deleted.
+//! * The path leads to another file, or to none: the old one is read through the open descriptor until it has not grown for a while, and
+//!   the newest of them until the next one comes, as long as it has a name. It does not matter whether it was renamed, packed or deleted.
 //! * The file is shorter than what was read of it: it is found again by its content, as a new one if need be.
 //! * At the start, after each of these, and when names in its directory change, the files beside it are looked at whose names begin with
 //!   its own. What was rotated unseen is read before the new file is. So a log whose prefix is left by a crash never has the newer file
@@ -21,7 +21,7 @@ mod siblings;
 mod tracked;
 mod walked;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +79,8 @@ pub struct Hands<'a> {
 pub struct Follower {
     options: FollowOptions,
     names: Vec<Name>,
-    index: BTreeMap<PathBuf, usize>,
+    /// Their paths.
+    paths: BTreeSet<PathBuf>,
     listings: Listings,
     open: usize,
 }
@@ -87,27 +88,15 @@ pub struct Follower {
 impl Follower {
     /// Follows nothing yet.
     pub fn new(options: FollowOptions) -> Follower {
-        let (names, index, listings) = (Vec::new(), BTreeMap::new(), Listings::default());
-        Follower { options, names, index, listings, open: 0 }
+        let (names, paths, listings) = (Vec::new(), BTreeSet::new(), Listings::default());
+        Follower { options, names, paths, listings, open: 0 }
     }
 
     /// Follows a file, which need not be there yet. `is_found`: by a pattern, so that it may come and go.
     pub fn add(&mut self, path: &Path, is_found: bool) {
-        if self.index.contains_key(path) {
-            return;
+        if self.paths.insert(path.to_owned()) {
+            self.names.push(Name { path: path.to_owned(), is_found, walk: Some(Instant::now()), ..Name::nobody() });
         }
-        self.index.insert(path.to_owned(), self.names.len());
-        self.names.push(Name { path: path.to_owned(), is_found, walk: Some(Instant::now()), ..Name::nobody() });
-    }
-
-    /// How many files are followed, whether they are there or not.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
     }
 
     /// Looks at all files once and reads what is new.
@@ -159,7 +148,7 @@ impl Follower {
             |name: &Name| name.is_found && name.current.is_none() && name.old.is_empty() && name.said.is_some();
         if self.names.iter().any(is_gone) {
             self.names.retain(|name| !is_gone(name));
-            self.index = self.names.iter().enumerate().map(|(at, name)| (name.path.clone(), at)).collect();
+            self.paths = self.names.iter().map(|name| name.path.clone()).collect();
         }
     }
 
@@ -234,7 +223,7 @@ impl Follower {
 
     /// Looks at the files beside it, and takes those that were rotated unseen. What nobody has read goes before whatever is newer.
     fn walk(&self, name: &mut Name, listings: &mut Listings, hands: &mut Hands<'_>, now: Instant) -> Result<()> {
-        let mut found = Walked { unread: name.old.extract_if(.., |old| old.is_fresh).collect(), ..Walked::default() };
+        let mut found = Walked::new(name.old.extract_if(.., |old| old.is_fresh).collect());
         if let Some(current) = &mut name.current {
             // What is wrong with it is said when it is read.
             found.matched = matches!(current.look_up(&self.options, hands), Ok(Seen::Known { .. } | Seen::Part));
@@ -244,7 +233,7 @@ impl Follower {
         for sibling in siblings {
             let is_read = name.has_read(sibling.place) || self.names.iter().any(|other| other.has_read(sibling.place));
             found.matched |= is_read;
-            if !is_read && !self.index.contains_key(&sibling.path) && !found.add(&sibling, &self.options, hands, now) {
+            if !is_read && !self.paths.contains(&sibling.path) && !found.add(&sibling, &self.options, hands, now) {
                 break;
             }
         }
@@ -310,7 +299,8 @@ impl Follower {
         self.end_old(name, hands, now, pass)
     }
 
-    /// Lets go of the files that have not grown for long, but for the newest: whoever wrote it may never have been told of its new name.
+    /// Lets go of the files that have not grown for long, but for the newest that has a successor: whoever wrote it may never have been
+    /// told of its new name.
     fn end_old(&self, name: &mut Name, hands: &mut Hands<'_>, now: Instant, pass: &mut Pass) -> Result<()> {
         let mut number = 0;
         while let Some(old) = name.old.get_mut(number) {
@@ -331,8 +321,8 @@ impl Follower {
                 }
                 old.is_done = true;
             }
-            let may_grow =
-                old.failure.is_none() && !old.is_packed && old.has_name() && self.open * 2 < self.options.open;
+            let has_room = name.current.is_some() && self.open * 2 < self.options.open;
+            let may_grow = has_room && old.failure.is_none() && !old.is_packed && old.has_name();
             if may_grow && number + 1 == name.old.len() {
                 return Ok(());
             }

@@ -54,8 +54,7 @@ impl<'a> Teller<'a> {
             Notice::Failed(outcome) => self.acknowledged(outcome),
             Notice::Reject(reject) => {
                 if self.rejects < TOLD && !self.counted {
-                    let Rejected { line, byte, .. } = reject;
-                    let text = format!("{input}:{line} (byte {byte}): rejected: {}", reject.fault());
+                    let text = rejected(input, reject);
                     self.progress.aside(|| console.warning(&text));
                     self.rejects += 1;
                 }
@@ -66,20 +65,8 @@ impl<'a> Teller<'a> {
     }
 
     /// Says what is left of the input for the next run.
-    fn left_for_later(&mut self, Left { bytes, is_hole, what }: &Left) {
-        let input = &self.input;
-        let (Rejected { line, byte, .. }, text) = (what, what.fault());
-        let text = match bytes {
-            0 => format!("{input}:{line} (byte {byte}): the array has no end; was the input cut?"),
-            bytes if *is_hole => format!(
-                "{input}:{line} (byte {byte}): the end is {}, left for the next run: something may be written over them",
-                count(*bytes, "NUL byte")
-            ),
-            bytes => format!(
-                "{input}:{line} (byte {byte}): the end is incomplete: {text}; {} left for the next run",
-                count(*bytes, "byte")
-            ),
-        };
+    fn left_for_later(&mut self, left: &Left) {
+        let text = incomplete(&self.input, left, "left for the next run");
         self.progress.aside(|| self.console.insist(&text));
         self.left = true;
     }
@@ -100,10 +87,7 @@ impl<'a> Teller<'a> {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
-        let text = format!(
-            "{}: changed since it was read: bytes {} to {} are others, and were not read again; run with --from-start to read all of it",
-            self.input, place.start, place.end
-        );
+        let text = format!("{}; run with --from-start to read all of it", changed(&self.input, place));
         self.progress.aside(|| self.console.insist(&text));
     }
 
@@ -141,6 +125,31 @@ impl<'a> Teller<'a> {
             false => self.progress.finish(self.console, &outcome, durability_of(durability)),
         }
     }
+}
+
+/// What was rejected.
+pub(super) fn rejected(input: &str, reject: &Rejected) -> String {
+    let Rejected { line, byte, .. } = reject;
+    format!("{input}:{line} (byte {byte}): rejected: {}", reject.fault())
+}
+
+/// Why the end of an input was not taken, and what becomes of it.
+pub(super) fn incomplete(input: &str, Left { bytes, is_hole, what }: &Left, fate: &str) -> String {
+    let Rejected { line, byte, .. } = what;
+    let text = match bytes {
+        0 => "the array has no end; was the input cut?".into(),
+        bytes if *is_hole => {
+            let nuls = count(*bytes, "NUL byte");
+            format!("the end is {nuls}, {fate}: something may be written over them")
+        }
+        bytes => format!("the end is incomplete: {}; {} {fate}", what.fault(), count(*bytes, "byte")),
+    };
+    format!("{input}:{line} (byte {byte}): {text}")
+}
+
+/// Where an input is not what it was.
+pub(super) fn changed(input: &str, Range { start, end }: &Range<u64>) -> String {
+    format!("{input}: changed since it was read: bytes {start} to {end} are others, and were not read again")
 }
 
 /// What stands behind the compressed data of an input and was not taken.

@@ -20,10 +20,7 @@ pub(super) fn watch(disk: &dyn Storage, options: LiveOptions, pace: &mut Pace<'_
         let took = before.replace(began).map(|before| began.duration_since(before));
         let line = line(&Facts::of(&live, changes.events, took), Timestamp::now());
         print(|out| writeln!(out, "{line}"))?;
-        if let Some(status) = pace.counted() {
-            return Ok(status);
-        }
-        if let Some(status) = pace.wait(pace.next(began))? {
+        if let Some(status) = pace.pause(began)? {
             return Ok(status);
         }
         began = Instant::now();

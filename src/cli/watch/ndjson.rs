@@ -53,10 +53,7 @@ pub(super) fn watch(
             print_changes(&live, &changes)?;
             told = Some(changes.position);
         }
-        if let Some(status) = pace.counted() {
-            return Ok(status);
-        }
-        if let Some(status) = pace.wait(pace.next(began))? {
+        if let Some(status) = pace.pause(began)? {
             return Ok(status);
         }
         began = Instant::now();

@@ -215,6 +215,7 @@ impl Tracked {
             }
             Err(Error::Input { problem, .. }) => {
                 self.fail(problem);
+                // What came before the fault may have been appended.
                 Ok(Took { appended: true, ..Took::default() })
             }
             Err(error) => Err(error),

@@ -21,7 +21,7 @@ pub(super) struct Walked {
     /// One was read before.
     pub(super) matched: bool,
     /// How many of those have nothing new.
-    pub(super) complete: usize,
+    complete: usize,
     /// Names changed meanwhile.
     pub(super) moved: bool,
     /// Those that cannot be read, and why.
@@ -29,6 +29,11 @@ pub(super) struct Walked {
 }
 
 impl Walked {
+    /// Nothing yet, beside the files that lost their name before they were read.
+    pub(super) fn new(unread: Vec<Tracked>) -> Walked {
+        Walked { unread, ..Walked::default() }
+    }
+
     /// Adds the next one; false once those that were rotated before need not be looked at.
     pub(super) fn add(
         &mut self,

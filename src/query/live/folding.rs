@@ -8,7 +8,6 @@ use super::{Changes, Live, add};
 use crate::disk::scratch::Extent;
 use crate::error::Result;
 use crate::event::summary::{Summary, Window};
-use crate::event::table::{Row, Table};
 use crate::event::{Site, SiteName};
 use crate::query::activity::{Clock, Latest, Minutes, Online};
 use crate::query::fold::{Fold, Seen};
@@ -332,7 +331,7 @@ impl<'a> Folder<'a> {
         if live.details {
             let mut back = Counter { minutes: &mut minutes, clock, times: -1 };
             whole.finish(|gathered| {
-                each_site(gathered.table, |rows| {
+                by_site(gathered.table).try_for_each(|rows| {
                     fold.site(rows, gathered.table.names(), Window::ALL, &mut back);
                     Ok(())
                 })
@@ -351,7 +350,7 @@ impl<'a> Folder<'a> {
         let mut counter = Counter { minutes: &mut minutes, clock, times: 1 };
         whole.finish(|gathered| {
             let table = gathered.table;
-            each_site(table, |rows| {
+            by_site(table).try_for_each(|rows| {
                 let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
                 let site = table.site_of(first);
                 let summary = match live.details {
@@ -363,7 +362,8 @@ impl<'a> Folder<'a> {
                     // Once it is known which of them are new: below.
                     false => Change::More(Extent::default()),
                 };
-                let online = Online::at_the_end(fold.online(), rows, table);
+                let count = if live.details { fold.online() } else { 0 };
+                let online = Online::at_the_end(count, rows, table);
                 found.folded.push(Folded { name: site.into(), summary, online, latest: last.timestamp, pieces });
                 Ok(())
             })
@@ -375,7 +375,7 @@ impl<'a> Folder<'a> {
         let mut places: HashMap<SiteName, &mut Change> =
             own.iter_mut().map(|folded| (folded.name.clone(), &mut folded.pieces)).collect();
         fresh.finish(|gathered| {
-            each_site(gathered.table, |rows| {
+            by_site(gathered.table).try_for_each(|rows| {
                 let site = rows.first().map(|row| SiteName::from(gathered.table.site_of(row)));
                 if let Some(Change::More(piece)) = site.and_then(|site| places.get_mut(&site)) {
                     *piece = packer.put(&live.kept.spill, gathered.table, rows)?;
@@ -384,9 +384,4 @@ impl<'a> Folder<'a> {
             })
         })
     }
-}
-
-/// Visits the rows of each site of a table.
-fn each_site(table: &Table, mut visit: impl FnMut(&[Row]) -> Result<()>) -> Result<()> {
-    by_site(table).try_for_each(&mut visit)
 }

@@ -105,7 +105,7 @@ impl Pair<'_> {
             let is_begun = end.is_none() && there.snapshots.is_empty();
             return if agrees || is_begun { Ok(()) } else { Err(self.diverged("they do not have the same frames")) };
         }
-        if last < first && last > 0 && !self.is_backup && last != source.first().sequence - 1 {
+        if last > 0 && last + 1 < first && !self.is_backup {
             return Err(self.diverged("something else than a backup wrote to it, or nothing tells"));
         }
         let behind = |(instance, own): (&_, &Input)| {
@@ -134,9 +134,8 @@ impl Pair<'_> {
                 (number, sequence) = (header.last + 1, header.next_sequence);
                 if exactly { due == sequence } else { due <= sequence }
             } else {
-                let behind = there.segments.iter().find(|it| it.header.number == header.last + 1);
-                let first = behind.map(|it| it.header.first_sequence);
                 let index = there.segments.iter().position(|it| it.header.number == header.last + 1);
+                let first = index.and_then(|index| there.segments.get(index)).map(|it| it.header.first_sequence);
                 let frame = there.frames.iter().find(|place| Some(place.segment) == index);
                 first == Some(header.next_sequence)
                     && frame.is_none_or(|place| place.frame.header.previous == header.next_previous)

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use chatwal::base::shell::files_in;
+use chatwal::base::shell::quoted;
 use glob::{MatchOptions, Pattern};
 
 use crate::args::InputArgs;
@@ -44,10 +44,8 @@ impl Names {
                 refused("standard input cannot be followed", "ingest reads it to its end without --follow".into())
             }
             Ok(meta) if meta.is_dir() => {
-                let hint = format!(
-                    "name the files in it, or a pattern of them in quotes: '{}'",
-                    files_in(path).trim_matches('\'')
-                );
+                let pattern = quoted(path.join("*.jsonl"));
+                let hint = format!("name the files in it, or a pattern of them in quotes, such as {pattern}");
                 refused("a directory cannot be followed", hint)
             }
             Ok(meta) if !meta.is_file() => {

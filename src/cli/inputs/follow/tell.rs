@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chatwal::intake::follow::{Happened, Lag, Took};
-use chatwal::intake::ingest::{Left, Notice, Rejected};
+use chatwal::intake::ingest::Notice;
 use serde_json::{Value, json};
 
-use super::super::teller::behind;
+use super::super::teller::{behind, changed, incomplete, rejected};
 use crate::console::{Console, count};
 use crate::shown;
 
@@ -106,26 +106,15 @@ impl<'a> Herald<'a> {
     fn tell_notice(&mut self, path: &Path, input: &str, notice: &Notice<'_>) {
         match notice {
             Notice::Begin { .. } | Notice::Progress(_) | Notice::Failed(_) => {}
-            Notice::Reject(Rejected { line, byte, .. }) if self.counts(path) => {
-                let Notice::Reject(reject) = notice else { return };
-                self.console.warning(&format!("{input}:{line} (byte {byte}): rejected: {}", reject.fault()));
-            }
+            Notice::Reject(reject) if self.counts(path) => self.console.warning(&rejected(input, reject)),
             Notice::Reject(_) => self.more += 1,
             Notice::Changed(place) => {
-                let (start, end) = (place.start, place.end);
-                self.event("changed", input, json!({ "start": start, "end": end }));
-                self.console.insist(&format!(
-                    "{input}: changed since it was read: bytes {start} to {end} are others, and were not read again"
-                ));
+                self.event("changed", input, json!({ "start": place.start, "end": place.end }));
+                self.console.insist(&changed(input, place));
             }
-            Notice::Left(Left { bytes, what, .. }) => {
-                self.event("left", input, json!({ "bytes": bytes }));
-                let Rejected { line, byte, .. } = what;
-                self.console.insist(&format!(
-                    "{input}:{line} (byte {byte}): the end is incomplete: {}; {} not taken",
-                    what.fault(),
-                    count(*bytes, "byte")
-                ));
+            Notice::Left(left) => {
+                self.event("left", input, json!({ "bytes": left.bytes }));
+                self.console.insist(&incomplete(input, left, "not taken"));
             }
         }
     }
