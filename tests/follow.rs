@@ -432,6 +432,41 @@ fn the_newest_file_that_was_renamed_is_read_for_good() {
 }
 
 #[test]
+fn a_deleted_file_is_read_on_through_its_descriptor() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.jsonl", part(1, 50));
+    let mut writer = File::options().append(true).open(sandbox.path("in.jsonl")).unwrap();
+    let running = follow(&sandbox, "in.jsonl");
+    comes_to(&sandbox, &[&part(1, 50)]);
+    fs::remove_file(sandbox.path("in.jsonl")).unwrap();
+    until("it is seen", || running.said().contains("\"vanished\""));
+    sleep(Duration::from_millis(200));
+    writer.write_all(&part(2, 50)).unwrap();
+    comes_to(&sandbox, &[&part(1, 50), &part(2, 50)]);
+    stop(running);
+}
+
+/// One descriptor for each file that ever was would be too many after a year.
+#[test]
+fn a_file_of_a_pattern_that_is_moved_away_is_let_go() {
+    let sandbox = Sandbox::new();
+    sandbox.write("one.jsonl", part(1, 50));
+    let running = follow(&sandbox, "*.jsonl");
+    comes_to(&sandbox, &[&part(1, 50)]);
+    let descriptors = format!("/proc/{}/fd", running.pid());
+    let leads_to = |name: &str| {
+        let mut links = fs::read_dir(&descriptors).unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.any(|link| link.ends_with(name))
+    };
+    assert!(leads_to("one.jsonl"));
+    fs::rename(sandbox.path("one.jsonl"), sandbox.path("archived")).unwrap();
+    until("it is seen", || running.said().contains("\"vanished\""));
+    assert!(leads_to("archived"), "it is read on for a while");
+    until("it is let go", || !leads_to("archived"));
+    stop(running);
+}
+
+#[test]
 fn what_stands_behind_packed_data_is_said() {
     let sandbox = Sandbox::new();
     sandbox.write("in.gz", [&gzip(&part(1, 50))[..], b"something else"].concat());

@@ -2383,7 +2383,7 @@ BUGS = [
         'an-empty-variable-is-a-value',
         'an empty variable is taken for a value',
         'help the_command_line_goes_before',
-        (ENVIRONMENT, 'is_some_and(|value| value.is_empty() || value.to_str().is_some_and(is_off))', 'is_some_and(|value| value.to_str().is_some_and(is_off))'),
+        (ENVIRONMENT, 'is_some_and(|value| value.is_empty() || is_flag && is_off(&value))', 'is_some_and(|value| is_flag && is_off(&value))'),
     ),
     Bug(
         'another-history-goes-on',
@@ -2475,6 +2475,18 @@ BUGS = [
         "a line that is being written is told as an incomplete end, and kept as one",
         "follow half_a_line",
         (APPENDER, "            if self.goes_on {\n", "            if false {\n"),
+    ),
+    Bug(
+        "no-grace-for-old-files",
+        "what is written to a file right after it was deleted is not read",
+        "follow a_deleted_file",
+        (FOLLOW, "now.saturating_duration_since(old.changed) < patience", "old.is_fresh"),
+    ),
+    Bug(
+        "files-without-a-successor-stay-open",
+        "each file of a pattern that is moved away costs a descriptor for ever",
+        "follow a_file_of_a_pattern_that_is_moved_away",
+        (FOLLOW, "let has_room = name.current.is_some() && ", "let has_room = "),
     ),
     Bug(
         "nobody-looks-beside",
